@@ -79,7 +79,7 @@ files=$(ulimit -n)
 [ "$files" = unlimited ] && files=1048576
 
 # ---- cores: the last one for the proxy, the first one for h2load, the rest for the upstream
-cores=($(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)))'))
+read -ra cores < <(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)))')
 count=${#cores[@]}
 proxy_core=${cores[count - 1]}
 load_core=${cores[0]}
@@ -142,7 +142,8 @@ http {
 	}
 }
 EOF
-	(on "$(join "${upstream_cores[@]}")" nginx -p "$work" -c "$work/upstream.conf") \
+	(on "$(join "${upstream_cores[@]}")" \
+		nginx -e "$work/upstream.log" -p "$work" -c "$work/upstream.conf") \
 		>"$work/upstream.out" 2>&1 &
 	upstream_pid=$!
 	for ((i = 0; i < 50; i++)); do
@@ -219,7 +220,7 @@ http {
 }
 EOF
 }
-command_nginx() { on "$proxy_core" nginx -p "$work" -c "$work/nginx.conf"; }
+command_nginx() { on "$proxy_core" nginx -e "$work/nginx.log" -p "$work" -c "$work/nginx.conf"; }
 
 config_nghttpx() {
 	cat <<EOF
