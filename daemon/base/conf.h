@@ -1,0 +1,116 @@
+/*
+ * conf.h - the configuration, immutable once loaded.
+ *
+ * libconfig's tree becomes a struct conf: defaults filled in, every value
+ * checked, every error listed with file, line and path. A conf is shared by
+ * threads and counted; nothing in it changes after conf_load returned.
+ * conf_keys.def names every key once.
+ */
+#ifndef CONF_H
+#define CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct ssl_ctx_st;
+
+enum conf_access { CONF_ACCESS_OFF, CONF_ACCESS_ERRORS, CONF_ACCESS_ALL };
+enum conf_retry { CONF_RETRY_NEVER, CONF_RETRY_SAFE, CONF_RETRY_IDEMPOTENT };
+
+#define CONF_PROTO_H1	(1u << 0)
+#define CONF_PROTO_H2	(1u << 1)	/* by ALPN */
+#define CONF_PROTO_H2C	(1u << 2)	/* in clear, by prior knowledge */
+
+struct conf_listener {
+	const char *name;
+	const char *path;
+	unsigned mode;			/* 0660 */
+	const char *owner, *group;	/* "": the daemon's */
+	const char *upstream;		/* "": by Host */
+	const char *default_upstream;	/* "": none, or the only one */
+	const struct conf_upstream *fixed;	/* upstream, found; NULL */
+	const struct conf_upstream *fallback;	/* default_upstream or the only upstream; NULL */
+	unsigned max_clients;		/* 0: only daemon.max_clients */
+	unsigned backlog;
+	uint64_t header_timeout, idle_timeout;	/* ms, 0: off */
+	size_t max_header_size;
+	unsigned max_headers;
+};
+
+struct conf_tls {
+	const char *ca_file, *server_name, *cert, *key;	/* "": default */
+	const char *min_version;			/* "1.2" "1.3" */
+};
+
+struct conf_upstream {
+	unsigned index;			/* in conf->upstreams */
+	const char *name;
+	const char *url;
+	bool https;
+	const char *host;		/* of the url, lower case, no brackets; "" for unix */
+	uint16_t port;
+	const char *address;		/* to dial: "host:port", "[v6]:port" or "unix:/path" */
+	const char *authority;		/* what goes into Host / :authority: host, with the port unless default */
+	const char *base_path;		/* path of the url put before every request's path, "" if none */
+	const char *const *hosts;	/* further Host values, lower case */
+	unsigned host_count;
+
+	unsigned max_connections, max_connecting, max_streams, max_queue;
+	uint64_t queue_timeout;
+	uint64_t idle_timeout, max_lifetime;
+	uint64_t max_requests;
+	uint64_t check_after, ping_timeout;
+	uint64_t tcp_keepalive, tcp_user_timeout;
+	uint64_t connect_timeout, tls_timeout, response_timeout, body_idle_timeout;
+	enum conf_retry retry;
+	unsigned retry_attempts;
+	size_t retry_buffer;
+	size_t buffer;
+	unsigned protocols;		/* CONF_PROTO_* */
+	bool h1_first;			/* ALPN order */
+	size_t h2_stream_window, h2_connection_window;
+	struct conf_tls tls;
+	struct ssl_ctx_st *ssl;		/* made and checked at load when https; counted by OpenSSL */
+	unsigned char tls_digest[32];	/* of what ca_file, cert and key held at load */
+};
+
+struct conf {
+	unsigned workers;
+	unsigned max_clients;		/* resolved: never 0 */
+	size_t memory_limit;
+	uint64_t drain_timeout;
+	int log_level;			/* enum log_level */
+	enum conf_access access;
+	bool query_strings;
+	struct conf_listener *listeners;
+	unsigned listener_count;
+	struct conf_upstream *upstreams;
+	unsigned upstream_count;
+};
+
+/* What the command line gave instead of a file. */
+struct conf_cli {
+	const char *const *upstreams;	/* "URL" or "NAME=URL" */
+	unsigned upstream_count;
+	const char *const *listen;	/* socket paths */
+	unsigned listen_count;
+};
+
+/*
+ * Loads a file (path) or the command line's equivalent (cli; path NULL). All errors are collected, not
+ * only the first: *errors becomes a malloc'ed text, one line each, "file:line: path.to.setting:
+ * what, and what to do", and NULL is returned. *warnings (may come with success) likewise; free() both.
+ * The result has one reference.
+ */
+struct conf *conf_load(const char *path, const struct conf_cli *cli, char **errors, char **warnings);
+struct conf *conf_ref(struct conf *c);
+void conf_unref(struct conf *c);	/* NULL is fine; atomic */
+
+/* Would the connections of a be good for b? url, protocols, tls, window and proxy settings equal
+ * (certificate files included, by content). */
+bool conf_upstream_same_connections(const struct conf_upstream *a, const struct conf_upstream *b);
+const struct conf_upstream *conf_find_upstream(const struct conf *c, const char *name, size_t n);
+
+#endif
