@@ -52,8 +52,8 @@ struct conf_upstream {
 	const char *host;		/* of the url, lower case, no brackets; "" for unix */
 	uint16_t port;
 	const char *address;		/* to dial: "host:port", "[v6]:port" or "unix:/path" */
-	const char *authority;		/* what goes into Host / :authority: host, with the port unless default */
-	const char *base_path;		/* path of the url put before every request's path, "" if none */
+	const char *authority;		/* for Host and :authority: host, and the port unless default */
+	const char *base_path;		/* of the url, goes before every request's path; "" if none */
 	const char *const *hosts;	/* further Host values, lower case */
 	unsigned host_count;
 
@@ -72,7 +72,7 @@ struct conf_upstream {
 	bool h1_first;			/* ALPN order */
 	size_t h2_stream_window, h2_connection_window;
 	struct conf_tls tls;
-	struct ssl_ctx_st *ssl;		/* made and checked at load when https; counted by OpenSSL */
+	struct ssl_ctx_st *ssl;		/* made at load when https; counted by OpenSSL */
 	unsigned char tls_digest[32];	/* of what ca_file, cert and key held at load */
 };
 
@@ -99,12 +99,14 @@ struct conf_cli {
 };
 
 /*
- * Loads a file (path) or the command line's equivalent (cli; path NULL). All errors are collected, not
- * only the first: *errors becomes a malloc'ed text, one line each, "file:line: path.to.setting:
- * what, and what to do", and NULL is returned. *warnings (may come with success) likewise; free() both.
+ * Loads a file (path) or the command line's equivalent (cli; path NULL). All errors are collected,
+ * not only the first: *errors becomes a malloc'ed text, one line each and ended by '\n',
+ * "file:line: path.to.setting: what, and what to do", and NULL is returned. *warnings (may come
+ * with success) likewise; NULL if there are none, free() both.
  * The result has one reference.
  */
-struct conf *conf_load(const char *path, const struct conf_cli *cli, char **errors, char **warnings);
+struct conf *conf_load(const char *path, const struct conf_cli *cli, char **errors,
+		       char **warnings);
 struct conf *conf_ref(struct conf *c);
 void conf_unref(struct conf *c);	/* NULL is fine; atomic */
 

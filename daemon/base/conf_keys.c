@@ -11,12 +11,12 @@
 #include "daemon/base/conf_value.h"
 #include "daemon/base/log.h"
 
-#define BASE_DAEMON	struct conf
-#define BASE_LOG	struct conf
-#define BASE_LISTENER	struct conf_listener
-#define BASE_POOL	struct conf_upstream
-#define BASE_UPSTREAM	struct conf_upstream
-#define BASE_TLS	struct conf_upstream
+#define BASE_DAEMON struct conf
+#define BASE_LOG struct conf
+#define BASE_LISTENER struct conf_listener
+#define BASE_POOL struct conf_upstream
+#define BASE_UPSTREAM struct conf_upstream
+#define BASE_TLS struct conf_upstream
 
 static const struct conf_key keys[] = {
 #define CONF_GROUP(where, name, of, kind, text)                                                    \
@@ -29,7 +29,7 @@ static const struct conf_key keys[] = {
 #undef CONF_KEY
 };
 
-#define KEY_COUNT	(sizeof(keys) / sizeof(keys[0]))
+#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
 const struct conf_key *conf_key_find(unsigned groups, const char *name)
 {
@@ -142,7 +142,8 @@ static bool set_count(const struct conf_key *k, const char *text, uint64_t *ret,
 	(void)conf_count(k->low, &low);
 	(void)conf_count(k->high, &high);
 	if (!conf_count(text, &value) || value < low || value > high) {
-		snprintf(why, CONF_WHY_MAX, "%.40s is out of range: %s to %s", text, k->low, k->high);
+		snprintf(why, CONF_WHY_MAX, "%.40s is out of range: %s to %s", text, k->low,
+			k->high);
 		return false;
 	}
 	*ret = value;
@@ -173,8 +174,8 @@ static bool set_word(const struct conf_key *k, const char *text, unsigned *ret, 
 }
 
 /* "h2 h1": bits, and whether h1 stands before h2. */
-static bool set_protocols(const struct conf_key *k, struct conf_upstream *u, const char *text,
-	char *why)
+static bool set_protocols(
+	const struct conf_key *k, struct conf_upstream *u, const char *text, char *why)
 {
 	static const unsigned bits[] = {CONF_PROTO_H1, CONF_PROTO_H2, CONF_PROTO_H2C};
 	unsigned sum = 0, index;
@@ -184,8 +185,8 @@ static bool set_protocols(const struct conf_key *k, struct conf_upstream *u, con
 		size_t n = strcspn(p, " ");
 
 		if (!find_word(k->low, p, n, &index)) {
-			snprintf(why, CONF_WHY_MAX, "\"%.*s\" is none of: %s", n < 40 ? (int)n : 40, p,
-				k->low);
+			snprintf(why, CONF_WHY_MAX, "\"%.*s\" is none of: %s", n < 40 ? (int)n : 40,
+				p, k->low);
 			return false;
 		}
 		if (sum & bits[index]) {
@@ -226,7 +227,8 @@ static bool store_wide(const struct conf_key *k, void *base, uint64_t value)
 }
 
 _Static_assert(sizeof(enum conf_access) == sizeof(unsigned) &&
-	sizeof(enum conf_retry) == sizeof(unsigned) && sizeof(int) == sizeof(unsigned),
+		       sizeof(enum conf_retry) == sizeof(unsigned) &&
+		       sizeof(int) == sizeof(unsigned),
 	"choices are stored as unsigned");
 
 bool conf_key_set(const struct conf_key *k, void *base, const char *text, char *why)

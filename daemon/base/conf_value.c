@@ -154,7 +154,8 @@ static const char *take_authority(const char *s, size_t n, struct conf_url *u)
 		if (!is_reg_name(host, len))
 			return len == 0 ? "no host in it" : "not a host name";
 	}
-	if (colon < end && (*colon != ':' || !take_port(colon + 1, (size_t)(end - colon - 1), &u->port)))
+	if (colon < end &&
+		(*colon != ':' || !take_port(colon + 1, (size_t)(end - colon - 1), &u->port)))
 		return "the port must be a number from 1 to 65535";
 	for (size_t i = 0; i < len; i++)
 		u->host[i] = lower(host[i]);
@@ -259,7 +260,7 @@ unsigned conf_distance(const char *a, const char *b)
 
 			now[j] = min3(last[j] + 1, now[j - 1] + 1, last[j - 1] + same);
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    now[j] > before[j - 2] + 1)
+				now[j] > before[j - 2] + 1)
 				now[j] = before[j - 2] + 1;
 		}
 	}

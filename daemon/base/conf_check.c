@@ -1,0 +1,324 @@
+/*
+ * conf_check.c - what one key of the configuration cannot know: urls taken apart, protocols
+ * that fit them, names that differ, sizes and descriptors that suffice.
+ */
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+
+#include "daemon/base/conf_loader.h"
+#include "daemon/base/conf_value.h"
+
+#define OWN_DESCRIPTORS 32 /* epoll, eventfds, listeners, logs, resolver, files of a reload */
+#define MIN_CLIENTS 16 /* with less than this the daemon is of no use */
+#define MAX_CLIENTS 1000000
+
+/* ---- upstreams ------------------------------------------------------------- */
+
+/* "/run/search.sock" is "search" unless it is called otherwise. */
+static const char *socket_name(struct loader *l, const char *path)
+{
+	const char *base = strrchr(path, '/') + 1;
+	size_t n = strlen(base);
+
+	if (n > 5 && strcmp(base + n - 5, ".sock") == 0)
+		n -= 5;
+	return loader_text(l, base, n);
+}
+
+static void name_upstream(struct loader *l, struct conf_upstream *u, const struct conf_url *url)
+{
+	bool given = *u->name != '\0';
+
+	if (!given)
+		u->name = url->local ? socket_name(l, url->path) : u->host;
+	if (!conf_is_name(u->name) && (given || !url->v6))
+		loader_complain_key(l, ERROR, u, "name",
+			"\"%s\" is not a name: take letters, digits, '-', '_', "
+			"'.'",
+			u->name);
+}
+
+static void place_upstream(struct loader *l, struct conf_upstream *u, const struct conf_url *url)
+{
+	const char *open = url->v6 ? "[" : "", *close = url->v6 ? "]" : "";
+
+	u->https = url->https;
+	u->host = loader_text(l, url->host, strlen(url->host));
+	u->port = url->port;
+	name_upstream(l, u, url);
+	if (url->local) {
+		u->address = loader_printf(l, "unix:%s", url->path);
+		u->authority = u->name;
+		u->base_path = "";
+		return;
+	}
+	u->address = loader_printf(l, "%s%s%s:%u", open, u->host, close, u->port);
+	u->authority = u->address;
+	if (u->port == (u->https ? 443 : 80)) /* RFC 9110 4.2: the default port is left out */
+		u->authority = loader_printf(l, "%s%s%s", open, u->host, close);
+	u->base_path = loader_text(l, url->path, url->path_len);
+}
+
+/*
+ * https chooses by ALPN; in clear text nobody chooses. What was inherited is cut to what the
+ * scheme can; what was written for this upstream must fit.
+ */
+static void check_protocols(struct loader *l, struct conf_upstream *u)
+{
+	unsigned alpn = u->protocols & (CONF_PROTO_H1 | CONF_PROTO_H2);
+	bool own = loader_is_own(l, u, "protocols");
+
+	if (u->https) {
+		if (own && (u->protocols & CONF_PROTO_H2C))
+			loader_complain_key(l, ERROR, u, "protocols",
+				"h2c is clear text, the url is https: write [ \"h2\", \"h1\" ]");
+		u->protocols = alpn ? alpn : CONF_PROTO_H2 | CONF_PROTO_H1;
+		u->h1_first = u->h1_first && u->protocols == (CONF_PROTO_H1 | CONF_PROTO_H2);
+		return;
+	}
+	if (own && (u->protocols & CONF_PROTO_H2))
+		loader_complain_key(l, ERROR, u, "protocols",
+			"h2 is chosen by TLS, the url is clear text: write [ \"h2c\" ] "
+			"or [ \"h1\" ]");
+	else if (own && u->protocols == (CONF_PROTO_H1 | CONF_PROTO_H2C))
+		loader_complain_key(l, ERROR, u, "protocols",
+			"nothing chooses between h1 and h2c in clear text: write one of them");
+	u->protocols = u->protocols & CONF_PROTO_H2C ? CONF_PROTO_H2C : CONF_PROTO_H1;
+	u->h1_first = false;
+}
+
+static void check_tls(struct loader *l, struct conf_upstream *u)
+{
+	bool cert = *u->tls.cert, key = *u->tls.key;
+
+	if (!u->https) {
+		if (loader_is_own(l, u, "tls"))
+			loader_complain_key(
+				l, WARNING, u, "tls", "has no effect, the url is not https");
+		return;
+	}
+	if (cert != key) {
+		loader_complain_key(l, ERROR, u, cert ? "tls.cert" : "tls.key", "needs tls.%s too",
+			cert ? "key" : "cert");
+		return;
+	}
+	if (*u->tls.server_name && !conf_is_host(u->tls.server_name))
+		loader_complain_key(l, ERROR, u, "tls.server_name", "\"%s\" is not a host name",
+			u->tls.server_name);
+	conf_tls_make(l, u);
+}
+
+static void finish_upstream(struct loader *l, struct conf_upstream *u)
+{
+	struct conf_url url;
+	const char *wrong;
+
+	u->host = u->address = u->authority = u->base_path = "";
+	if (!*u->url) {
+		loader_complain_key(
+			l, ERROR, u, "url", "is missing: write url = \"https://api.example.com\";");
+		return;
+	}
+	wrong = conf_url_parse(u->url, &url);
+	if (wrong) {
+		loader_complain_key(l, ERROR, u, "url", "\"%s\": %s", u->url, wrong);
+		return;
+	}
+	place_upstream(l, u, &url);
+	check_protocols(l, u);
+	check_tls(l, u);
+}
+
+/* Sizes that must fit into each other; what all inherit is told about once. */
+static void check_pool(struct loader *l, const struct conf_upstream *u)
+{
+	const struct conf_upstream *m = &l->model;
+
+	if (u->buffer == m->buffer && u->retry_buffer == m->retry_buffer &&
+		u->h2_stream_window == m->h2_stream_window &&
+		u->h2_connection_window == m->h2_connection_window) {
+		if (l->model_checked)
+			return;
+		l->model_checked = true;
+	}
+	if (u->retry_buffer > u->buffer)
+		loader_complain_key(l, ERROR, u, "retry_buffer",
+			"is larger than buffer: raise buffer or lower "
+			"retry_buffer");
+	if (u->buffer > l->conf->memory_limit)
+		loader_complain_key(l, ERROR, u, "buffer", "is larger than daemon.memory_limit");
+	if (u->h2_stream_window > u->h2_connection_window)
+		loader_complain_key(l, WARNING, u, "h2_stream_window",
+			"is larger than h2_connection_window, "
+			"which limits it");
+}
+
+/* ---- what must differ ------------------------------------------------------ */
+
+/* Does u answer to this Host? Its name counts. */
+static bool answers_to(const struct conf_upstream *u, const char *host)
+{
+	if (strcasecmp(u->name, host) == 0)
+		return true;
+	for (unsigned i = 0; i < u->host_count; i++) {
+		if (strcmp(u->hosts[i], host) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void check_host(struct loader *l, const struct conf_upstream *u, unsigned n)
+{
+	const char *host = u->hosts[n];
+
+	for (unsigned i = 0; i < n; i++) {
+		if (strcmp(u->hosts[i], host) == 0)
+			loader_complain_key(l, ERROR, u, "hosts", "\"%s\" is there twice", host);
+	}
+	for (unsigned i = 0; i < l->conf->upstream_count; i++) {
+		const struct conf_upstream *other = &l->conf->upstreams[i];
+
+		/* Of two upstreams with the same host the later one hears of it. */
+		if (i == u->index || (i > u->index && strcasecmp(other->name, host) != 0))
+			continue;
+		if (answers_to(other, host))
+			loader_complain_key(l, ERROR, u, "hosts",
+				"\"%s\" already means upstream %s", host, other->name);
+	}
+}
+
+static void check_upstream_names(struct loader *l)
+{
+	struct conf *c = l->conf;
+
+	for (unsigned i = 0; i < c->upstream_count; i++) {
+		const struct conf_upstream *u = &c->upstreams[i];
+
+		for (unsigned j = 0; j < i && *u->name; j++) {
+			if (strcasecmp(c->upstreams[j].name, u->name) == 0)
+				loader_complain_key(l, ERROR, u, "name",
+					"\"%s\" is already the name of "
+					"upstreams[%u]: give one of them another name",
+					u->name, j);
+		}
+		for (unsigned n = 0; n < u->host_count; n++)
+			check_host(l, u, n);
+	}
+}
+
+/* ---- listeners ------------------------------------------------------------- */
+
+static const char *upstream_list(struct loader *l)
+{
+	const char *names = "";
+
+	for (unsigned i = 0; i < l->conf->upstream_count && i < 20; i++)
+		names = loader_printf(
+			l, "%s%s%s", names, i > 0 ? ", " : "", l->conf->upstreams[i].name);
+	return l->conf->upstream_count > 20 ? loader_printf(l, "%s, ...", names) : names;
+}
+
+static const struct conf_upstream *named_upstream(
+	struct loader *l, struct place at, const char *key, const char *name)
+{
+	const struct conf_upstream *u;
+
+	if (!*name)
+		return NULL;
+	u = conf_find_upstream(l->conf, name, strlen(name));
+	if (!u)
+		loader_complain(l, ERROR, at, key, "there is no upstream \"%s\" (there are: %s)",
+			name, upstream_list(l));
+	return u;
+}
+
+static void check_listener_path(struct loader *l, struct place at, const char *path)
+{
+	if (strlen(path) > CONF_PATH_MAX)
+		loader_complain(l, ERROR, at, "path",
+			"is %zu bytes long, a socket's path has at most %d", strlen(path),
+			CONF_PATH_MAX);
+	else if (!*path || (at.set && *path != '/'))
+		loader_complain(l, ERROR, at, "path",
+			"must be absolute: write \"/run/connpoold/name.sock\"");
+}
+
+static void check_listener(struct loader *l, unsigned n)
+{
+	struct conf_listener *ls = &l->conf->listeners[n];
+	struct place at = l->listener_at[n];
+
+	if (!conf_is_name(ls->name))
+		loader_complain(l, ERROR, at, "name",
+			"\"%s\" is not a name: take letters, digits, '-', '_', '.'", ls->name);
+	check_listener_path(l, at, ls->path);
+	for (unsigned i = 0; i < n; i++) {
+		if (strcmp(l->conf->listeners[i].name, ls->name) == 0)
+			loader_complain(l, ERROR, at, "name",
+				"\"%s\" is already the name of listeners[%u]", ls->name, i);
+		if (strcmp(l->conf->listeners[i].path, ls->path) == 0)
+			loader_complain(l, ERROR, at, "path",
+				"\"%s\" is already the path of listeners[%u]", ls->path, i);
+	}
+	ls->fixed = named_upstream(l, at, "upstream", ls->upstream);
+	ls->fallback = named_upstream(l, at, "default_upstream", ls->default_upstream);
+	if (!*ls->default_upstream && l->conf->upstream_count == 1)
+		ls->fallback = &l->conf->upstreams[0];
+	if (*ls->upstream && *ls->default_upstream)
+		loader_complain(
+			l, WARNING, at, "default_upstream", "has no effect beside upstream");
+}
+
+/* ---- descriptors ----------------------------------------------------------- */
+
+static long long descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	/* RLIM_INFINITY is the largest number there is. */
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 2 * (rlim_t)MAX_CLIENTS)
+		return 2LL * MAX_CLIENTS;
+	return (long long)limit.rlim_cur;
+}
+
+static void check_descriptors(struct loader *l)
+{
+	struct place at = {.set = l->root};
+	struct conf *c = l->conf;
+	long long limit = descriptor_limit(), pools = 0, left;
+	const char *sum;
+
+	for (unsigned i = 0; i < c->upstream_count; i++)
+		pools += c->upstreams[i].max_connections;
+	left = limit - pools - OWN_DESCRIPTORS;
+	sum = loader_printf(l,
+		"RLIMIT_NOFILE %lld - %lld for the pools (sum of max_connections) - %d for the "
+		"daemon = %lld",
+		limit, pools, OWN_DESCRIPTORS, left);
+
+	if (left < MIN_CLIENTS)
+		loader_complain(l, c->max_clients > 0 ? WARNING : ERROR, at, "daemon.max_clients",
+			"too few descriptors for clients: %s, at least %d are needed: raise "
+			"LimitNOFILE= or lower max_connections",
+			sum, MIN_CLIENTS);
+	else if (left < (long long)c->max_clients)
+		loader_complain(l, WARNING, at, "daemon.max_clients",
+			"%u is more than the descriptors suffice for: %s", c->max_clients, sum);
+	if (c->max_clients == 0)
+		c->max_clients = (unsigned)(left < MAX_CLIENTS ? left : MAX_CLIENTS);
+}
+
+void conf_check(struct loader *l)
+{
+	struct conf *c = l->conf;
+
+	for (unsigned i = 0; i < c->upstream_count; i++) {
+		finish_upstream(l, &c->upstreams[i]);
+		check_pool(l, &c->upstreams[i]);
+	}
+	check_upstream_names(l);
+	for (unsigned i = 0; i < c->listener_count; i++)
+		check_listener(l, i);
+	check_descriptors(l);
+}
