@@ -241,8 +241,7 @@ command_nghttpx() { on "$proxy_core" nghttpx --conf="$work/nghttpx.conf"; }
 
 config_connpoold() {
 	cat <<EOF
-listeners = ( { name = "main"; path = "$sock"; mode = "0600"; group = ""; backlog = 4096; } );
-admin : { path = "$work/admin.sock"; mode = "0600"; group = ""; };
+listeners = ( { name = "main"; path = "$sock"; mode = "0600"; backlog = 4096; } );
 log : { access = "off"; };
 upstreams = ( {
     name = "api";
