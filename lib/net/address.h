@@ -1,0 +1,20 @@
+/*
+ * address.h - socket addresses and their text; dial_parse of dial.h lives in
+ * the same file. Pure.
+ */
+#ifndef CC_ADDRESS_H
+#define CC_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct address;
+
+void address_unix(struct address *a, const char *path);	/* path as dial_parse took it */
+/* "192.0.2.1", "2001:db8::1", "fe80::1%eth0". false: not a number, so a name. */
+bool address_numeric(struct address *a, const char *host, uint16_t port);
+/* "192.0.2.1:80", "[::1]:80", "unix:/path" */
+void address_text(const struct address *a, char *buf, size_t size);
+
+#endif

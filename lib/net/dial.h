@@ -1,0 +1,59 @@
+/*
+ * dial.h - from "host:port" to a connected link: resolve, race the addresses,
+ * handshake, each under its deadline.
+ */
+#ifndef CC_DIAL_H
+#define CC_DIAL_H
+
+#include <stdint.h>
+
+struct cc_ctx;
+struct dial;
+struct link;
+struct ssl_ctx_st;
+struct ssl_st;
+
+struct dial_target {
+	const char *address;	/* "host:port", "host", "[v6]:port", "[v6]", "unix:/path"; copied */
+	uint16_t default_port;	/* when address names none */
+	struct ssl_ctx_st *tls;	/* NULL: clear text; ALPN is set on it or in alpn */
+	const char *tls_name;	/* SNI (unless numeric) and verified name; NULL: the host */
+	const unsigned char *alpn;	/* wire format, NULL: none offered */
+	unsigned alpn_len;
+	uint64_t connect_timeout;	/* ms, resolve and connect together; 0: 10 s */
+	uint64_t tls_timeout;		/* ms; 0: 10 s */
+	uint64_t race_delay;		/* ms between attempts (RFC 8305); 0: 250 */
+	uint64_t tcp_keepalive;		/* ms idle before the first probe; 0: off */
+	uint64_t tcp_user_timeout;	/* ms; 0: the kernel's */
+	/* Just before the handshake, with the arg of dial_start: lets the transport set a session. May
+	 * be NULL. */
+	void (*on_ssl)(struct ssl_st *ssl, void *arg);
+};
+
+/*
+ * Once, never from within dial_start. err 0: link is connected (and has
+ * finished its handshake) and belongs to the receiver, who sets its ops with link_set_owner.
+ * Else CC_ERESOLVE, CC_ECONNECT, CC_ETLS, CC_ETIMEOUT or CC_ENOMEM; detail is a sentence for a log
+ * ("connect to 127.0.0.1:81: Connection refused"; "certificate verify failed: self-signed
+ * certificate"), valid during the call, never NULL. The dial is freed after the call.
+ */
+typedef void (*dial_fn)(void *arg, int err, struct link *link, const char *detail);
+
+/* CC_EINVAL: the address makes no sense. CC_ENOMEM. */
+int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn done, void *arg,
+	       struct dial **ret);
+void dial_cancel(struct dial *d);	/* no callback follows; NULL is fine */
+
+/* Pure (address.c): splits an address. host_len 0 and *path set for "unix:". 0 or CC_EINVAL. */
+struct dial_host {
+	const char *host;	/* points into the address, without brackets */
+	unsigned host_len;
+	uint16_t port;		/* 0: none given */
+	const char *path;	/* "unix:/path": the path, else NULL */
+};
+int dial_parse(const char *address, struct dial_host *ret);
+
+/* The ALPN protocol of a link's handshake: "h2", "http/1.1", "" if none. */
+const char *dial_alpn(const struct link *link, char buf[32]);
+
+#endif

@@ -1,0 +1,480 @@
+/* test_resolve.c - names to addresses, against a DNS server in the same loop. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <event2/event.h>
+
+#include "lib/base/ctx.h"
+#include "lib/net/resolve.h"
+#include "tests/dns.h"
+
+#define WAIT_MAX 5 /* s: then the test has failed */
+
+struct probe { /* what a lookup brought */
+	struct lookup *lookup;
+	unsigned calls;
+	int err;
+	unsigned n;
+	uint32_t ttl;
+	struct address addrs[8];
+	char detail[128];
+	const char *then; /* look this up from within the answer */
+};
+
+static struct event_base *base;
+static struct cc_ctx *ctx;
+static struct dns *dns;
+static unsigned long allocs, fail_at, live;
+static bool expired;
+
+/* ---- fixture ---------------------------------------------------------- */
+
+static void *count_alloc(size_t n, void *arg)
+{
+	(void)arg;
+	void *p = ++allocs == fail_at ? NULL : malloc(n);
+
+	live += p != NULL;
+	return p;
+}
+
+static void *count_resize(void *p, size_t n, void *arg)
+{
+	(void)arg;
+	live += !p;
+	return ++allocs == fail_at ? NULL : realloc(p, n);
+}
+
+static void count_release(void *p, void *arg)
+{
+	(void)arg;
+	live -= p != NULL;
+	free(p);
+}
+
+static const struct cc_mem counting = {count_alloc, count_resize, count_release, NULL};
+
+static int use_dns(void)
+{
+	return resolver_set_servers(ctx, dns->address);
+}
+
+static void ctx_open(void)
+{
+	struct cc_ctx_opts opts = {.size = sizeof(opts), .base = base, .mem = &counting};
+
+	ctx = calloc(1, sizeof(*ctx));
+	ck_assert_int_eq(ctx_init(ctx, &opts), 0);
+}
+
+static void ctx_shut(void)
+{
+	resolver_free(ctx->resolver);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	ctx_clear(ctx);
+	free(ctx);
+}
+
+static void setup(void)
+{
+	setenv("RES_OPTIONS", "retrans:100 retry:1", 1); /* how long c-ares waits for a server */
+	base = event_base_new();
+	allocs = fail_at = live = 0;
+	ctx_open();
+	dns = dns_new(base);
+}
+
+static void teardown(void)
+{
+	ctx_shut();
+	dns_free(dns);
+	event_base_free(base);
+	ck_assert_uint_eq(live, 0);
+}
+
+static void on_expired(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what, (void)arg;
+	expired = true;
+}
+
+static void wait_until(const unsigned *counter, unsigned n)
+{
+	struct timeval most = {WAIT_MAX, 0};
+	struct event *guard = evtimer_new(base, on_expired, NULL);
+
+	expired = false;
+	event_add(guard, &most);
+	while (*counter < n && !expired)
+		event_base_loop(base, EVLOOP_ONCE);
+	event_free(guard);
+	ck_assert_msg(!expired, "waited too long");
+}
+
+static void turns(int n)
+{
+	while (n-- > 0)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+/* ---- probes ------------------------------------------------------------ */
+
+static int look_up(struct probe *p, const char *host);
+
+static void on_found(void *arg, int err, const struct address *addrs, unsigned n, uint32_t ttl,
+        const char *detail)
+{
+	struct probe *p = arg;
+
+	p->calls++;
+	p->lookup = NULL;
+	p->err = err;
+	p->n = n;
+	p->ttl = ttl;
+	ck_assert_ptr_nonnull(detail);
+	snprintf(p->detail, sizeof(p->detail), "%s", detail);
+	memcpy(p->addrs, addrs ? addrs : p->addrs, (n < 8 ? n : 8) * sizeof(*addrs));
+	if (p->then) {
+		const char *name = p->then;
+
+		p->then = NULL;
+		ck_assert_int_eq(look_up(p, name), 0);
+	}
+}
+
+static int look_up(struct probe *p, const char *host)
+{
+	return resolve_start(ctx, host, 8443, on_found, p, &p->lookup);
+}
+
+static bool has_ipv4(const struct probe *p, const char *text)
+{
+	struct in_addr want;
+
+	inet_pton(AF_INET, text, &want);
+	for (unsigned i = 0; i < p->n; i++) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)&p->addrs[i].sa;
+
+		if (in->sin_family == AF_INET && in->sin_addr.s_addr == want.s_addr)
+			return true;
+	}
+	return false;
+}
+
+static unsigned count_family(const struct probe *p, sa_family_t family)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < p->n; i++)
+		n += p->addrs[i].sa.ss_family == family;
+	return n;
+}
+
+/* ---- tests ------------------------------------------------------------- */
+
+START_TEST(localhost_needs_no_server)
+{
+	struct probe p = {0};
+
+	dns->silent = true;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "localhost"), 0);
+	ck_assert_uint_eq(p.calls, 0); /* never from within resolve_start */
+	wait_until(&p.calls, 1);
+
+	ck_assert_int_eq(p.err, 0);
+	ck_assert(has_ipv4(&p, "127.0.0.1"));
+	ck_assert_uint_eq(p.ttl, 0);
+	ck_assert_uint_eq(dns->asked, 0);
+}
+END_TEST
+
+START_TEST(addresses_carry_the_port_and_the_smallest_ttl)
+{
+	struct probe p = {0};
+
+	dns->a[0] = "127.0.0.2", dns->a_ttl[0] = 300;
+	dns->a[1] = "127.0.0.3", dns->a_ttl[1] = 30;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "api.example.test."), 0);
+	wait_until(&p.calls, 1);
+
+	ck_assert_int_eq(p.err, 0);
+	ck_assert_uint_eq(p.n, 2);
+	ck_assert_uint_eq(p.ttl, 30);
+	ck_assert(has_ipv4(&p, "127.0.0.2"));
+	ck_assert(has_ipv4(&p, "127.0.0.3"));
+	ck_assert_uint_eq(ntohs(((struct sockaddr_in *)&p.addrs[1].sa)->sin_port), 8443);
+	ck_assert_uint_eq(p.addrs[0].len, sizeof(struct sockaddr_in));
+}
+END_TEST
+
+START_TEST(both_families_are_asked_for)
+{
+	struct probe p = {0};
+
+	dns->a[0] = "127.0.0.2", dns->a_ttl[0] = 60;
+	dns->aaaa[0] = "::1";
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "api.example.test."), 0);
+	wait_until(&p.calls, 1);
+
+	ck_assert_int_eq(p.err, 0);
+	ck_assert_uint_eq(count_family(&p, AF_INET), 1);
+	ck_assert_uint_eq(count_family(&p, AF_INET6), 1);
+	ck_assert_uint_eq(p.ttl, 60);
+}
+END_TEST
+
+START_TEST(truncated_answer_is_asked_for_again_by_tcp)
+{
+	struct probe p = {0};
+
+	dns->truncate = true;
+	dns->a[0] = "127.0.0.2", dns->a_ttl[0] = 60;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "api.example.test."), 0);
+	wait_until(&p.calls, 1);
+
+	ck_assert_int_eq(p.err, 0);
+	ck_assert(has_ipv4(&p, "127.0.0.2"));
+	ck_assert_uint_gt(dns->asked_by_tcp, 0);
+}
+END_TEST
+
+START_TEST(unknown_name_fails_with_the_reason)
+{
+	struct probe p = {0};
+
+	dns->rcode = RCODE_NXDOMAIN;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "nowhere.example.test."), 0);
+	wait_until(&p.calls, 1);
+
+	ck_assert_int_eq(p.err, CC_ERESOLVE);
+	ck_assert_str_eq(p.detail, "Domain name not found");
+	ck_assert_uint_eq(p.n, 0);
+}
+END_TEST
+
+START_TEST(name_without_addresses_fails_with_the_reason)
+{
+	struct probe p = {0};
+
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "empty.example.test."), 0);
+	wait_until(&p.calls, 1);
+
+	ck_assert_int_eq(p.err, CC_ERESOLVE);
+	ck_assert_str_eq(p.detail, "DNS server returned answer with no data");
+}
+END_TEST
+
+START_TEST(silent_server_ends_in_a_timeout)
+{
+	struct probe p = {0};
+
+	dns->silent = true;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "api.example.test."), 0);
+	wait_until(&p.calls, 1);
+
+	ck_assert_int_eq(p.err, CC_ERESOLVE);
+	ck_assert_str_eq(p.detail, "Timeout while contacting DNS servers");
+	ck_assert_uint_gt(dns->asked, 0);
+}
+END_TEST
+
+START_TEST(malformed_name_fails)
+{
+	struct probe p = {0};
+
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "a..b"), 0);
+	wait_until(&p.calls, 1);
+	ck_assert_int_eq(p.err, CC_ERESOLVE);
+	ck_assert_uint_eq(dns->asked, 0);
+}
+END_TEST
+
+START_TEST(lookup_cancelled_while_the_server_thinks_calls_nobody)
+{
+	struct probe p = {0}, other = {0};
+
+	dns->a[0] = "127.0.0.2";
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "a.example.test."), 0);
+	ck_assert_int_eq(look_up(&other, "b.example.test."), 0);
+	resolve_cancel(p.lookup);
+	wait_until(&other.calls, 1);
+	wait_until(&dns->asked, 4); /* two names, two families: it was on its way */
+	turns(3);
+	ck_assert_uint_eq(p.calls, 0);
+	ck_assert_int_eq(other.err, 0);
+}
+END_TEST
+
+START_TEST(lookup_cancelled_after_its_answer_calls_nobody)
+{
+	struct probe p = {0};
+
+	ck_assert_int_eq(look_up(&p, "localhost"), 0); /* answered, waits for the turn */
+	resolve_cancel(p.lookup);
+	turns(3);
+	ck_assert_uint_eq(p.calls, 0);
+	resolve_cancel(NULL);
+}
+END_TEST
+
+START_TEST(answer_may_begin_the_next_lookup)
+{
+	struct probe p = {.then = "b.example.test."};
+
+	dns->a[0] = "127.0.0.2";
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "localhost"), 0);
+	wait_until(&p.calls, 2);
+	ck_assert_int_eq(p.err, 0);
+	ck_assert(has_ipv4(&p, "127.0.0.2"));
+}
+END_TEST
+
+START_TEST(freeing_the_resolver_drops_lookups_in_every_state)
+{
+	struct probe asked = {0}, cancelled = {0}, answered = {0};
+
+	dns->silent = true;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&asked, "a.example.test."), 0);
+	ck_assert_int_eq(look_up(&cancelled, "b.example.test."), 0);
+	resolve_cancel(cancelled.lookup);
+	ck_assert_int_eq(look_up(&answered, "localhost"), 0);
+	resolver_free(ctx->resolver);
+	turns(3);
+
+	ck_assert_ptr_null(ctx->resolver);
+	ck_assert_uint_eq(asked.calls + cancelled.calls + answered.calls, 0);
+}
+END_TEST
+
+START_TEST(changed_servers_end_what_the_old_ones_were_asked)
+{
+	struct probe p = {0};
+
+	dns->silent = true;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "a.example.test."), 0);
+	ck_assert_int_eq(use_dns(), 0);
+	wait_until(&p.calls, 1);
+	ck_assert_int_eq(p.err, CC_ERESOLVE);
+	ck_assert_int_eq(resolver_set_servers(ctx, "not an address"), CC_EINVAL);
+
+	dns->silent = false; /* the refused list left the good one in place */
+	dns->a[0] = "127.0.0.2";
+	ck_assert_int_eq(look_up(&p, "a.example.test."), 0);
+	wait_until(&p.calls, 2);
+	ck_assert_int_eq(p.err, 0);
+}
+END_TEST
+
+/* The clock of the test below: far enough ahead that the channel is old. */
+static uint64_t later_clock(void *arg)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 + *(uint64_t *)arg;
+}
+
+START_TEST(old_idle_channel_is_renewed_and_keeps_its_servers)
+{
+	struct probe p = {0};
+	uint64_t ahead = 0;
+
+	dns->a[0] = "127.0.0.2";
+	ctx->clock = later_clock;
+	ctx->clock_arg = &ahead;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "a.example.test."), 0);
+	wait_until(&p.calls, 1);
+	ahead = 3600u * 1000000u;
+	turns(2);
+	ck_assert_int_eq(look_up(&p, "b.example.test."), 0);
+	wait_until(&p.calls, 2);
+	ck_assert_int_eq(p.err, 0);
+	ck_assert(has_ipv4(&p, "127.0.0.2"));
+}
+END_TEST
+
+/* One whole lookup with the nth allocation failing. */
+static int one_lookup(void)
+{
+	struct probe p = {0};
+	int err = use_dns();
+
+	if (err == 0)
+		err = look_up(&p, "a.example.test.");
+	if (err < 0)
+		return err;
+	wait_until(&p.calls, 1);
+	return p.err;
+}
+
+START_TEST(no_allocation_may_fail_unnoticed)
+{
+	unsigned long n;
+	int err = CC_ENOMEM;
+
+	dns->a[0] = "127.0.0.2";
+	for (n = 1; err != 0; n++) {
+		ck_assert_uint_lt(n, 50);
+		allocs = 0;
+		fail_at = n;
+		err = one_lookup();
+		fail_at = 0;
+		ck_assert_msg(err == 0 || err == CC_ENOMEM, "allocation %lu: %d", n, err);
+		ctx_shut();
+		ck_assert_uint_eq(live, 0);
+		ctx_open();
+	}
+	ck_assert_uint_gt(n, 5); /* it did fail some */
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("resolve");
+	TCase *t = tcase_create("resolve");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 30);
+	tcase_add_test(t, localhost_needs_no_server);
+	tcase_add_test(t, addresses_carry_the_port_and_the_smallest_ttl);
+	tcase_add_test(t, both_families_are_asked_for);
+	tcase_add_test(t, truncated_answer_is_asked_for_again_by_tcp);
+	tcase_add_test(t, unknown_name_fails_with_the_reason);
+	tcase_add_test(t, name_without_addresses_fails_with_the_reason);
+	tcase_add_test(t, silent_server_ends_in_a_timeout);
+	tcase_add_test(t, malformed_name_fails);
+	tcase_add_test(t, lookup_cancelled_while_the_server_thinks_calls_nobody);
+	tcase_add_test(t, lookup_cancelled_after_its_answer_calls_nobody);
+	tcase_add_test(t, answer_may_begin_the_next_lookup);
+	tcase_add_test(t, freeing_the_resolver_drops_lookups_in_every_state);
+	tcase_add_test(t, changed_servers_end_what_the_old_ones_were_asked);
+	tcase_add_test(t, old_idle_channel_is_renewed_and_keeps_its_servers);
+	tcase_add_test(t, no_allocation_may_fail_unnoticed);
+	suite_add_tcase(s, t);
+
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
