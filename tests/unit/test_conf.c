@@ -679,6 +679,8 @@ START_TEST(names_and_hosts_of_upstreams_must_differ)
 	refused("upstreams = ( { name = \"a b\"; " URL " } );",
 		":1: upstreams[0].name: \"a b\" is not a name: take letters, digits, '-', '_', "
 		"'.'");
+	refused("upstreams = ( { " URL " tls : { server_name = \"a b\"; }; } );",
+		":1: upstreams[0].tls.server_name: \"a b\" is not a host name");
 	refused("upstreams = ( { " URL " hosts = [ \"http://x\" ]; } );",
 		":1: upstreams[0].hosts[0]: \"http://x\" is not a host name");
 }
@@ -944,6 +946,8 @@ START_TEST(certificates_are_read_when_the_file_is)
 	ck_assert(SSL_CTX_get_mode(ctx) & SSL_MODE_RELEASE_BUFFERS);
 	ck_assert(SSL_CTX_get_options(ctx) & SSL_OP_NO_COMPRESSION);
 	ck_assert_int_eq(SSL_CTX_get_read_ahead(ctx), 1);
+	/* An encrypted key must not ask the terminal. */
+	ck_assert(SSL_CTX_get_default_passwd_cb(ctx) != NULL);
 
 	loads("upstreams = ( { " URL " tls : { min_version = \"1.3\"; }; } );");
 	ck_assert_int_eq((int)SSL_CTX_get_min_proto_version(up(0)->ssl), TLS1_3_VERSION);
@@ -977,7 +981,6 @@ START_TEST(certificate_files_that_do_not_do_are_refused)
 	refused_tls(":2: upstreams[0].tls.cert: ");
 	load_tls(NULL, cert, text);
 	refused_tls("text.pem: not an unencrypted private key in PEM form");
-	/* Without asking a terminal. */
 	load_tls(NULL, other_cert, other_key);
 	refused_tls("other.key: not an unencrypted private key in PEM form");
 	write_identity(other_cert, other_key, NULL);
@@ -1036,6 +1039,22 @@ START_TEST(url_protocols_windows_and_tls_change_the_connections)
 }
 END_TEST
 
+static void append(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "a");
+
+	ck_assert(f && fputs(text, f) >= 0);
+	fclose(f);
+}
+
+static off_t size_of(const char *path)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(path, &st), 0);
+	return st.st_size;
+}
+
 START_TEST(certificates_are_compared_by_content)
 {
 	char cert[96], key[96], ca[96], copy[96];
@@ -1059,6 +1078,23 @@ START_TEST(certificates_are_compared_by_content)
 
 	ck_assert_int_eq(unlink(cert), 0);
 	write_identity(cert, key, NULL); /* the same name, other bytes */
+	load_tls(ca, cert, key);
+	ck_assert_ptr_nonnull(conf);
+	ck_assert(!conf_upstream_same_connections(&first->upstreams[0], up(0)));
+	conf_unref(first);
+
+	first = conf;
+	conf = NULL;
+	append(key, "# a\n");
+	load_tls(ca, cert, key);
+	ck_assert_ptr_nonnull(conf);
+	ck_assert(!conf_upstream_same_connections(&first->upstreams[0], up(0)));
+	conf_unref(first);
+
+	first = conf;
+	conf = NULL;
+	ck_assert_int_eq(truncate(key, size_of(key) - 4), 0);
+	append(key, "# b\n"); /* as long as before */
 	load_tls(ca, cert, key);
 	ck_assert_ptr_nonnull(conf);
 	ck_assert(!conf_upstream_same_connections(&first->upstreams[0], up(0)));
