@@ -1,12 +1,11 @@
 /*
  * h1_codec.c - HTTP/1.1 messages to heads and bodies; h1_write.c is the way back.
  *
- * Two readers look at every byte of a head and of a trailer section. The line reader (read_* below) knows lines: where they end, that
- * they end in CRLF and nothing else does, the parts of the start line, and all
- * limits. llhttp knows the grammar in them. It is given what the line reader
- * accepted and nothing behind the end of the section; when both do not agree
- * where the section ends, the message is refused. So no callback has to pause,
- * and what one of them lets through the other one stops.
+ * Two readers look at every byte of a head and of a trailer section. The line
+ * reader (h1_lines.h) knows lines, llhttp the grammar in them. llhttp is given
+ * what the line reader accepted and nothing behind the end of the section; when
+ * both do not agree where that is, the message is refused. So no callback has
+ * to pause, and what one of them lets through the other one stops.
  *
  * Lengths are counted here, llhttp never sees a body other than a chunked one.
  * An error is found at the same byte however the input was cut: the line
@@ -21,9 +20,9 @@
 #include "lib/base/head_int.h"
 #include "lib/base/token.h"
 #include "lib/codec/h1_codec.h"
+#include "lib/codec/h1_lines.h"
 
 #define EMPTY_LINES_MAX	4	/* before a request, RFC 9112 2.2 */
-#define CHUNK_LINE_MAX	256u	/* size and extensions of one chunk */
 #define TLS_HANDSHAKE	0x16	/* first byte of a ClientHello record */
 
 enum phase {
@@ -40,302 +39,27 @@ enum phase {
 	PHASE_ERROR
 };
 
-enum line {			/* where in a line the line reader is */
-	LINE_METHOD,
-	LINE_TARGET,
-	LINE_VERSION,
-	LINE_STATUS,
-	LINE_REASON,
-	LINE_CR,		/* CR is the only thing that may come */
-	LINE_LF,		/* the LF of a start or field line */
-	LINE_BEGIN,		/* of a field line or of the empty line */
-	LINE_FIELD,
-	LINE_LAST_LF,		/* the LF that ends the section */
-	LINE_SIZE,		/* chunk size */
-	LINE_EXTENSION,
-	LINE_END		/* of the section */
-};
-
 struct h1_parser {
 	struct cc_ctx *ctx;
 	struct cc_head *head;		/* the caller's */
 	struct cc_head *trailers;	/* ours, NULL until a trailer field came */
-	struct h1_error error;
-	struct h1_limits limits;
+	struct h1_lines lines;
 	uint64_t remain;		/* body or chunk bytes to come */
-	size_t section;			/* bytes of this head, trailer section or chunk line so far */
-	size_t target_len;
 	uint32_t target_off, target_end;	/* the target in head->text */
 	uint32_t name_off, name_len;	/* the field being built */
 	struct head_part host;
-	unsigned fields;		/* of this section so far */
-	uint8_t kind, phase, line;
-	uint8_t at;			/* bytes of the version, status code or chunk size so far */
+	uint8_t phase;
+	uint8_t at;			/* bytes of a CRLF so far */
 	uint8_t empty_lines;
-	uint8_t minor;
-	uint8_t hosts;			/* 0, 1, 2: more than one */
 	bool no_body : 1, has_length : 1, chunked : 1, bad_coding : 1;
-	bool close : 1, keep : 1, expects : 1, complete : 1;
+	bool close : 1, keep : 1, expects : 1, has_host : 1;
+	bool complete : 1;		/* llhttp found the end of the section */
 	llhttp_t ll;
 };
 
-/* Keeps the first error: what comes behind it in the input does not count. */
 static void refuse(struct h1_parser *p, unsigned status, const char *reason)
 {
-	if (p->error.status == 0)
-		p->error = (struct h1_error){status, reason};
-}
-
-/* ---- the line reader -------------------------------------------------- */
-
-/*
- * Each read_* takes bytes from s up to e, says what comes next in p->line and
- * answers where it stopped: behind what it took, or at a byte it refused.
- */
-static const char *read_method(struct h1_parser *p, const char *s, const char *e)
-{
-	const char *begin = s;
-
-	while (s < e && head_is(*s, CH_TOKEN))
-		s++;
-	if (s == e)
-		return s;
-	if (*s != ' ' || (s == begin && p->section == 0)) {
-		refuse(p, 400, "the method is not a token (RFC 9110 9.1)");
-		return s;
-	}
-	p->line = LINE_TARGET;
-	return s + 1;
-}
-
-static const char *read_target(struct h1_parser *p, const char *s, const char *e)
-{
-	size_t max = p->limits.target ? p->limits.target - p->target_len : SIZE_MAX;
-	const char *begin = s;
-
-	while (s < e && head_is(*s, CH_TARGET) && (size_t)(s - begin) < max)
-		s++;
-	p->target_len += (size_t)(s - begin);
-	if (s == e)
-		return s;
-	if (*s == ' ' && p->target_len > 0) {
-		p->line = LINE_VERSION;
-		return s + 1;
-	}
-	if (head_is(*s, CH_TARGET))
-		refuse(p, 414, "the request target is too long");
-	else
-		refuse(p, 400, "invalid character in the request target (RFC 9112 3.2)");
-	return s;
-}
-
-/* "HTTP/1.0" or "HTTP/1.1"; any other number is a version we do not speak. */
-static const char *read_version(struct h1_parser *p, const char *s, const char *e)
-{
-	static const char version[] = "HTTP/1.";
-
-	for (; s < e && p->at < sizeof(version); s++, p->at++) {
-		bool last = p->at == sizeof(version) - 1;
-		bool digit = last || p->at == sizeof("HTTP/") - 1;
-
-		if (last ? *s == '0' || *s == '1' : *s == version[p->at]) {
-			p->minor = (uint8_t)(*s == '1'); /* the last one counts */
-			continue;
-		}
-		if (digit && *s >= '0' && *s <= '9')
-			refuse(p, 505, "the HTTP version is neither 1.0 nor 1.1");
-		else
-			refuse(p, 400, "no HTTP version where it should be (RFC 9112 2.3)");
-		return s;
-	}
-	if (p->at == sizeof(version)) {
-		p->at = 0;
-		p->line = p->kind == H1_REQUEST ? LINE_CR : LINE_STATUS;
-	}
-	return s;
-}
-
-/* SP 3DIGIT, then SP or the end of the line: many servers leave out the SP before no reason. */
-static const char *read_status(struct h1_parser *p, const char *s, const char *e)
-{
-	for (; s < e && p->at < 4; s++, p->at++) {
-		if (p->at == 0 ? *s == ' ' : *s >= (p->at == 1 ? '1' : '0') && *s <= '9')
-			continue;
-		refuse(p, 400, "the status code is not three digits (RFC 9112 4)");
-		return s;
-	}
-	if (s == e)
-		return s;
-	if (*s == '\r') {
-		p->line = LINE_CR;
-		return s;
-	}
-	if (*s != ' ') {
-		refuse(p, 400, "the status code is not three digits (RFC 9112 4)");
-		return s;
-	}
-	p->line = LINE_REASON;
-	return s + 1;
-}
-
-static const char *read_reason(struct h1_parser *p, const char *s, const char *e)
-{
-	while (s < e && head_is(*s, CH_VALUE))
-		s++;
-	if (s == e)
-		return s;
-	if (*s == '\r')
-		p->line = LINE_CR;
-	else
-		refuse(p, 400, "invalid character in the reason phrase");
-	return s;
-}
-
-static const char *read_cr(struct h1_parser *p, const char *s)
-{
-	if (*s != '\r') {
-		refuse(p, 400, "the start line does not end behind the version (RFC 9112 3)");
-		return s;
-	}
-	p->line = LINE_LF;
-	return s + 1;
-}
-
-static const char *read_lf(struct h1_parser *p, const char *s, enum line next)
-{
-	if (*s != '\n') {
-		refuse(p, 400, "CR without LF (RFC 9112 2.2)");
-		return s;
-	}
-	p->line = (uint8_t)next;
-	return s + 1;
-}
-
-static const char *read_begin(struct h1_parser *p, const char *s)
-{
-	if (*s == '\r') {
-		p->line = LINE_LAST_LF;
-		return s + 1;
-	}
-	if (*s == ' ' || *s == '\t')
-		refuse(p, 400, "a field line begins with white space (RFC 9112 5.2)");
-	else if (*s == ':')
-		refuse(p, 400, "a field without a name (RFC 9112 5)");
-	else if (p->fields >= p->limits.fields)
-		refuse(p, 431, "too many fields");
-	else
-		p->line = LINE_FIELD;
-	p->fields++;
-	return s;
-}
-
-static const char *read_field(struct h1_parser *p, const char *s, const char *e)
-{
-	const char *cr = memchr(s, '\r', (size_t)(e - s));
-	const char *end = cr ? cr : e;
-	const char *lf = memchr(s, '\n', (size_t)(end - s));
-
-	if (lf) {
-		refuse(p, 400, "LF without CR (RFC 9112 2.2)");
-		return lf;
-	}
-	if (!cr)
-		return e;
-	p->line = LINE_LF;
-	return cr + 1;
-}
-
-static const char *read_size(struct h1_parser *p, const char *s, const char *e)
-{
-	for (; s < e && head_is(*s, CH_HEX); s++, p->at = 1) {
-		unsigned digit = *s <= '9' ? (unsigned)(*s - '0') : (unsigned)((*s | 0x20) - 'a') + 10;
-
-		if (p->remain > INT64_MAX >> 4) {
-			refuse(p, 400, "the chunk size is too large");
-			return s;
-		}
-		p->remain = p->remain << 4 | digit;
-	}
-	if (s == e)
-		return s;
-	if (p->at == 0 || (*s != '\r' && *s != ';')) {
-		refuse(p, 400, "the chunk size is not a hexadecimal number (RFC 9112 7.1)");
-		return s;
-	}
-	p->line = *s == '\r' ? LINE_LAST_LF : LINE_EXTENSION;
-	return s + 1;
-}
-
-static const char *read_extension(struct h1_parser *p, const char *s, const char *e)
-{
-	while (s < e && head_is(*s, CH_VALUE))
-		s++;
-	if (s == e)
-		return s;
-	if (*s != '\r') {
-		refuse(p, 400, "invalid character in a chunk extension (RFC 9112 7.1.1)");
-		return s;
-	}
-	p->line = LINE_LAST_LF;
-	return s + 1;
-}
-
-static const char *read_some(struct h1_parser *p, const char *s, const char *e)
-{
-	switch ((enum line)p->line) {
-	case LINE_METHOD:
-		return read_method(p, s, e);
-	case LINE_TARGET:
-		return read_target(p, s, e);
-	case LINE_VERSION:
-		return read_version(p, s, e);
-	case LINE_STATUS:
-		return read_status(p, s, e);
-	case LINE_REASON:
-		return read_reason(p, s, e);
-	case LINE_CR:
-		return read_cr(p, s);
-	case LINE_LF:
-		return read_lf(p, s, LINE_BEGIN);
-	case LINE_BEGIN:
-		return read_begin(p, s);
-	case LINE_FIELD:
-		return read_field(p, s, e);
-	case LINE_LAST_LF:
-		return read_lf(p, s, LINE_END);
-	case LINE_SIZE:
-		return read_size(p, s, e);
-	case LINE_EXTENSION:
-		return read_extension(p, s, e);
-	case LINE_END:
-		break;
-	}
-	return s;
-}
-
-static void refuse_length(struct h1_parser *p)
-{
-	if (p->phase == PHASE_CHUNK_LINE)
-		refuse(p, 400, "the chunk line is too long");
-	else if (p->line == LINE_TARGET)
-		refuse(p, 414, "the request target is too long");
-	else
-		refuse(p, 431, "the fields are too large");
-}
-
-/* How many of n bytes belong to the section and are in order. */
-static size_t read_lines(struct h1_parser *p, const char *bytes, size_t n)
-{
-	size_t max = p->phase == PHASE_CHUNK_LINE ? CHUNK_LINE_MAX : p->limits.head;
-	size_t left = p->section < max ? max - p->section : 0;
-	const char *s = bytes, *e = bytes + (n < left ? n : left);
-
-	while (s < e && p->line != LINE_END && p->error.status == 0)
-		s = read_some(p, s, e);
-	if (n > left && p->line != LINE_END && p->error.status == 0)
-		refuse_length(p);
-	p->section += (size_t)(s - bytes);
-	return (size_t)(s - bytes);
+	h1_refuse(&p->lines.error, status, reason);
 }
 
 /* ---- what llhttp finds ----------------------------------------------- */
@@ -411,11 +135,11 @@ static void take_host(struct h1_parser *p, struct head_part value)
 {
 	const char *text = p->head->text + value.off;
 
-	if (p->hosts > 0)
+	if (p->has_host)
 		refuse(p, 400, "more than one Host field (RFC 9112 3.2)");
 	else if (!head_authority_ok(text, value.len))
 		refuse(p, 400, "invalid Host (RFC 9112 3.2)");
-	p->hosts = 1;
+	p->has_host = true;
 	p->host = value;
 }
 
@@ -483,7 +207,7 @@ static bool take_field(struct h1_parser *p, enum cc_token token, struct head_par
 
 	switch (token) {
 	case CC_T_HOST:
-		if (p->kind != H1_REQUEST)
+		if (p->lines.kind != H1_REQUEST)
 			return false;
 		take_host(p, part);
 		return true;
@@ -527,7 +251,7 @@ static int on_value_complete(llhttp_t *ll)
 		taken = take_field(p, token, value);
 	else if (token == CC_T_CONTENT_LENGTH || token == CC_T_TRANSFER_ENCODING || token == CC_T_HOST)
 		refuse(p, 400, "a trailer field that frames or routes (RFC 9110 6.5.1)");
-	if (p->error.status != 0)
+	if (p->lines.error.status != 0)
 		return stop(p);
 	if (!taken && head_push_field(h, p->name_off, name_len, token) < 0)
 		return stop(p);
@@ -617,7 +341,7 @@ static void finish_request(struct h1_parser *p)
 	const char *name = llhttp_method_name((llhttp_method_t)llhttp_get_method(&p->ll));
 	size_t n = strlen(name);
 
-	if (p->minor == 1 && p->hosts == 0)
+	if (p->lines.minor == 1 && !p->has_host)
 		refuse(p, 400, "no Host field (RFC 9112 3.2)");
 	take_target(p);
 	h->method = (struct head_part){h->text_len, (uint32_t)n};
@@ -629,12 +353,12 @@ static void check_framing(struct h1_parser *p)
 {
 	if (!p->chunked && !p->bad_coding)
 		return;
-	if (p->minor == 0)
+	if (p->lines.minor == 0)
 		refuse(p, 400, "Transfer-Encoding in HTTP/1.0 (RFC 9112 6.1)");
 	if (p->has_length)
 		refuse(p, 400, "Content-Length next to Transfer-Encoding (RFC 9112 6.3)");
 	if (p->bad_coding)
-		refuse(p, p->kind == H1_REQUEST ? 501 : 400,
+		refuse(p, p->lines.kind == H1_REQUEST ? 501 : 400,
 			"a transfer coding other than chunked (RFC 9112 6.1)");
 }
 
@@ -645,11 +369,11 @@ static int on_headers_complete(llhttp_t *ll)
 	/* RFC 9110 7.8: Upgrade may be ignored; neither it nor CONNECT ends HTTP here. */
 	ll->upgrade = 0;
 	check_framing(p);
-	if (p->kind == H1_REQUEST)
+	if (p->lines.kind == H1_REQUEST)
 		finish_request(p);
 	else
 		p->head->status = (unsigned)llhttp_get_status_code(ll);
-	if (p->error.status != 0)
+	if (p->lines.error.status != 0)
 		return stop(p);
 	p->complete = true;
 	return p->chunked ? 0 : 1; /* 1: llhttp shall not expect a body */
@@ -683,8 +407,7 @@ struct h1_parser *h1_parser_new(struct cc_ctx *ctx, enum h1_kind kind,
 	if (!p)
 		return NULL;
 	p->ctx = ctx;
-	p->kind = (uint8_t)kind;
-	p->limits = *limits;
+	h1_lines_init(&p->lines, kind, limits);
 	return p;
 }
 
@@ -698,15 +421,14 @@ void h1_parser_free(struct h1_parser *p)
 
 void h1_parser_begin(struct h1_parser *p, struct cc_head *head)
 {
-	struct h1_parser keep = {.ctx = p->ctx, .kind = p->kind, .limits = p->limits};
+	enum h1_kind kind = p->lines.kind;
+	struct h1_limits limits = p->lines.limits;
 
 	cc_head_free(p->trailers);
 	cc_head_reset(head);
-	*p = keep;
-	p->head = head;
-	p->phase = PHASE_START;
-	p->line = p->kind == H1_REQUEST ? LINE_METHOD : LINE_VERSION;
-	llhttp_init(&p->ll, p->kind == H1_REQUEST ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
+	*p = (struct h1_parser){.ctx = p->ctx, .head = head, .phase = PHASE_START};
+	h1_lines_init(&p->lines, kind, &limits);
+	llhttp_init(&p->ll, kind == H1_REQUEST ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
 	p->ll.data = p;
 }
 
@@ -749,31 +471,28 @@ static bool grammar(struct h1_parser *p, const char *bytes, size_t n)
 {
 	if (llhttp_execute(&p->ll, bytes, n) != HPE_OK)
 		note_grammar_error(p);
-	return p->error.status == 0;
+	return p->lines.error.status == 0;
 }
 
 /* Reads up to the end of the section. False: an error. */
 static bool read_section(struct h1_parser *p, const char *bytes, size_t n, size_t *used)
 {
-	*used = read_lines(p, bytes, n);
+	*used = h1_lines_read(&p->lines, bytes, n);
 
-	struct h1_error found = p->error;
+	struct h1_error found = p->lines.error;
 
 	/* llhttp first: what it refuses lies before what the line reader refused. */
-	p->error = (struct h1_error){0, NULL};
+	p->lines.error = (struct h1_error){0, NULL};
 	if (*used > 0 && !grammar(p, bytes, *used))
 		return false;
-	p->error = found;
+	p->lines.error = found;
 	return found.status == 0;
 }
 
-static void begin_section(struct h1_parser *p, enum phase phase, enum line line)
+static void begin_section(struct h1_parser *p, enum phase phase, enum line first)
 {
+	h1_lines_begin(&p->lines, first);
 	p->phase = (uint8_t)phase;
-	p->line = (uint8_t)line;
-	p->section = 0;
-	p->fields = 0;
-	p->at = 0;
 	p->complete = false;
 }
 
@@ -781,7 +500,7 @@ static bool is_bodyless(const struct h1_parser *p)
 {
 	unsigned status = p->head->status;
 
-	if (p->kind == H1_REQUEST)
+	if (p->lines.kind == H1_REQUEST)
 		return !p->chunked && (!p->has_length || p->remain == 0);
 	if (p->no_body || status < 200 || status == 204 || status == 304)
 		return true; /* RFC 9112 6.3 */
@@ -796,7 +515,6 @@ static enum h1_event end_head(struct h1_parser *p)
 		p->phase = PHASE_END;
 		p->no_body = true;
 	} else if (p->chunked) {
-		p->remain = 0;
 		begin_section(p, PHASE_CHUNK_LINE, LINE_SIZE);
 	} else if (p->has_length) {
 		p->phase = PHASE_BODY_LENGTH;
@@ -816,7 +534,7 @@ static enum h1_event step_head(struct h1_parser *p, const char *bytes, size_t n,
 {
 	if (!read_section(p, bytes, n, used))
 		return H1_ERROR;
-	if (p->complete != (p->line == LINE_END))
+	if (p->complete != (p->lines.line == LINE_END))
 		return disagree(p);
 	return p->complete ? end_head(p) : H1_MORE;
 }
@@ -826,7 +544,7 @@ static bool grammar_of_size(struct h1_parser *p)
 {
 	char line[18];
 	size_t i = sizeof(line);
-	uint64_t n = p->remain;
+	uint64_t n = p->lines.size;
 
 	line[--i] = '\n';
 	line[--i] = '\r';
@@ -839,13 +557,14 @@ static bool grammar_of_size(struct h1_parser *p)
 
 static enum h1_event step_chunk_line(struct h1_parser *p, const char *bytes, size_t n, size_t *used)
 {
-	*used = read_lines(p, bytes, n);
-	if (p->error.status != 0)
+	*used = h1_lines_read(&p->lines, bytes, n);
+	if (p->lines.error.status != 0)
 		return H1_ERROR;
-	if (p->line != LINE_END)
+	if (p->lines.line != LINE_END)
 		return H1_MORE;
 	if (!grammar_of_size(p))
 		return H1_ERROR;
+	p->remain = p->lines.size;
 	if (p->remain > 0)
 		p->phase = PHASE_CHUNK_DATA;
 	else
@@ -881,10 +600,8 @@ static enum h1_event step_chunk_end(struct h1_parser *p, const char *bytes, size
 		}
 	if (!grammar(p, bytes, *used))
 		return H1_ERROR;
-	if (p->at == sizeof(crlf)) {
-		p->remain = 0;
+	if (p->at == sizeof(crlf))
 		begin_section(p, PHASE_CHUNK_LINE, LINE_SIZE);
-	}
 	return H1_MORE;
 }
 
@@ -892,7 +609,7 @@ static enum h1_event step_trailer(struct h1_parser *p, const char *bytes, size_t
 {
 	if (!read_section(p, bytes, n, used))
 		return H1_ERROR;
-	if (p->complete != (p->line == LINE_END))
+	if (p->complete != (p->lines.line == LINE_END))
 		return disagree(p);
 	if (p->complete)
 		p->phase = PHASE_END;
@@ -913,12 +630,12 @@ static enum h1_event step_start(struct h1_parser *p, const char *bytes, size_t *
 		p->at = 0;
 		return H1_MORE;
 	}
-	if (*bytes == '\r' && p->kind == H1_REQUEST && p->empty_lines < EMPTY_LINES_MAX) {
+	if (*bytes == '\r' && p->lines.kind == H1_REQUEST && p->empty_lines < EMPTY_LINES_MAX) {
 		p->at = 1;
 		p->empty_lines++;
 		return H1_MORE;
 	}
-	if (*bytes == TLS_HANDSHAKE && p->kind == H1_REQUEST) {
+	if (*bytes == TLS_HANDSHAKE && p->lines.kind == H1_REQUEST) {
 		refuse(p, 400, "this socket speaks plain HTTP: write http://, not https://");
 		return H1_ERROR;
 	}
@@ -1006,12 +723,12 @@ bool h1_parser_keep_alive(const struct h1_parser *p)
 {
 	if (p->close || h1_parser_until_eof(p))
 		return false;
-	return p->minor == 1 || p->keep;
+	return p->lines.minor == 1 || p->keep;
 }
 
 bool h1_parser_until_eof(const struct h1_parser *p)
 {
-	return p->kind == H1_RESPONSE && !p->no_body && !p->chunked && !p->has_length;
+	return p->lines.kind == H1_RESPONSE && !p->no_body && !p->chunked && !p->has_length;
 }
 
 bool h1_parser_chunked(const struct h1_parser *p)
@@ -1026,12 +743,12 @@ bool h1_parser_has_body(const struct h1_parser *p)
 
 bool h1_parser_expects_continue(const struct h1_parser *p)
 {
-	return p->expects && p->minor == 1; /* RFC 9110 10.1.1 */
+	return p->expects && p->lines.minor == 1; /* RFC 9110 10.1.1 */
 }
 
 unsigned h1_parser_minor(const struct h1_parser *p)
 {
-	return p->minor;
+	return p->lines.minor;
 }
 
 bool h1_parser_started(const struct h1_parser *p)
@@ -1046,5 +763,5 @@ struct cc_head *h1_parser_trailers(const struct h1_parser *p)
 
 const struct h1_error *h1_parser_error(const struct h1_parser *p)
 {
-	return &p->error;
+	return &p->lines.error;
 }

@@ -1,0 +1,170 @@
+/* answer.c - the answers that the daemon gives itself. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "daemon/base/conf.h"
+#include "daemon/exchange/answer.h"
+
+static const char *title_of(unsigned status)
+{
+	switch (status) {
+	case 400:
+		return "Bad request";
+	case 404:
+		return "No such upstream";
+	case 408:
+		return "Request not complete in time";
+	case 413:
+		return "Content too large";
+	case 414:
+		return "Request target too long";
+	case 417:
+		return "Expectation failed";
+	case 431:
+		return "Request header fields too large";
+	case 501:
+		return "Not implemented";
+	case 502:
+		return "Upstream failed";
+	case 503:
+		return "No connection free";
+	case 504:
+		return "Upstream timed out";
+	case 505:
+		return "HTTP version not supported";
+	default:
+		return "Proxy error";
+	}
+}
+
+static json_t *names_of(const struct conf *conf)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < conf->upstream_count; i++)
+		json_array_append_new(list, json_string(conf->upstreams[i].name));
+	return list;
+}
+
+static char *body_of(const struct answer *a)
+{
+	json_t *j = json_object();
+	char *text;
+
+	json_object_set_new(j, "title", json_string(title_of(a->status)));
+	json_object_set_new(j, "status", json_integer(a->status));
+	json_object_set_new(j, "detail", json_string(a->detail));
+	json_object_set_new(j, "error", json_string(a->error));
+	if (a->upstream)
+		json_object_set_new(j, "upstream", json_string(a->upstream));
+	if (a->limit)
+		json_object_set_new(j, "limit", json_string(a->limit));
+	if (a->names)
+		json_object_set_new(j, "upstreams", names_of(a->names));
+	text = json_dumps(j, JSON_ENSURE_ASCII);
+	json_decref(j);
+	return text;
+}
+
+/* RFC 8941 3.3.3: a string of printable ASCII, with \ before " and \. */
+static void add_quoted(char *out, size_t size, const char *s)
+{
+	size_t n = strlen(out);
+
+	for (; *s && n + 4 < size; s++) {
+		if (*s == '"' || *s == '\\')
+			out[n++] = '\\';
+		out[n++] = *s >= ' ' && *s <= '~' ? *s : '?';
+	}
+	out[n] = '\0';
+}
+
+static void proxy_status(const struct answer *a, char *out, size_t size)
+{
+	snprintf(out, size, "connpoold; error=%s", a->error);
+	if (a->upstream) {
+		strncat(out, "; next-hop=\"", size - strlen(out) - 1);
+		add_quoted(out, size - 1, a->upstream);
+		strncat(out, "\"", size - strlen(out) - 1);
+	}
+	strncat(out, "; details=\"", size - strlen(out) - 1);
+	add_quoted(out, size - 1, a->detail);
+	strncat(out, "\"", size - strlen(out) - 1);
+}
+
+static int add(struct cc_head *head, struct cc_str name, const char *value)
+{
+	return cc_head_add(head, name, (struct cc_str){value, strlen(value)});
+}
+
+static int fill_head(const struct answer *a, struct cc_head *head, size_t length)
+{
+	char text[512];
+	int err = cc_head_set_status(head, a->status);
+
+	err = err < 0 ? err : add(head, CC_STR("content-type"), "application/problem+json");
+	snprintf(text, sizeof(text), "%zu", length);
+	err = err < 0 ? err : add(head, CC_STR("content-length"), text);
+	proxy_status(a, text, sizeof(text));
+	err = err < 0 ? err : add(head, CC_STR("proxy-status"), text);
+	if (a->status >= 502)
+		err = err < 0 ? err : add(head, CC_STR("connpool-retry-safe"), a->retry_safe ? "yes" : "no");
+	if (a->retry_after > 0) {
+		snprintf(text, sizeof(text), "%u", a->retry_after);
+		err = err < 0 ? err : add(head, CC_STR("retry-after"), text);
+	}
+	return err;
+}
+
+int answer_build(const struct answer *a, struct cc_head *head, struct cc_buf *body)
+{
+	char *text = body_of(a);
+	int err;
+
+	if (!text)
+		return CC_ENOMEM;
+	cc_head_reset(head);
+	err = cc_buf_add(body, text, strlen(text));
+	err = err < 0 ? err : cc_buf_add(body, "\n", 1);
+	err = err < 0 ? err : fill_head(a, head, strlen(text) + 1);
+	free(text);
+	return err;
+}
+
+void answer_from_error(struct answer *a, int err, enum cc_phase phase)
+{
+	bool answering = phase >= CC_PHASE_RECEIVING;
+
+	a->status = 502;
+	switch (err) {
+	case CC_ERESOLVE:
+		a->error = "dns_error";
+		break;
+	case CC_ECONNECT:
+		a->error = "connection_refused";
+		break;
+	case CC_ETLS:
+		a->error = "tls_protocol_error";
+		break;
+	case CC_ETIMEOUT:
+		a->status = 504;
+		a->error = phase == CC_PHASE_QUEUED ? "connection_timeout" : "http_response_timeout";
+		break;
+	case CC_EPROTO:
+	case CC_ETOOBIG:
+		a->error = "http_protocol_error";
+		break;
+	case CC_EEOF:
+	case CC_EIO:
+	case CC_ERESET:
+	case CC_EGOAWAY:
+	case CC_EREFUSED:
+		a->error = answering ? "http_response_incomplete" : "connection_terminated";
+		break;
+	default:
+		a->error = "proxy_internal_error";
+	}
+}

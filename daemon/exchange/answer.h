@@ -1,0 +1,32 @@
+/*
+ * answer.h - the answers that the daemon gives itself: a JSON body (RFC 9457)
+ * and a Proxy-Status field (RFC 9209) that name the cause, the upstream and
+ * the limit.
+ */
+#ifndef ANSWER_H
+#define ANSWER_H
+
+#include <clientconn.h>
+#include <clientconn/buf.h>
+#include <clientconn/head.h>
+
+struct conf;
+
+struct answer {
+	unsigned status;
+	const char *error;	/* Proxy-Status error type (RFC 9209 2.3): "connection_refused" */
+	const char *detail;	/* a sentence for people */
+	const char *upstream;	/* name, NULL: none chosen */
+	const char *limit;	/* "max_queue" and the like, NULL: none */
+	const struct conf *names;	/* lists all upstreams' names, for 404; NULL */
+	unsigned retry_after;	/* seconds, 0: none */
+	bool retry_safe;	/* surely not processed: the caller may repeat it */
+};
+
+/* Fills head (reset first) and body. 0 or CC_ENOMEM. */
+int answer_build(const struct answer *a, struct cc_head *head, struct cc_buf *body);
+
+/* What a failed round trip or connection means for the client: status and error are set. */
+void answer_from_error(struct answer *a, int err, enum cc_phase phase);
+
+#endif

@@ -1,0 +1,714 @@
+/*
+ * exchange.c - one forwarded request: route, wait, send, answer, retry.
+ *
+ *   WAITING ──grant──> SENDING ──on_head──> ANSWERING ──> DONE
+ *      ^                  │ attempt failed, retry_verdict says yes
+ *      └──────────────────┘
+ *
+ * Until the answer's head came, the request body is kept (up to retry_buffer)
+ * so that an attempt the upstream surely did not process can be made again.
+ * From then on a failure cuts the answer: the client sees that it is not whole.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/log.h"
+#include "daemon/exchange/answer.h"
+#include "daemon/exchange/exchange.h"
+#include "daemon/exchange/forward.h"
+#include "daemon/exchange/retry.h"
+#include "daemon/exchange/route.h"
+#include "daemon/pool/pool.h"
+#include "lib/base/ctx.h"
+
+#define CONTINUE_AFTER 200 /* ms: some servers never answer Expect over HTTP/2 */
+
+enum exchange_state { EX_WAITING, EX_SENDING, EX_ANSWERING, EX_OWN_ANSWER, EX_DONE };
+
+struct exchange {
+	struct exchange_env *env;
+	const struct exchange_ops *ops;	/* NULL: the client is gone, or heard the end */
+	void *stream;
+	enum exchange_state state;
+	struct pool *pool;		/* counted by pool_use; NULL: none chosen */
+	struct waiter waiter;
+	struct cc_req *req;		/* NULL: no attempt runs */
+	struct cc_head *head;		/* as it is sent; kept for a retry and the access line */
+	struct cc_head *trailers;	/* of the request */
+	struct cc_buf pending;		/* body that no attempt has taken */
+	struct cc_buf kept;		/* body from its beginning, while replayable */
+	bool replayable;
+	bool body_end;			/* the client sent all of it */
+	bool expects;			/* waits for 100, and has not got one */
+	bool room_wanted;
+	bool reused;			/* the attempt's connection had answered before */
+	unsigned attempts;
+	uint64_t conn_id;
+	struct timer timer;		/* response_timeout or body_idle_timeout, by state */
+	uint64_t activity;		/* ms: last read or write of a body */
+	struct timer continue_timer;
+	struct turn_item turn;		/* own answer, then the memory */
+	uint64_t began;			/* us */
+	uint64_t received;		/* bytes of the answer's body */
+	unsigned status;		/* of the answer, 0: none */
+	struct cc_head *own;		/* the daemon's own answer */
+	struct cc_buf own_body;
+};
+
+void exchange_env_init(struct exchange_env *env)
+{
+	mem_cache_init(&env->exchanges, sizeof(struct exchange), 1024);
+}
+
+/* ---- ends -------------------------------------------------------------- */
+
+static void free_run(struct turn_item *item)
+{
+	struct exchange *ex = container_of(item, struct exchange, turn);
+	struct exchange_env *env = ex->env;
+
+	cc_head_free(ex->head);
+	cc_head_free(ex->trailers);
+	cc_head_free(ex->own);
+	cc_buf_clear(&ex->pending);
+	cc_buf_clear(&ex->kept);
+	cc_buf_clear(&ex->own_body);
+	env->running--;
+	mem_cache_put(&env->exchanges, env->ctx, ex);
+}
+
+static void access_line(struct exchange *ex, const char *how)
+{
+	enum conf_access access = ex->env->conf->access;
+	struct cc_str method, path;
+	const char *query;
+
+	if (access == CONF_ACCESS_OFF ||
+		(access == CONF_ACCESS_ERRORS && ex->status < 500 && strcmp(how, "ok") == 0))
+		return;
+	if (!ex->head)
+		return;
+	method = cc_head_method(ex->head);
+	path = cc_head_path(ex->head);
+	query = memchr(path.p, '?', path.n);
+	if (query && !ex->env->conf->query_strings)
+		path.n = (size_t)(query - path.p);
+	log_access(ex->env->log,
+		"method=%.*s path=\"%.*s\" upstream=%s conn=%" PRIu64
+		" status=%u end=%s bytes=%" PRIu64 " attempts=%u us=%" PRIu64,
+		(int)method.n, method.p, (int)path.n, path.p, ex->pool ? ex->pool->up->name : "-",
+		ex->conn_id, ex->status, how, ex->received, ex->attempts,
+		cc_now_us(ex->env->ctx) - ex->began);
+}
+
+/* Everything stops; the memory goes back at the end of the turn. */
+static void finish(struct exchange *ex, const char *how)
+{
+	if (ex->state == EX_DONE)
+		return;
+	access_line(ex, how);
+	ex->state = EX_DONE;
+	ex->ops = NULL;
+	timer_stop(&ex->timer);
+	timer_stop(&ex->continue_timer);
+	pool_leave(&ex->waiter);
+	if (ex->req)
+		cc_req_cancel(ex->req);
+	ex->req = NULL;
+	if (ex->pool)
+		pool_unuse(ex->pool);
+	turn_cancel(&ex->turn);
+	ex->turn.run = free_run;
+	turn_add(ex->env->ctx, TURN_REAP, &ex->turn);
+}
+
+static void cut(struct exchange *ex)
+{
+	const struct exchange_ops *ops = ex->ops;
+	void *stream = ex->stream;
+
+	if (ex->pool)
+		ex->pool->stats.cut++;
+	finish(ex, "cut");
+	if (ops)
+		ops->cut(stream);
+}
+
+/* ---- answers of our own ------------------------------------------------ */
+
+static void own_answer_run(struct turn_item *item)
+{
+	struct exchange *ex = container_of(item, struct exchange, turn);
+	const struct exchange_ops *ops = ex->ops;
+	void *stream = ex->stream;
+
+	if (!ops)
+		return;
+	ops->head(stream, ex->own);
+	if (ex->state == EX_DONE)
+		return;
+	ops->body(stream, &ex->own_body);
+	if (ex->state == EX_DONE)
+		return;
+	finish(ex, "own");
+	ops->end(stream, NULL);
+}
+
+/* Comes from the turn, so that no caller of ours is called back from inside its call. */
+static void answer(struct exchange *ex, const struct answer *a)
+{
+	timer_stop(&ex->timer);
+	timer_stop(&ex->continue_timer);
+	pool_leave(&ex->waiter);
+	if (ex->req)
+		cc_req_cancel(ex->req);
+	ex->req = NULL;
+	ex->state = EX_OWN_ANSWER;
+	ex->status = a->status;
+	if (ex->pool)
+		ex->pool->stats.rejected++;
+	if (a->status >= 500)
+		log_line(ex->env->log, LOG_LEVEL_NOTICE, "request failed",
+			"upstream=%s status=%u error=%s detail=\"%s\" conn=%" PRIu64 " attempts=%u",
+			a->upstream ? a->upstream : "-", a->status, a->error, a->detail, ex->conn_id,
+			ex->attempts);
+	ex->own = cc_head_new(ex->env->ctx);
+	if (!ex->own || answer_build(a, ex->own, &ex->own_body) < 0) {
+		cut(ex);
+		return;
+	}
+	ex->turn.run = own_answer_run;
+	turn_add(ex->env->ctx, TURN_NOTIFY, &ex->turn);
+}
+
+static struct answer about(const struct exchange *ex, unsigned status, const char *error,
+	const char *detail)
+{
+	return (struct answer){
+		.status = status,
+		.error = error,
+		.detail = detail,
+		.upstream = ex->pool ? ex->pool->up->name : NULL,
+	};
+}
+
+void exchange_refuse(struct exchange *ex, const struct answer *a)
+{
+	answer(ex, a);
+}
+
+/* ---- timers ------------------------------------------------------------ */
+
+/* Restarted in eighths of its duration, so that few durations are in use. */
+static void start_rest(struct exchange *ex, uint64_t timeout, uint64_t idle)
+{
+	uint64_t step = timeout / 8 ? timeout / 8 : 1;
+	uint64_t rest = idle < timeout ? (timeout - idle + step - 1) / step * step : timeout;
+
+	timer_start(ex->env->ctx, &ex->timer, rest);
+}
+
+static void body_stalled(struct exchange *ex)
+{
+	struct answer a = about(ex, 504, "http_response_timeout", "");
+	char detail[160];
+
+	if (ex->state == EX_ANSWERING) {
+		cut(ex);
+		return;
+	}
+	snprintf(detail, sizeof(detail),
+		"the request body did not move for body_idle_timeout (%" PRIu64 " ms)",
+		ex->pool->up->body_idle_timeout);
+	a.detail = detail;
+	a.limit = "body_idle_timeout";
+	if (!ex->body_end && cc_req_room(ex->req) > 0) {
+		a.status = 408; /* the client is the slow one */
+		a.error = "http_request_error";
+	}
+	answer(ex, &a);
+}
+
+static void response_late(struct exchange *ex)
+{
+	struct answer a = about(ex, 504, "http_response_timeout", "");
+	char detail[160];
+
+	snprintf(detail, sizeof(detail),
+		"no response within response_timeout (%" PRIu64 " ms) after the request was sent",
+		ex->pool->up->response_timeout);
+	a.detail = detail;
+	a.limit = "response_timeout";
+	answer(ex, &a);
+}
+
+static void timer_fired(struct timer *t)
+{
+	struct exchange *ex = container_of(t, struct exchange, timer);
+	bool awaits_head = ex->state == EX_SENDING && ex->body_end && ex->pending.len == 0;
+	uint64_t timeout = awaits_head ? ex->pool->up->response_timeout
+				       : ex->pool->up->body_idle_timeout;
+	uint64_t idle = cc_now(ex->env->ctx) - ex->activity;
+
+	if (timeout == 0)
+		return;
+	if (idle < timeout)
+		start_rest(ex, timeout, idle);
+	else if (awaits_head)
+		response_late(ex);
+	else
+		body_stalled(ex);
+}
+
+/* A body moved, or the phase changed: the time begins anew. */
+static void active(struct exchange *ex)
+{
+	ex->activity = cc_now(ex->env->ctx);
+}
+
+static void watch(struct exchange *ex)
+{
+	uint64_t timeout = ex->state == EX_SENDING && ex->body_end
+				   ? ex->pool->up->response_timeout
+				   : ex->pool->up->body_idle_timeout;
+
+	active(ex);
+	if (timeout > 0)
+		timer_start(ex->env->ctx, &ex->timer, timeout);
+	else
+		timer_stop(&ex->timer);
+}
+
+static void continue_fired(struct timer *t)
+{
+	struct exchange *ex = container_of(t, struct exchange, continue_timer);
+	struct cc_head *head;
+
+	if (!ex->expects || !ex->ops || ex->state != EX_SENDING)
+		return;
+	ex->expects = false;
+	head = cc_head_new(ex->env->ctx);
+	if (!head)
+		return;
+	cc_head_set_status(head, 100);
+	ex->ops->info(ex->stream, head);
+	cc_head_free(head);
+}
+
+/* ---- the attempt ------------------------------------------------------- */
+
+static void ask_pool(struct exchange *ex, bool again);
+
+static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
+{
+	struct exchange *ex = arg;
+
+	(void)req;
+	if (cc_head_status(head) == 100) {
+		if (!ex->expects) /* not asked for, or answered by ourselves */
+			return;
+		ex->expects = false;
+		timer_stop(&ex->continue_timer);
+	}
+	ex->ops->info(ex->stream, head);
+}
+
+static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
+{
+	struct exchange *ex = arg;
+
+	(void)req;
+	ex->state = EX_ANSWERING;
+	ex->expects = false;
+	ex->status = cc_head_status(head);
+	timer_stop(&ex->continue_timer);
+	cc_buf_clear(&ex->kept); /* nothing is sent again from here on */
+	ex->replayable = false;
+	watch(ex);
+	ex->ops->head(ex->stream, head);
+}
+
+static void on_body(struct cc_req *req, struct cc_buf *body, void *arg)
+{
+	struct exchange *ex = arg;
+
+	(void)req;
+	ex->received += body->len;
+	active(ex);
+	ex->ops->body(ex->stream, body);
+}
+
+static void on_room(struct cc_req *req, void *arg)
+{
+	struct exchange *ex = arg;
+
+	(void)req;
+	active(ex);
+	if (ex->room_wanted) {
+		ex->room_wanted = false;
+		ex->ops->room(ex->stream);
+	}
+}
+
+static bool may_retry(const struct exchange *ex, const struct cc_result *res)
+{
+	struct cc_str method = cc_head_method(ex->head);
+	struct retry_facts f = {
+		.answered = ex->state == EX_ANSWERING,
+		.unprocessed = res->unprocessed,
+		.reused = ex->reused,
+		.silent = res->phase < CC_PHASE_RECEIVING &&
+			(res->err == CC_EEOF || res->err == CC_EIO || res->err == CC_EGOAWAY),
+		.idempotent = retry_method_idempotent(method),
+		.safe = retry_method_safe(method),
+		.replayable = ex->replayable,
+		.client_gone = !ex->ops,
+		.attempts = ex->attempts,
+	};
+
+	return retry_verdict(&f, ex->pool->up->retry, ex->pool->up->retry_attempts);
+}
+
+static void try_again(struct exchange *ex, int err)
+{
+	ex->pool->stats.retried++;
+	log_line(ex->env->log, LOG_LEVEL_INFO, "sent again",
+		"upstream=%s conn=%" PRIu64 " reason=\"%s\" attempt=%u", ex->pool->up->name,
+		ex->conn_id, cc_strerror(err), ex->attempts + 1);
+	cc_buf_clear(&ex->pending);
+	if (cc_buf_share(&ex->pending, &ex->kept) < 0) {
+		struct answer a = about(ex, 503, "proxy_internal_error", "out of buffer memory");
+
+		answer(ex, &a);
+		return;
+	}
+	ask_pool(ex, true);
+}
+
+static void attempt_failed(struct exchange *ex, const struct cc_result *res)
+{
+	struct answer a = about(ex, 502, NULL, "");
+	char detail[200];
+
+	if (may_retry(ex, res)) {
+		try_again(ex, res->err);
+		return;
+	}
+	if (ex->state == EX_ANSWERING) {
+		cut(ex);
+		return;
+	}
+	answer_from_error(&a, res->err, res->phase);
+	snprintf(detail, sizeof(detail), "%s%s", cc_strerror(res->err),
+		res->unprocessed ? "; the request was surely not processed"
+				 : "; the request may have been processed");
+	a.detail = detail;
+	a.retry_safe = res->unprocessed;
+	answer(ex, &a);
+}
+
+static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
+{
+	struct exchange *ex = arg;
+	const struct exchange_ops *ops = ex->ops;
+	void *stream = ex->stream;
+
+	(void)req;
+	ex->req = NULL;
+	timer_stop(&ex->timer);
+	timer_stop(&ex->continue_timer);
+	if (res->err < 0) {
+		attempt_failed(ex, res);
+		return;
+	}
+	ex->pool->stats.answered++;
+	finish(ex, "ok");
+	ops->end(stream, res->trailers);
+}
+
+static const struct cc_req_ops req_ops = {
+	.on_info = on_info,
+	.on_head = on_head,
+	.on_body = on_body,
+	.on_room = on_room,
+	.on_done = on_done,
+};
+
+static bool pass_body(struct exchange *ex)
+{
+	bool eos = ex->body_end;
+
+	if (ex->trailers && eos) {
+		if (cc_req_send(ex->req, &ex->pending, false) < 0)
+			return false;
+		return cc_req_send_trailers(ex->req, ex->trailers) == 0;
+	}
+	return cc_req_send(ex->req, &ex->pending, eos) == 0;
+}
+
+/* pc has a slot reserved for us. */
+static void send_on(struct exchange *ex, struct pool_conn *pc)
+{
+	bool bodiless = ex->body_end && ex->pending.len == 0 && !ex->trailers;
+	unsigned flags = CC_RT_RESERVED | (bodiless ? CC_RT_END_STREAM : 0);
+	struct cc_result res = {.phase = CC_PHASE_QUEUED, .unprocessed = true};
+
+	ex->state = EX_SENDING;
+	ex->attempts++;
+	ex->conn_id = cc_conn_id(pc->cc);
+	ex->reused = cc_conn_requests_completed(pc->cc) > 0;
+	res.err = cc_conn_round_trip(pc->cc, ex->head, flags, &req_ops, ex, &ex->req);
+	if (res.err < 0) {
+		ex->req = NULL;
+		attempt_failed(ex, &res);
+		return;
+	}
+	watch(ex);
+	if (ex->expects)
+		timer_start(ex->env->ctx, &ex->continue_timer, CONTINUE_AFTER);
+	if (!bodiless && (ex->pending.len > 0 || ex->body_end) && !pass_body(ex)) {
+		struct answer a = about(ex, 503, "proxy_internal_error", "out of buffer memory");
+
+		answer(ex, &a);
+		return;
+	}
+	if (ex->room_wanted && cc_req_room(ex->req) > 0) {
+		ex->room_wanted = false;
+		ex->ops->room(ex->stream);
+	}
+}
+
+/* ---- waiting ----------------------------------------------------------- */
+
+static void granted(struct waiter *w, struct pool_conn *pc)
+{
+	send_on(container_of(w, struct exchange, waiter), pc);
+}
+
+static void not_granted(struct waiter *w, enum waiter_failure why, int err, const char *detail)
+{
+	struct exchange *ex = container_of(w, struct exchange, waiter);
+	struct answer a = about(ex, 503, "connection_limit_reached", detail);
+	char text[200];
+
+	a.retry_safe = true;
+	switch (why) {
+	case WAITER_TIMEOUT:
+		snprintf(text, sizeof(text),
+			"no connection became free within queue_timeout (%" PRIu64
+			" ms); %u of max_connections = %u are in use",
+			ex->pool->up->queue_timeout, pool_connections(ex->pool),
+			ex->pool->up->max_connections);
+		a.detail = text;
+		a.limit = "queue_timeout";
+		a.retry_after = 1;
+		break;
+	case WAITER_CONNECT_FAILED:
+		answer_from_error(&a, err, CC_PHASE_QUEUED);
+		break;
+	case WAITER_POOL_GONE:
+		a.error = "destination_unavailable";
+		a.detail = "the upstream was removed from the configuration";
+		break;
+	}
+	answer(ex, &a);
+}
+
+static void ask_pool(struct exchange *ex, bool again)
+{
+	struct pool_conn *pc = NULL;
+	struct answer a;
+	char text[160];
+
+	ex->state = EX_WAITING;
+	switch (pool_ask(ex->pool, &ex->waiter, again, &pc)) {
+	case POOL_GRANTED:
+		send_on(ex, pc);
+		break;
+	case POOL_WAITS:
+		break;
+	case POOL_QUEUE_FULL:
+		a = about(ex, 503, "connection_limit_reached", text);
+		snprintf(text, sizeof(text), "%u requests wait already: max_queue = %u",
+			ex->pool->waiting, ex->pool->up->max_queue);
+		a.limit = "max_queue";
+		a.retry_after = 1;
+		a.retry_safe = true;
+		answer(ex, &a);
+		break;
+	}
+}
+
+/* ---- from the front ---------------------------------------------------- */
+
+struct exchange *exchange_new(struct exchange_env *env, const struct exchange_ops *ops, void *stream)
+{
+	struct exchange *ex = mem_cache_get(&env->exchanges, env->ctx);
+
+	if (!ex)
+		return NULL;
+	memset(ex, 0, sizeof(*ex));
+	ex->env = env;
+	ex->ops = ops;
+	ex->stream = stream;
+	ex->began = cc_now_us(env->ctx);
+	cc_buf_init(&ex->pending, env->ctx);
+	cc_buf_init(&ex->kept, env->ctx);
+	cc_buf_init(&ex->own_body, env->ctx);
+	waiter_init(&ex->waiter, granted, not_granted);
+	timer_init(&ex->timer, timer_fired);
+	timer_init(&ex->continue_timer, continue_fired);
+	turn_item_init(&ex->turn, free_run);
+	env->running++;
+	return ex;
+}
+
+static void refuse_unrouted(struct exchange *ex)
+{
+	struct cc_str host = cc_head_authority(ex->head);
+	struct answer a = about(ex, 404, "destination_not_found", "");
+	char text[300];
+
+	snprintf(text, sizeof(text), "no upstream is named \"%.*s\"; write http://NAME/... with one of the names listed",
+		(int)(host.n < 128 ? host.n : 128), host.n ? host.p : "");
+	a.detail = text;
+	a.names = ex->env->conf;
+	ex->env->stats.unrouted++;
+	answer(ex, &a);
+}
+
+void exchange_start(struct exchange *ex, const struct conf_listener *l, struct cc_head *head,
+	bool end_stream, bool expects)
+{
+	const struct conf_upstream *up;
+	const char *why = "";
+	struct answer a;
+	unsigned status = forward_refuse(head, &why);
+
+	ex->head = head;
+	ex->body_end = end_stream;
+	ex->expects = expects;
+	ex->replayable = true;
+	if (status > 0) {
+		a = about(ex, status, "http_request_denied", why);
+		answer(ex, &a);
+		return;
+	}
+	if (slabs_pressure(&ex->env->ctx->slabs) >= 90) {
+		a = about(ex, 503, "proxy_internal_limit", "buffer memory is used up: daemon.memory_limit");
+		a.limit = "memory_limit";
+		a.retry_after = 1;
+		a.retry_safe = true;
+		answer(ex, &a);
+		return;
+	}
+	up = route_find(ex->env->conf, l, cc_head_authority(head));
+	if (!up) {
+		refuse_unrouted(ex);
+		return;
+	}
+	ex->pool = ex->env->pools[up->index];
+	pool_use(ex->pool);
+	ex->pool->stats.requests++;
+	if (forward_request(head, ex->pool->up) < 0) {
+		a = about(ex, 400, "http_request_error", "the request head cannot be forwarded");
+		answer(ex, &a);
+		return;
+	}
+	ask_pool(ex, false);
+}
+
+/* What a retry would need is kept as long as it is not too much. */
+static void keep(struct exchange *ex, const struct cc_buf *body)
+{
+	if (!ex->replayable)
+		return;
+	if (ex->kept.len + body->len > ex->pool->up->retry_buffer ||
+		cc_buf_share(&ex->kept, body) < 0) {
+		ex->replayable = false;
+		cc_buf_clear(&ex->kept);
+	}
+}
+
+static void body_ended(struct exchange *ex)
+{
+	ex->body_end = true;
+	if (ex->state == EX_SENDING)
+		watch(ex); /* from here on the answer is what is waited for */
+}
+
+void exchange_body(struct exchange *ex, struct cc_buf *body, bool eos)
+{
+	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER || !ex->pool) {
+		cc_buf_clear(body);
+		return;
+	}
+	keep(ex, body);
+	active(ex);
+	if (eos)
+		body_ended(ex);
+	if (ex->req && ex->pending.len == 0) {
+		if (cc_req_send(ex->req, body, eos) < 0)
+			cut(ex);
+		return;
+	}
+	if (cc_buf_move(&ex->pending, body, body->len) < 0) {
+		cut(ex);
+		return;
+	}
+	if (ex->req && !pass_body(ex))
+		cut(ex);
+}
+
+void exchange_trailers(struct exchange *ex, const struct cc_head *trailers)
+{
+	int err = 0;
+
+	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER)
+		return;
+	ex->trailers = cc_head_new(ex->env->ctx);
+	for (size_t i = 0; ex->trailers && err == 0 && i < cc_head_count(trailers); i++)
+		err = cc_head_add(ex->trailers, cc_head_name(trailers, i), cc_head_value(trailers, i));
+	if (!ex->trailers || err < 0) {
+		cut(ex);
+		return;
+	}
+	body_ended(ex);
+	if (ex->req && !pass_body(ex))
+		cut(ex);
+}
+
+size_t exchange_room(struct exchange *ex)
+{
+	size_t room;
+
+	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER || !ex->pool)
+		return SIZE_MAX; /* it is thrown away */
+	if (ex->req) {
+		room = cc_req_room(ex->req);
+	} else {
+		size_t most = ex->pool->up->buffer;
+
+		room = ex->pending.len < most ? most - ex->pending.len : 0;
+	}
+	ex->room_wanted = room == 0;
+	return room;
+}
+
+void exchange_sent(struct exchange *ex, size_t n)
+{
+	active(ex);
+	if (ex->req)
+		cc_req_consumed(ex->req, n);
+}
+
+void exchange_gone(struct exchange *ex)
+{
+	if (ex->state == EX_DONE)
+		return;
+	ex->ops = NULL;
+	if (ex->pool)
+		ex->pool->stats.abandoned++;
+	finish(ex, "abandoned");
+}

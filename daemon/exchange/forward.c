@@ -1,0 +1,58 @@
+/* forward.c - what changes in a head on its way through. */
+#include <string.h>
+#include <strings.h>
+
+#include <clientconn.h>
+
+#include "daemon/exchange/forward.h"
+
+static bool is(struct cc_str s, const char *text)
+{
+	return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0;
+}
+
+unsigned forward_refuse(const struct cc_head *head, const char **why)
+{
+	struct cc_str method = cc_head_method(head);
+	int expect = cc_head_find(head, CC_T_EXPECT, 0);
+
+	if (is(method, "CONNECT")) {
+		*why = "CONNECT makes tunnels; send the request itself, in clear";
+		return 501;
+	}
+	if (is(method, "TRACE")) { /* RFC 9110 9.3.8: it would show fields that others added */
+		*why = "TRACE is not forwarded";
+		return 501;
+	}
+	if (expect >= 0) {
+		struct cc_str value = cc_head_value(head, (size_t)expect);
+
+		if (value.n != 12 || strncasecmp(value.p, "100-continue", 12) != 0) {
+			*why = "only Expect: 100-continue is known (RFC 9110 10.1.1)";
+			return 417;
+		}
+	}
+	return 0;
+}
+
+int forward_request(struct cc_head *head, const struct conf_upstream *up)
+{
+	struct cc_str path = cc_head_path(head);
+	struct cc_str scheme = up->https ? CC_STR("https") : CC_STR("http");
+	struct cc_str authority = {up->authority, strlen(up->authority)};
+	size_t base = strlen(up->base_path);
+	char joined[8192];
+
+	cc_head_strip_hop_by_hop(head);
+	if (base > 0) {
+		bool asterisk = path.n == 1 && path.p[0] == '*';
+
+		if (base + path.n > sizeof(joined))
+			return CC_ETOOBIG;
+		memcpy(joined, up->base_path, base);
+		if (!asterisk)
+			memcpy(joined + base, path.p, path.n);
+		path = (struct cc_str){joined, base + (asterisk ? 0 : path.n)};
+	}
+	return cc_head_set_request(head, cc_head_method(head), scheme, authority, path);
+}

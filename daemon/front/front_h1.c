@@ -1,0 +1,564 @@
+/*
+ * front_h1.c - local clients that speak HTTP/1.1 (RFC 9112).
+ *
+ *   IDLE ──first byte──> HEAD ──head──> BUSY ──answer and request complete──> IDLE
+ *                          │              └──anything that cannot go on──> LINGER ──> gone
+ *
+ * One request at a time: what a client pipelines waits in link->in until the
+ * answer before it is written, so answers come in order by themselves. While a
+ * request is BUSY the socket is still watched: a client that hangs up stops
+ * its upstream request.
+ *
+ * LINGER: the answer is out and the write side shut, but the client may still
+ * be sending. Closing now could reset the connection under the answer, so what
+ * comes is read and dropped for a moment.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <clientconn.h>
+#include <clientconn/head.h>
+
+#include "daemon/base/conf.h"
+#include "daemon/base/log.h"
+#include "daemon/exchange/answer.h"
+#include "daemon/exchange/exchange.h"
+#include "daemon/front/front.h"
+#include "lib/base/ctx.h"
+#include "lib/codec/h1_codec.h"
+#include "lib/net/link.h"
+
+#define PIPELINE_MAX 65536u	/* bytes of further requests held while one is busy */
+#define STALL_MS     60000	/* the rest of an answer that closes does not move for so long */
+#define LINGER_MS    1000
+#define LINGER_MAX   (1u << 20) /* bytes dropped before the patience ends */
+#define TARGET_MAX   16384u
+
+enum front_state { FRONT_IDLE, FRONT_HEAD, FRONT_BUSY, FRONT_LINGER, FRONT_CLOSED };
+
+struct front_conn {
+	struct list node;		/* in listener->conns */
+	struct front_listener *fl;
+	struct cc_ctx *ctx;
+	struct link *link;
+	enum front_state state;
+	struct h1_parser *parser;	/* while not idle */
+	struct cc_head *head;		/* being built; then the exchange's */
+	struct exchange *ex;		/* while BUSY and the answer is not complete */
+	size_t owed;			/* answer body bytes in link->out not yet told to ex */
+	size_t dropped;			/* while lingering */
+	enum h1_framing framing;	/* of the answer */
+	bool request_done;		/* all of it was parsed */
+	bool answer_done;
+	bool head_method;		/* the request was HEAD */
+	bool http10;
+	bool keep;			/* the client allows another request */
+	bool half_closed;		/* the client sends no more, but waits for its answer */
+	struct timer timer;		/* header, idle or linger time, by state */
+	struct turn_item turn;		/* goes on with pipelined bytes; frees */
+};
+
+static void front_parse(struct front_conn *fc);
+
+/* ---- ends -------------------------------------------------------------- */
+
+static void free_run(struct turn_item *item)
+{
+	struct front_conn *fc = container_of(item, struct front_conn, turn);
+	struct front_listener *fl = fc->fl;
+
+	link_free(fc->link);
+	h1_parser_free(fc->parser);
+	cc_head_free(fc->head);
+	list_del(&fc->node);
+	mem_free(fc->ctx, fc);
+	fl->count--;
+	fl->left(fl);
+}
+
+static void front_close(struct front_conn *fc)
+{
+	if (fc->state == FRONT_CLOSED)
+		return;
+	fc->state = FRONT_CLOSED;
+	timer_stop(&fc->timer);
+	if (fc->ex)
+		exchange_gone(fc->ex);
+	fc->ex = NULL;
+	link_close(fc->link);
+	turn_cancel(&fc->turn);
+	fc->turn.run = free_run;
+	turn_add(fc->ctx, TURN_REAP, &fc->turn);
+}
+
+static void linger(struct front_conn *fc)
+{
+	fc->state = FRONT_LINGER;
+	cc_buf_drain(&fc->link->in, fc->link->in.len);
+	link_shutdown(fc->link);
+	link_pause(fc->link, false);
+	if (fc->link->eof && fc->link->out.len == 0) {
+		front_close(fc);
+		return;
+	}
+	timer_start(fc->ctx, &fc->timer, fc->link->out.len > 0 ? STALL_MS : LINGER_MS);
+}
+
+static void rest(struct front_conn *fc)
+{
+	uint64_t timeout = fc->fl->conf->idle_timeout;
+
+	h1_parser_free(fc->parser); /* an idle client holds as little as possible */
+	fc->parser = NULL;
+	fc->state = FRONT_IDLE;
+	timer_stop(&fc->timer);
+	if (timeout > 0)
+		timer_start(fc->ctx, &fc->timer, timeout);
+}
+
+static void go_on_run(struct turn_item *item)
+{
+	struct front_conn *fc = container_of(item, struct front_conn, turn);
+
+	if (fc->state == FRONT_IDLE)
+		front_parse(fc);
+}
+
+/* The next request may be parsed; from the turn, so that answers do not nest. */
+static void read_on(struct front_conn *fc)
+{
+	link_pause(fc->link, false);
+	if (fc->link->in.len > 0)
+		turn_add(fc->ctx, TURN_NOTIFY, &fc->turn);
+}
+
+/* Is the request at hand the last one, for reasons of our own or of the client's FIN? */
+static bool ends_after(const struct front_conn *fc)
+{
+	return fc->fl->draining || (fc->half_closed && fc->link->in.len == 0);
+}
+
+/* Request and answer are complete, or the answer is and the request cannot be. */
+static void exchange_over(struct front_conn *fc)
+{
+	fc->owed = 0;
+	link_flush(fc->link);
+	if (!fc->request_done || !fc->keep || ends_after(fc)) {
+		linger(fc);
+		return;
+	}
+	rest(fc);
+	read_on(fc);
+}
+
+/* ---- answers ----------------------------------------------------------- */
+
+static void broken_write(struct front_conn *fc)
+{
+	front_close(fc); /* no memory for the answer: what is out must not look whole */
+}
+
+static void ex_info(void *stream, const struct cc_head *head)
+{
+	struct front_conn *fc = stream;
+	struct h1_write w = {.framing = H1_FRAME_NONE};
+
+	if (fc->http10) /* RFC 9110 15.2: a 1.0 client does not know 1xx */
+		return;
+	if (h1_write_response(&fc->link->out, head, &w) < 0)
+		broken_write(fc);
+	else
+		link_flush(fc->link);
+}
+
+/* RFC 9112 6.3 */
+static enum h1_framing framing_of(const struct front_conn *fc, const struct cc_head *head)
+{
+	unsigned status = cc_head_status(head);
+
+	if (fc->head_method || status == 304)
+		return H1_FRAME_AS_IS;
+	if (status == 204)
+		return H1_FRAME_NONE;
+	if (cc_head_content_length(head) >= 0)
+		return H1_FRAME_LENGTH;
+	return fc->http10 ? H1_FRAME_EOF : H1_FRAME_CHUNKED;
+}
+
+static void ex_head(void *stream, const struct cc_head *head)
+{
+	struct front_conn *fc = stream;
+	struct h1_write w = {.framing = framing_of(fc, head)};
+
+	if (w.framing == H1_FRAME_LENGTH)
+		w.length = (uint64_t)cc_head_content_length(head);
+	if (w.framing == H1_FRAME_EOF || ends_after(fc) ||
+		(!fc->request_done && cc_head_status(head) >= 400))
+		fc->keep = false;
+	w.close = !fc->keep;
+	w.keep_alive = fc->keep && fc->http10;
+	fc->framing = w.framing;
+	if (h1_write_response(&fc->link->out, head, &w) < 0)
+		broken_write(fc);
+	else
+		link_flush(fc->link);
+}
+
+static void ex_body(void *stream, struct cc_buf *body)
+{
+	struct front_conn *fc = stream;
+	size_t n = body->len;
+	int err;
+
+	if (fc->framing == H1_FRAME_CHUNKED)
+		err = h1_write_chunk(&fc->link->out, body);
+	else
+		err = cc_buf_move(&fc->link->out, body, n);
+	if (err < 0) {
+		broken_write(fc);
+		return;
+	}
+	fc->owed += n;
+	link_flush(fc->link);
+}
+
+static void ex_end(void *stream, const struct cc_head *trailers)
+{
+	struct front_conn *fc = stream;
+
+	fc->ex = NULL;
+	fc->answer_done = true;
+	if (fc->framing == H1_FRAME_CHUNKED && h1_write_last_chunk(&fc->link->out, trailers) < 0) {
+		broken_write(fc);
+		return;
+	}
+	exchange_over(fc);
+}
+
+static void ex_cut(void *stream)
+{
+	struct front_conn *fc = stream;
+
+	fc->ex = NULL;
+	front_close(fc);
+}
+
+static void ex_room(void *stream)
+{
+	struct front_conn *fc = stream;
+
+	link_pause(fc->link, false);
+	if (fc->link->in.len > 0)
+		front_parse(fc);
+}
+
+static const struct exchange_ops exchange_ops = {
+	.info = ex_info,
+	.head = ex_head,
+	.body = ex_body,
+	.end = ex_end,
+	.cut = ex_cut,
+	.room = ex_room,
+};
+
+/* A request that is none: answered and closed (RFC 9112 2.2, 9.3). */
+static void refuse(struct front_conn *fc, unsigned status, const char *detail)
+{
+	struct answer a = {.status = status, .error = "http_request_error", .detail = detail};
+
+	fc->fl->env->stats.bad_requests++;
+	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request refused", "listener=%s status=%u detail=\"%s\"",
+		fc->fl->conf->name, status, detail);
+	fc->keep = false;
+	fc->request_done = false;
+	fc->state = FRONT_BUSY;
+	timer_stop(&fc->timer);
+	link_pause(fc->link, true);
+	fc->ex = exchange_new(fc->fl->env, &exchange_ops, fc);
+	if (!fc->ex) {
+		front_close(fc);
+		return;
+	}
+	exchange_refuse(fc->ex, &a);
+}
+
+/* ---- requests ---------------------------------------------------------- */
+
+static bool begin_request(struct front_conn *fc)
+{
+	const struct conf_listener *lc = fc->fl->conf;
+	struct h1_limits limits = {
+		.head = lc->max_header_size,
+		.fields = lc->max_headers,
+		.target = TARGET_MAX < lc->max_header_size ? TARGET_MAX : 0,
+	};
+
+	fc->parser = h1_parser_new(fc->ctx, H1_REQUEST, &limits);
+	fc->head = cc_head_new(fc->ctx);
+	if (!fc->parser || !fc->head)
+		return false;
+	h1_parser_begin(fc->parser, fc->head);
+	fc->state = FRONT_HEAD;
+	fc->request_done = fc->answer_done = false;
+	timer_stop(&fc->timer);
+	if (lc->header_timeout > 0)
+		timer_start(fc->ctx, &fc->timer, lc->header_timeout);
+	return true;
+}
+
+static void head_came(struct front_conn *fc)
+{
+	struct cc_str method = cc_head_method(fc->head);
+	struct cc_head *head = fc->head;
+
+	timer_stop(&fc->timer);
+	fc->state = FRONT_BUSY;
+	fc->http10 = h1_parser_minor(fc->parser) == 0;
+	fc->keep = h1_parser_keep_alive(fc->parser);
+	fc->head_method = method.n == 4 && memcmp(method.p, "HEAD", 4) == 0;
+	fc->ex = exchange_new(fc->fl->env, &exchange_ops, fc);
+	if (!fc->ex) {
+		front_close(fc);
+		return;
+	}
+	fc->head = NULL;
+	exchange_start(fc->ex, fc->fl->conf, head, !h1_parser_has_body(fc->parser),
+		h1_parser_expects_continue(fc->parser));
+}
+
+static void body_came(struct front_conn *fc, const char *data, size_t len)
+{
+	struct cc_buf part;
+
+	if (!fc->ex)
+		return;
+	cc_buf_init(&part, fc->ctx);
+	if (buf_add_slice(&part, &fc->link->in, data, len) < 0) {
+		front_close(fc);
+		return;
+	}
+	exchange_body(fc->ex, &part, false);
+	cc_buf_clear(&part);
+}
+
+static void request_came(struct front_conn *fc)
+{
+	struct cc_head *trailers = h1_parser_trailers(fc->parser);
+	struct cc_buf none;
+
+	fc->request_done = true;
+	if (!fc->ex) {
+		if (fc->answer_done)
+			exchange_over(fc);
+		return;
+	}
+	if (!h1_parser_has_body(fc->parser))
+		return;
+	if (trailers) {
+		exchange_trailers(fc->ex, trailers);
+		return;
+	}
+	cc_buf_init(&none, fc->ctx);
+	exchange_body(fc->ex, &none, true);
+}
+
+/* Bad bytes: an answer if none began, else the connection breaks off. */
+static void bad_request(struct front_conn *fc)
+{
+	const struct h1_error *e = h1_parser_error(fc->parser);
+
+	if (fc->state == FRONT_HEAD) {
+		refuse(fc, e->status, e->reason);
+		return;
+	}
+	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request broken off", "listener=%s detail=\"%s\"",
+		fc->fl->conf->name, e->reason);
+	front_close(fc);
+}
+
+/* May more of the request be parsed now? */
+static bool wants_bytes(struct front_conn *fc)
+{
+	if (fc->state == FRONT_HEAD)
+		return true;
+	if (fc->state != FRONT_BUSY)
+		return false;
+	if (fc->request_done) {
+		link_pause(fc->link, fc->link->in.len >= PIPELINE_MAX);
+		return false;
+	}
+	if (fc->ex && exchange_room(fc->ex) == 0) {
+		link_pause(fc->link, true);
+		return false;
+	}
+	return true;
+}
+
+static void event_came(struct front_conn *fc, enum h1_event ev, const char *data, size_t len)
+{
+	switch (ev) {
+	case H1_MORE:
+		break;
+	case H1_HEAD:
+		head_came(fc);
+		break;
+	case H1_BODY:
+		body_came(fc, data, len);
+		break;
+	case H1_END:
+		request_came(fc);
+		break;
+	case H1_ERROR:
+		bad_request(fc);
+		break;
+	}
+}
+
+static void front_parse(struct front_conn *fc)
+{
+	struct cc_buf *in = &fc->link->in;
+
+	if (fc->state == FRONT_IDLE && fc->link->out.len > PIPELINE_MAX) {
+		link_pause(fc->link, true); /* it asks and does not read: on_written goes on */
+		return;
+	}
+	if (fc->state == FRONT_IDLE && in->len > 0 && !begin_request(fc)) {
+		front_close(fc);
+		return;
+	}
+	while (wants_bytes(fc)) {
+		size_t n = 0, used = 0, len = 0;
+		const char *data = NULL;
+		const char *p = buf_first(in, &n);
+		enum h1_event ev;
+
+		/* Without input the parser may still hold an event: the end of a request without body. */
+		ev = h1_parser_feed(fc->parser, p ? p : "", n, &used, &data, &len);
+		if (ev != H1_BODY) { /* a body event points into the bytes */
+			cc_buf_drain(in, used);
+			used = 0;
+		}
+		if (ev == H1_MORE && in->len == 0) {
+			if (fc->link->eof)
+				front_close(fc);
+			return;
+		}
+		event_came(fc, ev, data, len);
+		cc_buf_drain(in, used);
+	}
+}
+
+/* ---- the link ---------------------------------------------------------- */
+
+static void on_data(struct link *l)
+{
+	struct front_conn *fc = l->owner;
+
+	if (fc->state == FRONT_LINGER) {
+		fc->dropped += l->in.len;
+		cc_buf_clear(&l->in);
+		if (fc->dropped > LINGER_MAX)
+			front_close(fc);
+		return;
+	}
+	front_parse(fc);
+}
+
+static void on_eof(struct link *l, bool clean)
+{
+	struct front_conn *fc = l->owner;
+
+	(void)clean;
+	if (fc->state == FRONT_BUSY && fc->request_done && !link_peer_gone(l)) {
+		fc->half_closed = true; /* shutdown(SHUT_WR) after the request: the answer is awaited */
+		return;
+	}
+	if (fc->state == FRONT_LINGER && l->out.len > 0 && !link_peer_gone(l))
+		return; /* the rest of the answer still goes out, the timer bounds it */
+	front_close(fc);
+}
+
+static void on_error(struct link *l, int err)
+{
+	(void)err;
+	front_close(l->owner);
+}
+
+static void on_written(struct link *l, size_t n)
+{
+	struct front_conn *fc = l->owner;
+	size_t left = l->out.len;
+
+	(void)n;
+	if (fc->ex && fc->owed > left) { /* out holds framing, too: never credits too much */
+		size_t gone = fc->owed - left;
+
+		fc->owed = left;
+		exchange_sent(fc->ex, gone);
+	}
+	if (fc->state == FRONT_LINGER && left == 0 && l->eof)
+		front_close(fc);
+	else if (fc->state == FRONT_LINGER)
+		timer_start(fc->ctx, &fc->timer, left > 0 ? STALL_MS : LINGER_MS);
+	else if (fc->state == FRONT_IDLE && l->paused && left <= PIPELINE_MAX)
+		read_on(fc);
+}
+
+static const struct link_ops ops = {
+	.on_data = on_data,
+	.on_eof = on_eof,
+	.on_error = on_error,
+	.on_written = on_written,
+};
+
+static void timer_fired(struct timer *t)
+{
+	struct front_conn *fc = container_of(t, struct front_conn, timer);
+
+	if (fc->state == FRONT_HEAD)
+		refuse(fc, 408, "the request head did not arrive within header_timeout");
+	else
+		front_close(fc);
+}
+
+/* ---- life -------------------------------------------------------------- */
+
+bool front_accept(struct front_listener *fl, int fd)
+{
+	struct cc_ctx *ctx = fl->env->ctx;
+	struct front_conn *fc = mem_zalloc(ctx, sizeof(*fc));
+
+	if (!fc || link_new(ctx, fd, NULL, &ops, fc, &fc->link) < 0) {
+		mem_free(ctx, fc);
+		close(fd);
+		return false;
+	}
+	fc->fl = fl;
+	fc->ctx = ctx;
+	timer_init(&fc->timer, timer_fired);
+	turn_item_init(&fc->turn, go_on_run);
+	list_add_tail(&fl->conns, &fc->node);
+	fl->count++;
+	fl->env->stats.clients_accepted++;
+	rest(fc);
+	return true;
+}
+
+void front_drain(struct front_listener *fl)
+{
+	fl->draining = true;
+	list_each (l, tmp, &fl->conns) {
+		struct front_conn *fc = container_of(l, struct front_conn, node);
+
+		/* Bytes that wait unread in the socket are a request that must not be lost. */
+		if (fc->state == FRONT_IDLE && fc->link->in.len == 0 && !link_readable(fc->link))
+			linger(fc);
+	}
+}
+
+void front_close_all(struct front_listener *fl)
+{
+	list_each (l, tmp, &fl->conns)
+		front_close(container_of(l, struct front_conn, node));
+}

@@ -1,0 +1,578 @@
+/*
+ * worker.c - one thread: loop, context, pools, clients.
+ *
+ *   control thread ── mailbox: configure, drain, stop, dump ──> worker
+ *   worker ── owner's mailbox: configured, stopped ──> control thread
+ *
+ * Everything below belongs to the worker's thread from worker_start on, but
+ * for the two mailboxes.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "daemon/base/conf.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mailbox.h"
+#include "daemon/exchange/exchange.h"
+#include "daemon/front/front.h"
+#include "daemon/front/listener.h"
+#include "daemon/pool/pool.h"
+#include "daemon/worker.h"
+#include "lib/base/ctx.h"
+
+#define ACCEPTS_A_TURN 32
+#define NO_FD_PAUSE    100 /* ms without accepting after the descriptors ran out */
+
+/* One listener as this worker sees it. Lives until its last client left. */
+struct port {
+	struct list link;		/* in worker->ports */
+	struct worker *worker;
+	struct conf *conf;		/* counted: front.conf lies in it */
+	struct listener_set *listeners;	/* counted: fd lies in it */
+	const struct listener *listener;
+	struct front_listener front;
+	struct event *accept;		/* NULL: closed for new clients */
+	struct timer again;		/* accepting rests until then */
+};
+
+struct worker {
+	unsigned index;
+	pthread_t thread;
+	struct worker_owner owner;
+	struct event_base *base;
+	struct mailbox *mailbox;
+	struct exchange_env env;
+	struct listener_set *listeners;
+	struct list ports;
+	unsigned clients;
+	struct list old_pools;		/* drained, not empty yet */
+	bool draining;
+	struct timer drain_timer;
+};
+
+/* What the control thread sends. */
+struct order {
+	struct message m;
+	struct conf *conf;
+	struct listener_set *listeners;
+	uint64_t timeout;
+};
+
+/* What the worker answers. */
+struct report {
+	struct message m;
+	struct worker *worker;
+	void (*tell)(struct worker *w, void *arg);
+};
+
+/* ---- reports ----------------------------------------------------------- */
+
+static void deliver_report(struct message *m, void *arg)
+{
+	struct report *r = (struct report *)m;
+	struct worker *w = r->worker;
+	void (*tell)(struct worker *, void *) = r->tell;
+
+	(void)arg;
+	free(r);
+	tell(w, w->owner.arg);
+}
+
+/* A report must not be lost for want of memory: it is tiny, and asked for until it comes. */
+static void report(struct worker *w, void (*tell)(struct worker *w, void *arg))
+{
+	struct report *r = NULL;
+
+	while (!r) {
+		r = calloc(1, sizeof(*r));
+		if (!r)
+			usleep(10000);
+	}
+	r->m.deliver = deliver_report;
+	r->worker = w;
+	r->tell = tell;
+	mailbox_send(w->owner.mailbox, &r->m);
+}
+
+/* ---- accepting --------------------------------------------------------- */
+
+static bool has_room(const struct port *p)
+{
+	const struct worker *w = p->worker;
+	unsigned own = p->front.conf->max_clients;
+
+	return w->clients < w->env.conf->max_clients && (own == 0 || p->front.count < own);
+}
+
+static void port_free(struct port *p)
+{
+	list_del(&p->link);
+	timer_stop(&p->again);
+	if (p->accept)
+		event_free(p->accept);
+	listener_set_unref(p->listeners);
+	conf_unref(p->conf);
+	free(p);
+}
+
+static void port_close(struct port *p)
+{
+	if (!p->accept)
+		return;
+	event_free(p->accept);
+	p->accept = NULL;
+	timer_stop(&p->again);
+}
+
+static void stop_if_empty(struct worker *w)
+{
+	if (w->draining && w->clients == 0)
+		event_base_loopexit(w->base, NULL);
+}
+
+static void client_left(struct front_listener *fl)
+{
+	struct port *p = container_of(fl, struct port, front);
+	struct worker *w = p->worker;
+
+	w->clients--;
+	if (!p->accept) {
+		if (fl->count == 0 && !w->draining)
+			port_free(p);
+		stop_if_empty(w);
+		return;
+	}
+	if (!event_pending(p->accept, EV_READ, NULL) && !timer_running(&p->again) && has_room(p))
+		event_add(p->accept, NULL);
+	stop_if_empty(w);
+}
+
+static void accept_again(struct timer *t)
+{
+	struct port *p = container_of(t, struct port, again);
+
+	if (p->accept && has_room(p))
+		event_add(p->accept, NULL);
+}
+
+/* Out of descriptors or memory: the queue of the kernel holds the clients meanwhile. */
+static void rest_accepting(struct port *p, const char *why)
+{
+	event_del(p->accept);
+	timer_start(p->worker->env.ctx, &p->again, NO_FD_PAUSE);
+	p->worker->env.stats.clients_refused++;
+	log_line(p->worker->env.log, LOG_LEVEL_WARNING, "accepting rests",
+		"listener=%s reason=\"%s\" clients=%u", p->front.conf->name, why, p->worker->clients);
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+	struct port *p = arg;
+	struct worker *w = p->worker;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		int client;
+
+		if (!has_room(p)) {
+			event_del(p->accept); /* client_left goes on */
+			log_line(w->env.log, LOG_LEVEL_WARNING, "accepting rests",
+				"listener=%s reason=\"max_clients\" clients=%u", p->front.conf->name,
+				w->clients);
+			return;
+		}
+		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (client < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (client < 0 && errno != EAGAIN)
+			rest_accepting(p, strerror(errno));
+		if (client < 0)
+			return;
+		if (!front_accept(&p->front, client)) {
+			rest_accepting(p, "out of memory");
+			return;
+		}
+		w->clients++;
+	}
+}
+
+/* ---- configuration ----------------------------------------------------- */
+
+static struct port *port_new(struct worker *w, unsigned i)
+{
+	struct port *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->worker = w;
+	p->conf = conf_ref(w->env.conf);
+	p->listeners = listener_set_ref(w->listeners);
+	p->listener = listener_set_get(w->listeners, i);
+	p->front.env = &w->env;
+	p->front.conf = &p->conf->listeners[i];
+	p->front.left = client_left;
+	list_init(&p->front.conns);
+	list_init(&p->link);
+	timer_init(&p->again, accept_again);
+	p->accept = event_new(w->base, p->listener->fd, EV_READ | EV_PERSIST, on_acceptable, p);
+	if (!p->accept || event_add(p->accept, NULL) < 0) {
+		port_free(p);
+		return NULL;
+	}
+	list_add_tail(&w->ports, &p->link);
+	return p;
+}
+
+static struct port *port_on(struct worker *w, const struct listener *l)
+{
+	list_each (e, tmp, &w->ports) {
+		struct port *p = container_of(e, struct port, link);
+
+		if (p->accept && p->listener->fd == l->fd)
+			return p;
+	}
+	return NULL;
+}
+
+/* The same socket with other settings; its clients stay. */
+static void port_update(struct port *p, unsigned i)
+{
+	struct worker *w = p->worker;
+	struct conf *old_conf = p->conf;
+	struct listener_set *old_set = p->listeners;
+
+	p->conf = conf_ref(w->env.conf);
+	p->front.conf = &p->conf->listeners[i];
+	p->listeners = listener_set_ref(w->listeners);
+	p->listener = listener_set_get(w->listeners, i);
+	conf_unref(old_conf);
+	listener_set_unref(old_set);
+	if (!timer_running(&p->again) && has_room(p))
+		event_add(p->accept, NULL);
+}
+
+static bool configure_ports(struct worker *w)
+{
+	struct list keep;
+	bool ok = true;
+
+	list_init(&keep);
+	for (unsigned i = 0; i < w->env.conf->listener_count; i++) {
+		struct port *p = port_on(w, listener_set_get(w->listeners, i));
+
+		if (p)
+			port_update(p, i);
+		else
+			p = port_new(w, i);
+		if (p) {
+			list_del(&p->link);
+			list_add_tail(&keep, &p->link);
+		} else {
+			ok = false;
+		}
+	}
+	list_each (e, tmp, &w->ports) { /* not in the configuration any more */
+		struct port *p = container_of(e, struct port, link);
+
+		if (p->accept) {
+			port_close(p);
+			front_drain(&p->front);
+			if (p->front.count == 0)
+				port_free(p);
+		}
+	}
+	list_splice_tail(&w->ports, &keep);
+	return ok;
+}
+
+static struct pool *old_pool(struct pool **pools, unsigned n, const char *name)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (pools[i] && strcmp(pools[i]->up->name, name) == 0)
+			return pools[i];
+	return NULL;
+}
+
+/*
+ * An upstream whose connections are still good keeps its pool; else a new pool
+ * takes the name and the waiters, and the old one drains.
+ */
+static struct pool *pool_for(struct worker *w, struct conf *conf, const struct conf_upstream *up,
+	struct pool *old)
+{
+	struct pool *pool = NULL;
+
+	if (old && conf_upstream_same_connections(old->up, up) &&
+		pool_reconfigure(old, conf, up) == 0)
+		return old;
+	if (pool_new(w->env.ctx, w->env.log, conf, up, &pool) < 0)
+		return NULL;
+	return pool;
+}
+
+static bool configure_pools(struct worker *w, struct conf *conf)
+{
+	struct pool **old = w->env.pools;
+	unsigned old_count = w->env.conf ? w->env.conf->upstream_count : 0;
+	struct pool **pools = calloc(conf->upstream_count, sizeof(struct pool *));
+
+	for (unsigned i = 0; pools && i < conf->upstream_count; i++) {
+		pools[i] = pool_for(w, conf, &conf->upstreams[i],
+			old_pool(old, old_count, conf->upstreams[i].name));
+		if (!pools[i])
+			return false;
+	}
+	if (!pools)
+		return false;
+	for (unsigned i = 0; i < old_count; i++) {
+		struct pool *now = old_pool(pools, conf->upstream_count, old[i]->up->name);
+
+		if (now == old[i])
+			continue;
+		list_add_tail(&w->old_pools, &old[i]->link);
+		pool_drain(old[i], now);
+	}
+	free(old);
+	w->env.pools = pools;
+	return true;
+}
+
+static bool configure(struct worker *w, struct conf *conf, struct listener_set *listeners)
+{
+	struct conf *old_conf = w->env.conf;
+
+	if (!configure_pools(w, conf)) {
+		conf_unref(conf);
+		listener_set_unref(listeners);
+		return false;
+	}
+	w->env.conf = conf;
+	conf_unref(old_conf);
+	listener_set_unref(w->listeners);
+	w->listeners = listeners;
+	w->env.ctx->slabs.max = conf->memory_limit;
+	return configure_ports(w);
+}
+
+/* ---- orders ------------------------------------------------------------ */
+
+static void do_configure(struct message *m, void *arg)
+{
+	struct order *o = (struct order *)m;
+	struct worker *w = arg;
+
+	if (!configure(w, o->conf, o->listeners))
+		log_line(w->env.log, LOG_LEVEL_ERROR, "reload incomplete",
+			"worker=%u reason=\"out of memory or descriptors\"", w->index);
+	free(o);
+	report(w, w->owner.configured);
+}
+
+static void drain_over(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, drain_timer);
+
+	log_line(w->env.log, LOG_LEVEL_WARNING, "drain timed out", "worker=%u clients=%u requests=%u",
+		w->index, w->clients, w->env.running);
+	event_base_loopexit(w->base, NULL);
+}
+
+static void do_drain(struct message *m, void *arg)
+{
+	struct order *o = (struct order *)m;
+	struct worker *w = arg;
+
+	list_each (e, tmp, &w->ports) {
+		struct port *p = container_of(e, struct port, link);
+
+		/* Connections that are accepted by the kernel already belong to us: none is lost. */
+		if (p->accept && !p->listener->inherited)
+			on_acceptable(p->listener->fd, EV_READ, p);
+		port_close(p);
+		front_drain(&p->front);
+	}
+	w->draining = true;
+	if (o->timeout > 0)
+		timer_start(w->env.ctx, &w->drain_timer, o->timeout);
+	free(o);
+	stop_if_empty(w);
+}
+
+static void do_stop(struct message *m, void *arg)
+{
+	struct worker *w = arg;
+
+	free(m);
+	event_base_loopexit(w->base, NULL);
+}
+
+static void do_dump(struct message *m, void *arg)
+{
+	struct worker *w = arg;
+	char text[900];
+
+	free(m);
+	for (unsigned i = 0; i < w->env.conf->upstream_count; i++) {
+		const struct pool *p = w->env.pools[i];
+
+		text[0] = '\0';
+		stats_print(&p->stats, text, sizeof(text));
+		log_line(w->env.log, LOG_LEVEL_NOTICE, "counters",
+			"json={\"worker\":%u,\"upstream\":\"%s\",\"waiting\":%u,\"connecting\":%u,"
+			"\"available\":%u,\"full\":%u,\"draining\":%u%s}",
+			w->index, p->up->name, p->waiting, p->count[POOL_CONNECTING],
+			p->count[POOL_AVAILABLE], p->count[POOL_FULL], p->count[POOL_DRAINING], text);
+	}
+}
+
+static struct order *order(void (*deliver)(struct message *m, void *arg))
+{
+	struct order *o = calloc(1, sizeof(*o));
+
+	if (o)
+		o->m.deliver = deliver;
+	return o;
+}
+
+void worker_configure(struct worker *w, struct conf *conf, struct listener_set *listeners)
+{
+	struct order *o = order(do_configure);
+
+	if (!o)
+		return;
+	o->conf = conf_ref(conf);
+	o->listeners = listener_set_ref(listeners);
+	mailbox_send(w->mailbox, &o->m);
+}
+
+void worker_drain(struct worker *w, uint64_t timeout)
+{
+	struct order *o = order(do_drain);
+
+	if (!o)
+		return;
+	o->timeout = timeout;
+	mailbox_send(w->mailbox, &o->m);
+}
+
+void worker_stop(struct worker *w)
+{
+	struct order *o = order(do_stop);
+
+	if (o)
+		mailbox_send(w->mailbox, &o->m);
+}
+
+void worker_dump(struct worker *w)
+{
+	struct order *o = order(do_dump);
+
+	if (o)
+		mailbox_send(w->mailbox, &o->m);
+}
+
+/* ---- the thread -------------------------------------------------------- */
+
+static void worker_free(struct worker *w)
+{
+	if (w->env.ctx) {
+		list_each (e, tmp, &w->ports)
+			front_close_all(&container_of(e, struct port, link)->front);
+		turn_run_reap(w->env.ctx);
+		list_each (e, tmp, &w->ports)
+			port_free(container_of(e, struct port, link));
+		for (unsigned i = 0; w->env.pools && i < w->env.conf->upstream_count; i++)
+			pool_free(w->env.pools[i]);
+		list_each (e, tmp, &w->old_pools)
+			pool_free(container_of(e, struct pool, link));
+		turn_run_reap(w->env.ctx);
+		mem_cache_clear(&w->env.exchanges, w->env.ctx);
+	}
+	free(w->env.pools);
+	mailbox_free(w->mailbox);
+	cc_ctx_free(w->env.ctx);
+	conf_unref(w->env.conf);
+	listener_set_unref(w->listeners);
+	if (w->base)
+		event_base_free(w->base);
+	free(w);
+}
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+
+	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	report(w, w->owner.stopped);
+	return NULL;
+}
+
+static int worker_init(struct worker *w, struct conf *conf, struct listener_set *listeners)
+{
+	struct event_config *cfg = event_config_new();
+	struct cc_ctx_opts o = {.size = sizeof(o), .max_buffered = conf->memory_limit};
+
+	if (cfg) {
+		event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+		w->base = event_base_new_with_config(cfg);
+		event_config_free(cfg);
+	}
+	o.base = w->base;
+	if (!w->base || cc_ctx_new(&o, &w->env.ctx) < 0)
+		return -1;
+	exchange_env_init(&w->env);
+	timer_init(&w->drain_timer, drain_over);
+	w->mailbox = mailbox_new(w->base, w);
+	if (!w->mailbox)
+		return -1;
+	return configure(w, conf_ref(conf), listener_set_ref(listeners)) ? 0 : -1;
+}
+
+static int start_thread(struct worker *w)
+{
+	sigset_t all, before;
+	int err;
+
+	sigfillset(&all); /* signals are the control thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err;
+}
+
+struct worker *worker_start(unsigned index, struct conf *conf, struct listener_set *listeners,
+	struct log *log, const struct worker_owner *owner, char **error)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w) {
+		*error = strdup("worker: out of memory");
+		return NULL;
+	}
+	w->index = index;
+	w->owner = *owner;
+	w->env.log = log;
+	list_init(&w->ports);
+	list_init(&w->old_pools);
+	if (worker_init(w, conf, listeners) < 0 || start_thread(w) != 0) {
+		*error = strdup("worker: out of memory, threads or descriptors");
+		worker_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+void worker_join(struct worker *w)
+{
+	pthread_join(w->thread, NULL);
+	worker_free(w);
+}

@@ -1,0 +1,169 @@
+/*
+ * timer.c - timers in one list per duration.
+ *
+ * The event is armed for the earliest deadline at the time of arming; when
+ * that timer was stopped meanwhile the event fires for nothing and is armed
+ * again. That happens at most once per duration and period, and saves looking
+ * for the earliest one at every start and stop.
+ */
+#include <event2/event.h>
+
+#include "lib/base/ctx.h"
+
+#define EXACT_QUEUES 64
+
+struct timer_queue {
+	struct list link; /* in set->queues */
+	uint64_t duration;
+	struct list timers; /* earliest deadline first */
+};
+
+static void arm(struct cc_ctx *ctx, uint64_t deadline)
+{
+	struct timer_set *set = &ctx->timers;
+	uint64_t now = cc_now(ctx);
+	uint64_t wait = deadline > now ? deadline - now : 0;
+	struct timeval tv = {(time_t)(wait / 1000), (suseconds_t)(wait % 1000 * 1000)};
+
+	if (set->armed_for <= deadline)
+		return;
+	set->armed_for = deadline;
+	event_add(set->event, &tv);
+}
+
+static void arm_for_earliest(struct cc_ctx *ctx)
+{
+	uint64_t earliest = UINT64_MAX;
+
+	list_each (l, tmp, &ctx->timers.queues) {
+		struct timer_queue *q = container_of(l, struct timer_queue, link);
+
+		if (!list_empty(&q->timers)) {
+			struct timer *t = container_of(q->timers.next, struct timer, link);
+
+			if (t->deadline < earliest)
+				earliest = t->deadline;
+		}
+	}
+	if (earliest != UINT64_MAX)
+		arm(ctx, earliest);
+}
+
+static void on_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	timers_run(arg);
+}
+
+int timer_set_init(struct timer_set *set, struct cc_ctx *ctx)
+{
+	list_init(&set->queues);
+	set->count = 0;
+	set->armed_for = UINT64_MAX;
+	set->event = evtimer_new(ctx->base, on_timeout, ctx);
+	return set->event ? 0 : CC_ENOMEM;
+}
+
+void timer_set_clear(struct timer_set *set, struct cc_ctx *ctx)
+{
+	if (!set->event)
+		return;
+	event_free(set->event);
+	set->event = NULL;
+	list_each (l, tmp, &set->queues) {
+		struct timer_queue *q = container_of(l, struct timer_queue, link);
+
+		list_each (t, ttmp, &q->timers)
+			list_del(t);
+		list_del(&q->link);
+		mem_free(ctx, q);
+	}
+}
+
+void timer_init(struct timer *t, void (*fire)(struct timer *t))
+{
+	list_init(&t->link);
+	t->deadline = 0;
+	t->fire = fire;
+}
+
+/* Rounded up to five significant bits, so that odd durations share queues. */
+static uint64_t round_up(uint64_t ms)
+{
+	uint64_t step = 1;
+
+	while (ms / step >= 32)
+		step *= 2;
+	return (ms + step - 1) / step * step;
+}
+
+static struct timer_queue *queue_of(struct cc_ctx *ctx, uint64_t ms)
+{
+	struct timer_set *set = &ctx->timers;
+	struct timer_queue *q;
+
+	list_each (l, tmp, &set->queues) {
+		q = container_of(l, struct timer_queue, link);
+		if (q->duration == ms)
+			return q;
+	}
+	if (set->count >= EXACT_QUEUES && round_up(ms) != ms)
+		return queue_of(ctx, round_up(ms));
+
+	q = mem_alloc(ctx, sizeof(*q));
+	if (!q)
+		return NULL;
+	q->duration = ms;
+	list_init(&q->timers);
+	list_add_tail(&set->queues, &q->link);
+	set->count++;
+	return q;
+}
+
+int timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms)
+{
+	struct timer_queue *q = queue_of(ctx, ms);
+
+	list_del(&t->link);
+	if (!q)
+		return CC_ENOMEM;
+
+	t->deadline = cc_now(ctx) + q->duration;
+	list_add_tail(&q->timers, &t->link);
+	if (t->deadline < ctx->timers.armed_for)
+		arm(ctx, t->deadline);
+	return 0;
+}
+
+void timer_stop(struct timer *t)
+{
+	list_del(&t->link);
+}
+
+bool timer_running(const struct timer *t)
+{
+	return !list_empty(&t->link);
+}
+
+void timers_run(struct cc_ctx *ctx)
+{
+	uint64_t now = cc_now(ctx);
+
+	ctx->timers.armed_for = UINT64_MAX;
+	list_each (l, tmp, &ctx->timers.queues) {
+		struct timer_queue *q = container_of(l, struct timer_queue, link);
+
+		/* A timer started while this runs has a later deadline, or waits for the next run. */
+		while (!list_empty(&q->timers)) {
+			struct timer *t = container_of(q->timers.next, struct timer, link);
+
+			if (t->deadline > now)
+				break;
+			list_del(&t->link);
+			t->fire(t);
+			if (q->duration == 0)
+				break;
+		}
+	}
+	arm_for_earliest(ctx);
+}

@@ -1,0 +1,259 @@
+/*
+ * clientconn.h - HTTP client connections you hold in your hand.
+ *
+ * One cc_conn is one connection to one server, HTTP/1.1 or HTTP/2. It is in
+ * no pool and it never redials: the caller decides which connection carries
+ * what. The names follow Go's net/http.ClientConn.
+ *
+ * Threads.  Everything reached from one cc_ctx belongs to the thread that
+ * runs its event_base. Two contexts share nothing, so N threads take N
+ * contexts. There is no global state.
+ *
+ * Callbacks.  None runs before the function that caused it has returned.
+ * From inside any callback every function here may be called, cc_conn_free
+ * and cc_req_cancel on the object at hand included.
+ *
+ * Errors.  Functions return 0 or a negative enum cc_err. What went wrong
+ * with a request comes once, with its on_done.
+ *
+ * Units.  Times are uint64_t milliseconds, sizes are size_t bytes, unless
+ * the name says otherwise. A 0 in an options struct means the default.
+ */
+#ifndef CLIENTCONN_H
+#define CLIENTCONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct event_base;
+struct ssl_ctx_st;
+
+struct cc_ctx;		/* one thread's loop, memory, resolver */
+struct cc_transport;	/* how to reach servers: TLS, proxy, protocols, limits */
+struct cc_conn;		/* exactly one connection */
+struct cc_req;		/* one request on it */
+struct cc_buf;		/* chain of shared slabs, <clientconn/buf.h> */
+struct cc_head;		/* one message head, <clientconn/head.h> */
+
+/* ---- errors ---------------------------------------------------------- */
+
+enum cc_err {
+	CC_OK = 0,
+	CC_ENOMEM = -1,
+	CC_EINVAL = -2,		/* the call itself is wrong */
+	CC_EFULL = -3,		/* no capacity now; a later state hook will tell */
+	CC_ECLOSED = -4,	/* connection draining or closed */
+	CC_ERESOLVE = -5,
+	CC_ECONNECT = -6,
+	CC_ETLS = -7,
+	CC_EIO = -8,		/* the socket failed under a request */
+	CC_EEOF = -9,		/* the peer closed under a request */
+	CC_EPROTO = -10,	/* the peer broke HTTP */
+	CC_EREFUSED = -11,	/* the peer did not process it: safe to resend */
+	CC_ERESET = -12,	/* the peer reset this request only */
+	CC_ETIMEOUT = -13,
+	CC_ETOOBIG = -14,	/* head larger than max_head */
+	CC_ECANCELED = -15,	/* by cc_req_cancel, cc_conn_close or cc_conn_free */
+	CC_EGOAWAY = -16	/* the server asked us to leave (cc_conn_err) */
+};
+
+const char *cc_strerror(int err);	/* static string, never NULL */
+
+/* ---- context: one per thread ----------------------------------------- */
+
+struct cc_mem {			/* as nghttp2_mem: arg comes last */
+	void *(*alloc)(size_t size, void *arg);
+	void *(*resize)(void *ptr, size_t size, void *arg);
+	void (*release)(void *ptr, void *arg);
+	void *arg;
+};
+
+struct cc_ctx_opts {
+	size_t size;			/* sizeof(struct cc_ctx_opts) */
+	struct event_base *base;	/* required; outlives the context */
+	const struct cc_mem *mem;	/* NULL: malloc; copied */
+	size_t max_buffered;		/* slab bytes in the context, 256 MiB */
+};
+
+int cc_ctx_new(const struct cc_ctx_opts *opts, struct cc_ctx **ret);
+/* Frees the context and every connection left in it, without callbacks. */
+void cc_ctx_free(struct cc_ctx *ctx);
+
+/* ---- transport -------------------------------------------------------- */
+
+enum cc_proto_id { CC_PROTO_NONE, CC_PROTO_H1, CC_PROTO_H2, CC_PROTO_H3 };
+
+#define CC_OFFER_H1	(1u << CC_PROTO_H1)
+#define CC_OFFER_H2	(1u << CC_PROTO_H2)
+#define CC_OFFER_H3	(1u << CC_PROTO_H3)	/* reserved: CC_EINVAL today */
+
+#define CC_NEVER	UINT64_MAX
+
+struct cc_transport_opts {
+	size_t size;			/* sizeof(struct cc_transport_opts) */
+	unsigned offer;			/* CC_OFFER_*: into ALPN; in clear, H2 only if alone */
+	struct ssl_ctx_st *tls;		/* NULL: system trust, TLS 1.2+; a reference is taken */
+	const char *tls_name;		/* SNI and verified name; NULL: the host */
+	uint64_t connect_timeout;	/* resolve + TCP connect, 10 s */
+	uint64_t tcp_keepalive;		/* idle time before the first probe, 0: off */
+	uint64_t tcp_user_timeout;	/* unacknowledged data for so long: broken, 0: the system's */
+	uint64_t tls_timeout;		/* TLS handshake; h2: also the peer's SETTINGS, 10 s */
+	uint64_t idle_timeout;		/* no request in flight, 60 s */
+	uint64_t max_age;		/* drains itself after it, 0: never */
+	uint64_t ping_after;		/* HTTP/2: nothing read for so long under a request: PING, 10 s; CC_NEVER */
+	uint64_t ping_timeout;		/* nothing read for so long after a PING: closed, 5 s */
+	uint64_t max_requests;		/* drains itself after it, 0: no limit */
+	uint32_t max_concurrent;	/* own cap below the peer's, 256 */
+	size_t max_head;		/* response head, 64 KiB */
+	size_t window;			/* unconsumed response bytes a request, 256 KiB */
+	size_t conn_window;		/* HTTP/2: bytes in flight on the connection, 16 MiB */
+};
+
+/* Copies the options. TLS sessions are kept here and resumed. */
+int cc_transport_new(struct cc_ctx *ctx, const struct cc_transport_opts *opts,
+		     struct cc_transport **ret);
+void cc_transport_free(struct cc_transport *t);	/* connections made from it live on */
+
+/*
+ * Opens a new connection, always: nothing is reused, nothing is pooled.
+ * scheme is "http" or "https"; address is "host:port", "host", "[v6]:port" or
+ * "unix:/path". Failures that are not a wrong call or lack of memory come
+ * through the state hook. The caller owns *ret until cc_conn_free.
+ */
+typedef void (*cc_state_hook)(struct cc_conn *conn, void *arg);
+
+int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme,
+				 const char *address, cc_state_hook hook, void *arg,
+				 struct cc_conn **ret);
+
+/* ---- connection ------------------------------------------------------ */
+
+enum cc_state {			/* moves only downward in this list */
+	CC_CONNECTING,		/* resolving, connecting, in the TLS handshake */
+	CC_READY,		/* takes requests while cc_conn_available() > 0 */
+	CC_DRAINING,		/* finishes what it has, takes nothing new */
+	CC_CLOSED		/* cc_conn_err() says why */
+};
+
+/*
+ * Called when capacity grew, requests ended or the state moved; also for what
+ * happened before it was set. Calls are coalesced: read the state, do not
+ * count the calls. NULL: none.
+ */
+void cc_conn_set_state_hook(struct cc_conn *conn, cc_state_hook hook, void *arg);
+
+/* Takes no more requests, closes when the last one ends. Idempotent. */
+void cc_conn_drain(struct cc_conn *conn);
+
+/*
+ * Ends the connection now. Requests in flight get on_done with CC_ECANCELED,
+ * the state becomes CC_CLOSED, cc_conn_err() CC_ECLOSED, and the hook is
+ * told. The object stays until cc_conn_free. Idempotent.
+ */
+void cc_conn_close(struct cc_conn *conn);
+
+/*
+ * Closes if need be and gives the object back; no callback follows, not even
+ * on_done of the requests in flight. NULL is fine.
+ */
+void cc_conn_free(struct cc_conn *conn);
+
+enum cc_state cc_conn_state(const struct cc_conn *conn);
+enum cc_proto_id cc_conn_proto(const struct cc_conn *conn);	/* NONE while connecting */
+int cc_conn_err(const struct cc_conn *conn);		/* 0: usable; else enum cc_err */
+const char *cc_conn_detail(const struct cc_conn *conn);	/* for logs, "" if none */
+bool cc_conn_settled(const struct cc_conn *conn);	/* its limits are known: HTTP/2 got SETTINGS */
+uint64_t cc_conn_id(const struct cc_conn *conn);	/* unique in the context */
+
+/*
+ * Capacity. At every moment request_limit == requests_completed + in_flight +
+ * available. request_limit grows as requests complete; it shrinks only when
+ * the peer lowers SETTINGS_MAX_CONCURRENT_STREAMS or the connection ends.
+ */
+uint64_t cc_conn_request_limit(const struct cc_conn *conn);
+uint64_t cc_conn_requests_completed(const struct cc_conn *conn);
+uint32_t cc_conn_in_flight(const struct cc_conn *conn);	/* reserved ones count */
+uint32_t cc_conn_available(const struct cc_conn *conn);
+uint32_t cc_conn_waiting(const struct cc_conn *conn);	/* round trips that wait their turn */
+
+/* Holds one slot for a later round trip. CC_EFULL, CC_ECLOSED. */
+int cc_conn_reserve(struct cc_conn *conn);
+/* Gives back a slot that no round trip took. */
+void cc_conn_release(struct cc_conn *conn);
+
+/* ---- request --------------------------------------------------------- */
+
+enum cc_phase {			/* how far a request got */
+	CC_PHASE_QUEUED,	/* no byte left this process */
+	CC_PHASE_SENDING,
+	CC_PHASE_WAITING,	/* all sent, no response head yet */
+	CC_PHASE_RECEIVING,
+	CC_PHASE_COMPLETE
+};
+
+struct cc_result {		/* valid during on_done */
+	int err;		/* 0 or enum cc_err */
+	enum cc_phase phase;	/* where it was when it ended */
+	bool unprocessed;	/* the peer surely did not act on it */
+	uint64_t proto_error;	/* code of RST_STREAM or GOAWAY, else 0 */
+	const struct cc_head *trailers;	/* NULL if none */
+	uint64_t sent, received;	/* body bytes */
+	uint64_t t_sent, t_head, t_done;	/* us since the round trip began, 0: not reached */
+};
+
+struct cc_req_ops {
+	/* 1xx other than 101. May be NULL. */
+	void (*on_info)(struct cc_req *req, const struct cc_head *head, void *arg);
+	/* The final head, at most once; head is valid during the call. */
+	void (*on_head)(struct cc_req *req, const struct cc_head *head, void *arg);
+	/* Take bytes out of body with cc_buf_move; what stays comes again. */
+	void (*on_body)(struct cc_req *req, struct cc_buf *body, void *arg);
+	/* cc_req_room() went from 0 to more. May be NULL if there is no body. */
+	void (*on_room)(struct cc_req *req, void *arg);
+	/* Exactly once and last; req is gone when it returns. */
+	void (*on_done)(struct cc_req *req, const struct cc_result *res, void *arg);
+};
+
+#define CC_RT_END_STREAM	(1u << 0)	/* the head is all there is */
+#define CC_RT_RESERVED		(1u << 1)	/* use a slot from cc_conn_reserve */
+#define CC_RT_NOWAIT		(1u << 2)	/* CC_EFULL instead of waiting for a slot */
+
+/*
+ * Sends a request. The head is encoded or copied before the call returns
+ * and stays the caller's. On a full connection the request waits its turn (an
+ * HTTP/1 connection carries one at a time) unless RESERVED or NOWAIT is given.
+ * *ret is valid until on_done or cc_req_cancel. CC_EFULL, CC_ECLOSED,
+ * CC_EINVAL (forbidden fields), CC_ENOMEM: no request was made, no callback comes,
+ * a reserved slot is given back.
+ */
+int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigned flags,
+		       const struct cc_req_ops *ops, void *arg, struct cc_req **ret);
+
+/* Moves all of body into the request. eos: nothing follows. */
+int cc_req_send(struct cc_req *req, struct cc_buf *body, bool eos);
+
+/* Ends the request body with trailer fields instead of eos. */
+int cc_req_send_trailers(struct cc_req *req, const struct cc_head *trailers);
+
+/* Body bytes worth giving now; 0 means wait for on_room. */
+size_t cc_req_room(const struct cc_req *req);
+
+/* n bytes taken in on_body left the process: lets the peer send more. */
+void cc_req_consumed(struct cc_req *req, size_t n);
+
+/*
+ * Gives the request up: no callback follows. HTTP/2 resets the stream; an
+ * HTTP/1 connection cannot be used again and closes.
+ */
+void cc_req_cancel(struct cc_req *req);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

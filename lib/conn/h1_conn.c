@@ -1,0 +1,389 @@
+/*
+ * h1_conn.c - the HTTP/1.1 client driver (RFC 9112): one request at a time.
+ *
+ *   submit: head ─> link->out          on_written: the first byte left
+ *   on_data: h1_parser ─> info, head, body slices, end ─> conn_req_*()
+ *
+ * The connection is used again only if nothing speaks against it: both
+ * messages complete, both sides willing, no byte behind the answer (9.2, 9.3, 9.5).
+ */
+#include <string.h>
+
+#include <clientconn/head.h>
+
+#include "lib/base/ctx.h"
+#include "lib/codec/h1_codec.h"
+#include "lib/conn/conn.h"
+#include "lib/conn/proto.h"
+#include "lib/net/link.h"
+
+#define OUT_MAX 65536u /* body bytes in the link; the rest waits in the request */
+
+struct h1_conn {
+	struct cc_conn *conn;
+	struct link *link;
+	struct h1_parser *parser;
+	struct cc_head *head; /* of the answer; only while a request runs */
+	struct cc_req *req;   /* the one that runs, NULL: idle */
+	bool chunked;	      /* its body goes out in chunks */
+};
+
+static struct h1_conn *driver(struct cc_conn *conn)
+{
+	return conn->driver;
+}
+
+static bool is_closed(const struct h1_conn *h)
+{
+	return h->conn->st.state == CC_CLOSED;
+}
+
+/* ---- the request out --------------------------------------------------- */
+
+static bool method_has_content(struct cc_str m)
+{
+	/* RFC 9110 8.6: with these a server expects a length even when it is 0. */
+	return (m.n == 4 && memcmp(m.p, "POST", 4) == 0) ||
+		(m.n == 3 && memcmp(m.p, "PUT", 3) == 0) ||
+		(m.n == 5 && memcmp(m.p, "PATCH", 5) == 0);
+}
+
+static struct h1_write framing_of(const struct cc_req *req, const struct cc_head *head)
+{
+	struct h1_write w = {.framing = H1_FRAME_NONE};
+	int64_t length = cc_head_content_length(head);
+
+	if (length >= 0) {
+		w.framing = H1_FRAME_LENGTH;
+		w.length = (uint64_t)length;
+	} else if (!req->out_eos) {
+		w.framing = H1_FRAME_CHUNKED;
+	} else if (method_has_content(cc_head_method(head))) {
+		w.framing = H1_FRAME_LENGTH;
+	}
+	return w;
+}
+
+static int h1_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_head *head)
+{
+	struct h1_conn *h = driver(conn);
+	struct h1_write w = framing_of(req, head);
+	int err;
+
+	h->head = cc_head_new(conn->ctx);
+	if (!h->head)
+		return CC_ENOMEM;
+	err = h1_write_request(&h->link->out, head, &w);
+	if (err < 0) {
+		cc_head_free(h->head);
+		h->head = NULL;
+		return err;
+	}
+	h->req = req;
+	h->chunked = w.framing == H1_FRAME_CHUNKED;
+	h1_parser_begin(h->parser, h->head);
+	if (req->no_body)
+		h1_parser_no_body(h->parser);
+	if (req->out_eos)
+		conn_req_sent(req);
+	req->phase = CC_PHASE_QUEUED; /* until the first byte left */
+	link_flush(h->link);
+	return 0;
+}
+
+/* Moves body bytes to the link as far as it has room. */
+static int fill(struct h1_conn *h)
+{
+	struct cc_req *req = h->req;
+	struct cc_buf *out = &h->link->out;
+	size_t n, room;
+	struct cc_buf part;
+	int err;
+
+	if (!req || req->out_done)
+		return 0;
+	room = out->len < OUT_MAX ? OUT_MAX - out->len : 0;
+	n = req->out.len < room ? req->out.len : room;
+	if (n > 0) {
+		cc_buf_init(&part, h->conn->ctx);
+		err = cc_buf_move(&part, &req->out, n);
+		if (err == 0)
+			err = h->chunked ? h1_write_chunk(out, &part) : cc_buf_move(out, &part, n);
+		cc_buf_clear(&part);
+		if (err < 0)
+			return err;
+		conn_req_took(req, n);
+	}
+	if (!req->out_eos || req->out.len > 0)
+		return 0;
+	if (h->chunked) {
+		err = h1_write_last_chunk(out, req->out_trailers);
+		if (err < 0)
+			return err;
+	}
+	conn_req_sent(req);
+	return 0;
+}
+
+static void h1_send(struct cc_conn *conn, struct cc_req *req)
+{
+	(void)req;
+	link_flush(driver(conn)->link);
+}
+
+static void on_flush(struct link *l)
+{
+	struct h1_conn *h = l->owner;
+	int err = fill(h);
+
+	if (err < 0)
+		conn_close(h->conn, err, "sending the request body");
+}
+
+static void on_written(struct link *l, size_t n)
+{
+	struct h1_conn *h = l->owner;
+	struct cc_req *req = h->req;
+
+	(void)n;
+	if (!req)
+		return;
+	if (req->phase == CC_PHASE_QUEUED)
+		req->phase = req->out_done ? CC_PHASE_WAITING : CC_PHASE_SENDING;
+	if (!req->out_done && (req->out.len > 0 || req->out_eos))
+		link_flush(l);
+}
+
+/* ---- the answer in ----------------------------------------------------- */
+
+/* The message is over; h->req is told and forgotten. */
+static void finish(struct h1_conn *h)
+{
+	struct cc_req *req = h->req;
+	struct cc_conn *conn = h->conn;
+	bool again = h1_parser_keep_alive(h->parser) && req->out_done && h->link->in.len == 0 &&
+		!h->link->eof;
+	struct cc_head *head = h->head;
+
+	h->req = NULL;
+	h->head = NULL;
+	if (!again)
+		conn_draining(conn, CC_ECLOSED,
+			h->link->in.len ? "bytes behind the response"
+			: req->out_done ? "closed after the response"
+					: "answered before the request was complete");
+	conn_req_end(req, 0, false, 0, h1_parser_trailers(h->parser));
+	cc_head_free(head);
+}
+
+/* 0: go on feeding, 1: stop. */
+static int on_head(struct h1_conn *h)
+{
+	struct cc_req *req = h->req;
+	unsigned status = cc_head_status(h->head);
+
+	if (status == 101) {
+		conn_close(h->conn, CC_EPROTO, "101 although no upgrade was asked for");
+		return 1;
+	}
+	if (status < 200) {
+		conn_req_info(req, h->head);
+		return is_closed(h) || h->req != req;
+	}
+	if (!h1_parser_keep_alive(h->parser)) /* the owner can look for another one already */
+		conn_draining(h->conn, CC_ECLOSED, "the server closes after this response");
+	conn_req_head(req, h->head);
+	return is_closed(h) || h->req != req;
+}
+
+static void pause_if_full(struct h1_conn *h)
+{
+	if (h->req && h->req->uncredited + h->req->in.len >= h->conn->set.window)
+		link_pause(h->link, true);
+}
+
+static int on_body(struct h1_conn *h, const char *data, size_t len)
+{
+	struct cc_req *req = h->req;
+
+	if (buf_add_slice(&req->in, &h->link->in, data, len) < 0) {
+		conn_close(h->conn, CC_ENOMEM, NULL);
+		return 1;
+	}
+	req->received += len;
+	conn_req_body(req);
+	if (is_closed(h) || h->req != req)
+		return 1;
+	pause_if_full(h);
+	return 0;
+}
+
+static int on_end(struct h1_conn *h)
+{
+	if (cc_head_status(h->head) < 200) { /* interim: the real answer follows */
+		h1_parser_begin(h->parser, h->head);
+		if (h->req->no_body)
+			h1_parser_no_body(h->parser);
+		return 0;
+	}
+	finish(h);
+	return 1;
+}
+
+static int on_event(struct h1_conn *h, enum h1_event ev, const char *data, size_t len)
+{
+	switch (ev) {
+	case H1_MORE:
+		return 0;
+	case H1_HEAD:
+		return on_head(h);
+	case H1_BODY:
+		return on_body(h, data, len);
+	case H1_END:
+		return on_end(h);
+	case H1_ERROR:
+		break;
+	}
+	const struct h1_error *e = h1_parser_error(h->parser);
+
+	conn_close(h->conn, e->status == 431 ? CC_ETOOBIG : CC_EPROTO, e->reason);
+	return 1;
+}
+
+static void on_data(struct link *l)
+{
+	struct h1_conn *h = l->owner;
+	bool stop = false;
+
+	conn_was_read(h->conn);
+	while (!stop && !is_closed(h)) {
+		size_t n, used = 0, len = 0;
+		const char *data = NULL;
+		const char *p = buf_first(&l->in, &n);
+		enum h1_event ev;
+
+		if (!h->req) {
+			if (l->in.len > 0)
+				conn_close(h->conn, CC_EPROTO, "unasked bytes from the server");
+			return;
+		}
+		/* Without input the parser may still hold an event: the end of a message without body. */
+		ev = h1_parser_feed(h->parser, p ? p : "", p ? n : 0, &used, &data, &len);
+		if (ev == H1_BODY) {
+			stop = on_event(h, ev, data, len);
+			cc_buf_drain(&l->in, used);
+			continue;
+		}
+		cc_buf_drain(&l->in, used);
+		if (ev == H1_MORE && l->in.len == 0)
+			return;
+		stop = on_event(h, ev, data, len);
+	}
+}
+
+static void on_eof(struct link *l, bool clean)
+{
+	struct h1_conn *h = l->owner;
+	struct cc_req *req = h->req;
+
+	if (!req) {
+		conn_close(h->conn, CC_EEOF, "the server closed the idle connection");
+		return;
+	}
+	if (h1_parser_eof(h->parser) != H1_END) {
+		conn_close(h->conn, CC_EEOF,
+			req->head_seen ? "the server closed in the middle of the response"
+				       : "the server closed without an answer");
+	} else if (!clean) {
+		conn_close(h->conn, CC_EEOF, "TLS truncation: no close_notify (RFC 9112 9.8)");
+	} else {
+		finish(h);
+		conn_close(h->conn, CC_ECLOSED, NULL);
+	}
+}
+
+static void on_error(struct link *l, int err)
+{
+	struct h1_conn *h = l->owner;
+
+	conn_close(h->conn, err, l->detail);
+}
+
+static const struct link_ops ops = {
+	.on_data = on_data,
+	.on_eof = on_eof,
+	.on_error = on_error,
+	.on_written = on_written,
+	.on_flush = on_flush,
+};
+
+/* ---- the table --------------------------------------------------------- */
+
+static int h1_open(struct cc_conn *conn, struct link *link)
+{
+	struct h1_limits limits = {.head = conn->set.max_head, .fields = 1000};
+	struct h1_conn *h = mem_zalloc(conn->ctx, sizeof(*h));
+
+	if (!h) {
+		link_free(link);
+		return CC_ENOMEM;
+	}
+	conn->driver = h;
+	h->conn = conn;
+	h->link = link;
+	link_set_owner(link, &ops, h);
+	h->parser = h1_parser_new(conn->ctx, H1_RESPONSE, &limits);
+	return h->parser ? 0 : CC_ENOMEM;
+}
+
+static void h1_consumed(struct cc_conn *conn, struct cc_req *req, size_t n)
+{
+	struct h1_conn *h = driver(conn);
+
+	(void)n;
+	if (h->link->paused && req->uncredited + req->in.len < conn->set.window / 2)
+		link_pause(h->link, false);
+}
+
+/* HTTP/1 has no other way to stop an answer (RFC 9112 9.5). */
+static void h1_cancel(struct cc_conn *conn, struct cc_req *req)
+{
+	(void)req;
+	conn_close(conn, CC_ECLOSED, "request canceled");
+}
+
+static void h1_close(struct cc_conn *conn)
+{
+	struct h1_conn *h = driver(conn);
+
+	if (!h || !h->link)
+		return;
+	cc_buf_clear(&h->link->out); /* half a request helps nobody */
+	link_close(h->link);
+}
+
+static void h1_free(struct cc_conn *conn)
+{
+	struct h1_conn *h = driver(conn);
+
+	if (!h)
+		return;
+	link_free(h->link);
+	h1_parser_free(h->parser);
+	cc_head_free(h->head);
+	mem_free(conn->ctx, h);
+	conn->driver = NULL;
+}
+
+
+const struct cc_proto h1_proto = {
+	.name = "h1",
+	.id = CC_PROTO_H1,
+	.open = h1_open,
+	.submit = h1_submit,
+	.send = h1_send,
+	.consumed = h1_consumed,
+	.cancel = h1_cancel,
+	.close = h1_close,
+	.free = h1_free,
+};

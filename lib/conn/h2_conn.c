@@ -1,0 +1,572 @@
+/*
+ * h2_conn.c - the HTTP/2 client driver (RFC 9113), on nghttp2.
+ *
+ *   submit ─> nghttp2_submit_request ─> (turn) on_flush: h2_pump ─> link->out
+ *   on_data ─> nghttp2_session_mem_recv ─> callbacks below ─> conn_req_*()
+ *
+ * Three rules keep the engine honest. It never gets a request above the peer's
+ * stream limit, because it would queue it where nobody can move it: slots are
+ * counted by conn_state. Sending and receiving are never called from its
+ * callbacks: those submit, and the flush stage sends. And it does not tell of
+ * requests it drops when it is deleted: the list of requests is conn.c's.
+ *
+ * Flow control: the connection's window is given back as soon as bytes arrive,
+ * the stream's only when they have left for the client (cc_req_consumed). So a
+ * reader that stops holds one stream's window and nobody else's.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <clientconn/head.h>
+
+#include "lib/base/ctx.h"
+#include "lib/codec/h2_glue.h"
+#include "lib/conn/conn.h"
+#include "lib/conn/proto.h"
+#include "lib/net/link.h"
+
+#define OUT_MAX 65536u /* bytes in the link; the rest waits in the requests */
+#define MAX_STREAMS_UNTOLD 256u /* the peer's SETTINGS named no limit (RFC 9113 6.5.2: at least 100) */
+
+struct h2_conn {
+	struct cc_conn *conn;
+	struct link *link;
+	nghttp2_session *session;
+	nghttp2_mem mem;
+	struct cc_head *head;	/* of the header block that is coming in */
+	int head_err;		/* it cannot be kept: CC_ENOMEM, CC_ETOOBIG, CC_EPROTO */
+	uint64_t written;	/* bytes the kernel ever took: tells which requests have left */
+	bool goaway;		/* the peer said so */
+	bool busy;		/* the session is on the stack: it must not be pumped */
+	struct timer settings;	/* the peer's first SETTINGS must come in time */
+};
+
+static struct h2_conn *driver(struct cc_conn *conn)
+{
+	return conn->driver;
+}
+
+static bool is_closed(const struct h2_conn *h)
+{
+	return h->conn->st.state == CC_CLOSED;
+}
+
+static struct cc_req *req_of(nghttp2_session *session, int32_t stream)
+{
+	return nghttp2_session_get_stream_user_data(session, stream);
+}
+
+static void forget(struct h2_conn *h, struct cc_req *req)
+{
+	if (req->stream > 0)
+		nghttp2_session_set_stream_user_data(h->session, (int32_t)req->stream, NULL);
+}
+
+static void flush(struct h2_conn *h)
+{
+	link_flush(h->link);
+}
+
+/* ---- requests out ------------------------------------------------------ */
+
+static ssize_t read_body(nghttp2_session *session, int32_t stream, uint8_t *buf, size_t length,
+	uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+	struct h2_conn *h = user;
+	struct cc_req *req = source->ptr;
+	struct h2_nv f;
+	size_t n;
+
+	(void)buf;
+	if (req_of(session, stream) != req) /* it ended and is gone; RST_STREAM is on its way */
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	n = req->out.len < length ? req->out.len : length;
+	if (n == 0 && !req->out_eos)
+		return NGHTTP2_ERR_DEFERRED;
+
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+	if (req->out_eos && n == req->out.len) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		if (req->out_trailers) {
+			if (h2_nv_trailers(&f, h->conn->ctx, req->out_trailers) < 0)
+				return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+			nghttp2_submit_trailer(session, stream, f.nv, f.n);
+			h2_nv_clear(&f);
+		}
+	}
+	return (ssize_t)n;
+}
+
+static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *framehd,
+	size_t length, nghttp2_data_source *source, void *user)
+{
+	struct h2_conn *h = user;
+	struct cc_req *req = source->ptr;
+
+	(void)session, (void)frame;
+	if (h2_send_data(&h->link->out, framehd, &req->out, length) < 0)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	if (length > 0)
+		conn_req_took(req, length);
+	return 0;
+}
+
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+	struct h2_conn *h = user;
+	struct cc_req *req;
+
+	if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
+		return 0;
+	req = req_of(session, frame->hd.stream_id);
+	if (!req)
+		return 0;
+	if (frame->hd.type == NGHTTP2_HEADERS && req->wire_at == UINT64_MAX)
+		req->wire_at = h->written + h->link->out.len - (frame->hd.length + 9);
+	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+		enum cc_phase phase = req->phase;
+
+		conn_req_sent(req);
+		if (phase == CC_PHASE_QUEUED)
+			req->phase = phase; /* until its first byte left: on_written */
+	}
+	return 0;
+}
+
+static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_head *head)
+{
+	struct h2_conn *h = driver(conn);
+	nghttp2_data_provider body = {.source = {.ptr = req}, .read_callback = read_body};
+	struct h2_nv f;
+	int err = h2_nv_request(&f, conn->ctx, head);
+	int32_t stream;
+
+	if (err < 0)
+		return err;
+	stream = nghttp2_submit_request(h->session, NULL, f.nv, f.n, req->out_eos ? NULL : &body, req);
+	h2_nv_clear(&f);
+	if (stream < 0) {
+		if (stream == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE)
+			conn_draining(conn, CC_ECLOSED, "stream ids used up");
+		return stream == NGHTTP2_ERR_NOMEM ? CC_ENOMEM : CC_ECLOSED;
+	}
+	req->stream = stream;
+	req->wire_at = UINT64_MAX;
+	flush(h);
+	return 0;
+}
+
+static void h2_send(struct cc_conn *conn, struct cc_req *req)
+{
+	struct h2_conn *h = driver(conn);
+
+	nghttp2_session_resume_data(h->session, (int32_t)req->stream);
+	flush(h);
+}
+
+static int pump(struct h2_conn *h)
+{
+	int err;
+
+	h->busy = true;
+	err = h2_pump(h->session, &h->link->out, OUT_MAX);
+	h->busy = false;
+	return err;
+}
+
+static void on_flush(struct link *l)
+{
+	struct h2_conn *h = l->owner;
+	int err = pump(h);
+
+	if (err < 0)
+		conn_close(h->conn, err, "HTTP/2 session");
+	else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
+		conn_close(h->conn, h->conn->drain_err ? h->conn->drain_err : CC_EPROTO,
+			"HTTP/2 session ended");
+}
+
+static void on_written(struct link *l, size_t n)
+{
+	struct h2_conn *h = l->owner;
+
+	h->written += n;
+	/* The newest requests are at the end; those before the first that is not QUEUED have left. */
+	for (struct list *p = h->conn->reqs.prev; p != &h->conn->reqs; p = p->prev) {
+		struct cc_req *req = container_of(p, struct cc_req, link);
+
+		if (req->phase != CC_PHASE_QUEUED)
+			break;
+		if (req->wire_at < h->written)
+			req->phase = req->out_done ? CC_PHASE_WAITING : CC_PHASE_SENDING;
+	}
+	if (nghttp2_session_want_write(h->session))
+		flush(h);
+}
+
+/* ---- answers in -------------------------------------------------------- */
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+	struct h2_conn *h = user;
+
+	(void)session, (void)frame;
+	h->head_err = 0;
+	if (!h->head)
+		h->head = cc_head_new(h->conn->ctx);
+	if (h->head)
+		cc_head_reset(h->head);
+	else
+		h->head_err = CC_ENOMEM;
+	return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+	size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+{
+	struct h2_conn *h = user;
+
+	(void)session, (void)frame, (void)flags;
+	if (h->head_err == 0)
+		h->head_err = h2_head_field(h->head, name, name_len, value, value_len,
+			h->conn->set.max_head);
+	return 0;
+}
+
+static void end(struct h2_conn *h, struct cc_req *req, int err, bool unprocessed, uint64_t code,
+	const struct cc_head *trailers)
+{
+	forget(h, req);
+	conn_req_end(req, err, unprocessed, code, trailers);
+}
+
+static void reset(struct h2_conn *h, struct cc_req *req, uint32_t code)
+{
+	if (req->stream > 0)
+		nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, (int32_t)req->stream, code);
+	flush(h);
+}
+
+/* RFC 9113 8.1: a whole answer may come before the whole request went. */
+static void complete(struct h2_conn *h, struct cc_req *req, const struct cc_head *trailers)
+{
+	if (!req->out_done)
+		reset(h, req, NGHTTP2_CANCEL);
+	end(h, req, 0, false, 0, trailers);
+}
+
+static void headers_came(struct h2_conn *h, const nghttp2_frame *frame)
+{
+	struct cc_req *req = req_of(h->session, frame->hd.stream_id);
+	bool fin = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
+	if (!req)
+		return;
+	if (h->head_err < 0) {
+		reset(h, req, NGHTTP2_CANCEL);
+		end(h, req, h->head_err, false, 0, NULL);
+		return;
+	}
+	if (req->head_seen) { /* nghttp2 has checked that trailers end the stream */
+		complete(h, req, cc_head_count(h->head) ? h->head : NULL);
+		return;
+	}
+	if (cc_head_status(h->head) < 200 && !fin) {
+		conn_req_info(req, h->head);
+		return;
+	}
+	conn_req_head(req, h->head);
+	if (fin && !is_closed(h) && req_of(h->session, frame->hd.stream_id) == req)
+		complete(h, req, NULL);
+}
+
+static void goaway_came(struct h2_conn *h, const nghttp2_goaway *g)
+{
+	char text[120];
+	int n = g->opaque_data_len < 64 ? (int)g->opaque_data_len : 64;
+
+	h->goaway = true;
+	snprintf(text, sizeof(text), "GOAWAY %s%s%.*s", nghttp2_http2_strerror(g->error_code),
+		n ? ": " : "", n, n ? (const char *)g->opaque_data : "");
+	for (char *c = text; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	/* RFC 9113 6.8: nothing new after it; below the last stream id the answers still come. */
+	conn_draining(h->conn, CC_EGOAWAY, text);
+}
+
+static void settings_came(struct h2_conn *h)
+{
+	uint32_t limit = nghttp2_session_get_remote_settings(
+		h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+
+	timer_stop(&h->settings);
+	conn_set_limit(h->conn, limit == UINT32_MAX ? MAX_STREAMS_UNTOLD : limit);
+}
+
+static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+	struct h2_conn *h = user;
+	struct cc_req *req;
+
+	if (is_closed(h))
+		return 0;
+	switch (frame->hd.type) {
+	case NGHTTP2_HEADERS:
+		headers_came(h, frame);
+		break;
+	case NGHTTP2_DATA:
+		req = req_of(session, frame->hd.stream_id);
+		if (req && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+			complete(h, req, NULL);
+		break;
+	case NGHTTP2_SETTINGS:
+		if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
+			settings_came(h);
+		break;
+	case NGHTTP2_GOAWAY:
+		goaway_came(h, &frame->goaway);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream,
+	const uint8_t *data, size_t len, void *user)
+{
+	struct h2_conn *h = user;
+	struct cc_req *req = req_of(session, stream);
+
+	(void)flags;
+	nghttp2_session_consume_connection(session, len);
+	if (is_closed(h) || !req)
+		return 0;
+	if (buf_add_slice(&req->in, &h->link->in, (const char *)data, len) < 0) {
+		reset(h, req, NGHTTP2_INTERNAL_ERROR);
+		end(h, req, CC_ENOMEM, false, 0, NULL);
+		return 0;
+	}
+	req->received += len;
+	conn_req_body(req);
+	return 0;
+}
+
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int code, void *user)
+{
+	struct h2_conn *h = user;
+	struct cc_req *req = req_of(session, frame->hd.stream_id);
+
+	(void)code;
+	if (req && !is_closed(h)) /* nghttp2 resets the stream by itself */
+		end(h, req, CC_EPROTO, false, NGHTTP2_PROTOCOL_ERROR, NULL);
+	return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t code, void *user)
+{
+	struct h2_conn *h = user;
+	struct cc_req *req = req_of(session, stream);
+
+	if (!req || is_closed(h))
+		return 0;
+	/* REFUSED_STREAM is also what nghttp2 reports above GOAWAY's last stream id (RFC 9113 8.7). */
+	if (code == NGHTTP2_REFUSED_STREAM && !req->head_seen)
+		end(h, req, CC_EREFUSED, true, code, NULL);
+	else if (code == NGHTTP2_PROTOCOL_ERROR)
+		end(h, req, CC_EPROTO, false, code, NULL);
+	else
+		end(h, req, CC_ERESET, false, code, NULL);
+	return 0;
+}
+
+static void on_data(struct link *l)
+{
+	struct h2_conn *h = l->owner;
+
+	conn_was_read(h->conn);
+	while (!is_closed(h)) {
+		size_t n;
+		const char *p = buf_first(&l->in, &n);
+		ssize_t used;
+
+		if (!p)
+			break;
+		h->busy = true;
+		used = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n);
+		h->busy = false;
+		if (used < 0) {
+			conn_close(h->conn, used == NGHTTP2_ERR_NOMEM ? CC_ENOMEM : CC_EPROTO,
+				nghttp2_strerror((int)used));
+			return;
+		}
+		cc_buf_drain(&l->in, n);
+	}
+	if (!is_closed(h) && nghttp2_session_want_write(h->session))
+		flush(h);
+}
+
+static void on_eof(struct link *l, bool clean)
+{
+	struct h2_conn *h = l->owner;
+
+	(void)clean; /* frames have lengths: a cut one never passes for a whole one */
+	if (h->goaway)
+		conn_close(h->conn, CC_EGOAWAY, NULL);
+	else
+		conn_close(h->conn, CC_EEOF, "the server closed the connection");
+}
+
+static void on_error(struct link *l, int err)
+{
+	struct h2_conn *h = l->owner;
+
+	conn_close(h->conn, h->goaway ? CC_EGOAWAY : err, l->detail);
+}
+
+static const struct link_ops ops = {
+	.on_data = on_data,
+	.on_eof = on_eof,
+	.on_error = on_error,
+	.on_written = on_written,
+	.on_flush = on_flush,
+};
+
+/* ---- the table --------------------------------------------------------- */
+
+static void settings_late(struct timer *t)
+{
+	struct h2_conn *h = container_of(t, struct h2_conn, settings);
+
+	conn_close(h->conn, CC_ETIMEOUT, "the server sent no HTTP/2 SETTINGS in time");
+}
+
+static int make_session(struct h2_conn *h)
+{
+	nghttp2_session_callbacks *cb = NULL;
+	nghttp2_option *opt = NULL;
+	int rc = NGHTTP2_ERR_NOMEM;
+
+	if (nghttp2_session_callbacks_new(&cb) == 0 && nghttp2_option_new(&opt) == 0) {
+		nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+		nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+		nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+		nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
+		nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
+		nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
+		nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+		nghttp2_session_callbacks_set_send_data_callback(cb, send_data);
+		nghttp2_option_set_no_auto_window_update(opt, 1);
+		nghttp2_option_set_no_closed_streams(opt, 1);
+		nghttp2_option_set_max_send_header_block_length(opt, 1u << 20);
+		rc = nghttp2_session_client_new3(&h->session, cb, h, opt,
+			h2_mem(h->conn->ctx, &h->mem));
+	}
+	nghttp2_session_callbacks_del(cb);
+	nghttp2_option_del(opt);
+	return rc == 0 ? 0 : CC_ENOMEM;
+}
+
+static int say_hello(struct h2_conn *h)
+{
+	const struct conn_settings *set = &h->conn->set;
+	nghttp2_settings_entry iv[] = {
+		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)set->window},
+		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)set->max_head},
+	};
+
+	if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, iv, 3) < 0 ||
+		nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
+			(int32_t)set->conn_window) < 0)
+		return CC_ENOMEM;
+	return 0;
+}
+
+static int h2_open(struct cc_conn *conn, struct link *link)
+{
+	struct h2_conn *h = mem_zalloc(conn->ctx, sizeof(*h));
+
+	if (!h) {
+		link_free(link);
+		return CC_ENOMEM;
+	}
+	conn->driver = h;
+	h->conn = conn;
+	h->link = link;
+	timer_init(&h->settings, settings_late);
+	link_set_owner(link, &ops, h);
+	if (make_session(h) < 0 || say_hello(h) < 0 ||
+		timer_start(conn->ctx, &h->settings, conn->set.tls_timeout) < 0)
+		return CC_ENOMEM;
+	flush(h);
+	return 0;
+}
+
+static void h2_consumed(struct cc_conn *conn, struct cc_req *req, size_t n)
+{
+	struct h2_conn *h = driver(conn);
+
+	nghttp2_session_consume_stream(h->session, (int32_t)req->stream, n);
+	if (nghttp2_session_want_write(h->session))
+		flush(h);
+}
+
+static void h2_cancel(struct cc_conn *conn, struct cc_req *req)
+{
+	struct h2_conn *h = driver(conn);
+
+	reset(h, req, NGHTTP2_CANCEL);
+	end(h, req, CC_ECANCELED, false, 0, NULL);
+}
+
+static void h2_ping(struct cc_conn *conn)
+{
+	struct h2_conn *h = driver(conn);
+
+	nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL);
+	flush(h);
+}
+
+static void h2_close(struct cc_conn *conn)
+{
+	struct h2_conn *h = driver(conn);
+
+	if (!h || !h->link)
+		return;
+	timer_stop(&h->settings);
+	if (h->session && !h->busy && h->link->state == LINK_OPEN) { /* RFC 9113 5.4.1: say goodbye */
+		nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
+		pump(h);
+	}
+	link_close(h->link);
+}
+
+static void h2_free(struct cc_conn *conn)
+{
+	struct h2_conn *h = driver(conn);
+
+	if (!h)
+		return;
+	timer_stop(&h->settings);
+	nghttp2_session_del(h->session);
+	link_free(h->link);
+	cc_head_free(h->head);
+	mem_free(conn->ctx, h);
+	conn->driver = NULL;
+}
+
+const struct cc_proto h2_proto = {
+	.name = "h2",
+	.id = CC_PROTO_H2,
+	.open = h2_open,
+	.submit = h2_submit,
+	.send = h2_send,
+	.consumed = h2_consumed,
+	.cancel = h2_cancel,
+	.ping = h2_ping,
+	.close = h2_close,
+	.free = h2_free,
+};

@@ -1,0 +1,192 @@
+/*
+ * transport.c - how to reach servers: TLS, protocols offered, limits. Makes
+ * connections: dials, then gives the link to the driver that ALPN chose.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/ssl.h>
+
+#include "lib/base/ctx.h"
+#include "lib/conn/conn.h"
+#include "lib/conn/proto.h"
+#include "lib/net/dial.h"
+#include "lib/net/link.h"
+
+/* In the order of preference that is offered. */
+static const unsigned char alpn_both[] = "\x02h2\x08http/1.1";
+static const unsigned char alpn_h2[] = "\x02h2";
+static const unsigned char alpn_h1[] = "\x08http/1.1";
+
+struct cc_transport {
+	struct cc_ctx *ctx;
+	struct conn_settings set;
+	unsigned offer;
+	SSL_CTX *tls;
+	char *tls_name;
+	uint64_t connect_timeout, tcp_keepalive, tcp_user_timeout;
+};
+
+static SSL_CTX *default_tls(void)
+{
+	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+
+	if (!tls)
+		return NULL;
+	SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
+	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_default_verify_paths(tls);
+	return tls;
+}
+
+/* What links rely on; harmless for whoever shares the context. */
+static void tune_tls(SSL_CTX *tls)
+{
+	SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				      SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(tls, 1);
+	SSL_CTX_set_default_read_buffer_len(tls, 65536);
+}
+
+static uint64_t or_default(uint64_t value, uint64_t dflt)
+{
+	return value ? value : dflt;
+}
+
+static struct conn_settings settings_from(const struct cc_transport_opts *o)
+{
+	return (struct conn_settings){
+		.idle_timeout = o->idle_timeout == CC_NEVER ? 0 : or_default(o->idle_timeout, 60000),
+		.max_age = o->max_age,
+		.ping_after = o->ping_after == CC_NEVER ? 0 : or_default(o->ping_after, 10000),
+		.ping_timeout = or_default(o->ping_timeout, 5000),
+		.tls_timeout = or_default(o->tls_timeout, 10000),
+		.max_head = or_default(o->max_head, 65536),
+		.window = or_default(o->window, 256u << 10),
+		.conn_window = or_default(o->conn_window, 16u << 20),
+		.max_concurrent = (uint32_t)or_default(o->max_concurrent, 256),
+		.max_requests = o->max_requests,
+	};
+}
+
+int cc_transport_new(struct cc_ctx *ctx, const struct cc_transport_opts *opts,
+	struct cc_transport **ret)
+{
+	struct cc_transport *t;
+
+	if (opts->size != sizeof(*opts) || opts->window > INT32_MAX ||
+		opts->conn_window > INT32_MAX || (opts->offer & ~(CC_OFFER_H1 | CC_OFFER_H2)))
+		return CC_EINVAL;
+	t = mem_zalloc(ctx, sizeof(*t));
+	if (!t)
+		return CC_ENOMEM;
+	t->ctx = ctx;
+	t->set = settings_from(opts);
+	t->offer = opts->offer ? opts->offer : CC_OFFER_H1 | CC_OFFER_H2;
+	t->connect_timeout = opts->connect_timeout;
+	t->tcp_keepalive = opts->tcp_keepalive;
+	t->tcp_user_timeout = opts->tcp_user_timeout;
+	if (opts->tls) {
+		SSL_CTX_up_ref(opts->tls);
+		t->tls = opts->tls;
+	} else {
+		t->tls = default_tls();
+	}
+	if (opts->tls_name && opts->tls_name[0])
+		t->tls_name = mem_strdup(ctx, opts->tls_name);
+	if (!t->tls || (opts->tls_name && opts->tls_name[0] && !t->tls_name)) {
+		cc_transport_free(t);
+		return CC_ENOMEM;
+	}
+	tune_tls(t->tls);
+	*ret = t;
+	return 0;
+}
+
+void cc_transport_free(struct cc_transport *t)
+{
+	if (!t)
+		return;
+	SSL_CTX_free(t->tls);
+	mem_free(t->ctx, t->tls_name);
+	mem_free(t->ctx, t);
+}
+
+/* In clear HTTP/2 is spoken by prior knowledge, so only if it was offered alone. */
+static const struct cc_proto *choose(const struct cc_conn *conn, const struct link *link)
+{
+	char alpn[32];
+
+	if (!conn->set.https)
+		return conn->set.h2_only ? &h2_proto : &h1_proto;
+	if (strcmp(dial_alpn(link, alpn), "h2") == 0)
+		return &h2_proto;
+	return conn->set.h2_only ? NULL : &h1_proto;
+}
+
+static void dialled(void *arg, int err, struct link *link, const char *detail)
+{
+	struct cc_conn *conn = arg;
+	const struct cc_proto *proto;
+
+	conn->dial = NULL;
+	if (err < 0) {
+		conn_close(conn, err, detail);
+		return;
+	}
+	proto = choose(conn, link);
+	if (!proto) {
+		link_free(link);
+		conn_close(conn, CC_EPROTO, "the server did not agree to HTTP/2 (ALPN)");
+		return;
+	}
+	conn_opened(conn, proto, link);
+}
+
+static void offer_alpn(const struct cc_transport *t, struct dial_target *target)
+{
+	target->alpn = alpn_both;
+	target->alpn_len = sizeof(alpn_both) - 1;
+	if (t->offer == CC_OFFER_H2) {
+		target->alpn = alpn_h2;
+		target->alpn_len = sizeof(alpn_h2) - 1;
+	} else if (t->offer == CC_OFFER_H1) {
+		target->alpn = alpn_h1;
+		target->alpn_len = sizeof(alpn_h1) - 1;
+	}
+}
+
+int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme, const char *address,
+	cc_state_hook hook, void *arg, struct cc_conn **ret)
+{
+	bool https = strcmp(scheme, "https") == 0;
+	struct dial_target target = {
+		.address = address,
+		.default_port = https ? 443 : 80,
+		.tls = https ? t->tls : NULL,
+		.tls_name = t->tls_name,
+		.connect_timeout = t->connect_timeout,
+		.tls_timeout = t->set.tls_timeout,
+		.tcp_keepalive = t->tcp_keepalive,
+		.tcp_user_timeout = t->tcp_user_timeout,
+	};
+	struct conn_settings set = t->set;
+	struct cc_conn *conn;
+	int err;
+
+	if (!https && strcmp(scheme, "http") != 0)
+		return CC_EINVAL;
+	offer_alpn(t, &target);
+	set.https = https;
+	set.h2_only = t->offer == CC_OFFER_H2;
+	conn = conn_new(t->ctx, &set, hook, arg);
+	if (!conn)
+		return CC_ENOMEM;
+	err = dial_start(t->ctx, &target, dialled, conn, &conn->dial);
+	if (err < 0) {
+		cc_conn_free(conn);
+		return err;
+	}
+	*ret = conn;
+	return 0;
+}

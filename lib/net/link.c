@@ -1,0 +1,605 @@
+/*
+ * link.c - one byte stream over one descriptor, in clear or in TLS.
+ *
+ *   readable ─> link_read ─> recv | SSL_read into the context's slab ─> in ─> on_data
+ *   link_flush ─> (turn) on_flush fills out ─> sendmsg | SSL_write ─> on_written
+ *
+ * Reading before burying: when a write fails, what the peer had sent before is
+ * read and delivered first (an early answer, a GOAWAY), then on_error comes.
+ *
+ * System calls are counted in microseconds of every request. A recv that
+ * returned less than it was given room for emptied the kernel's buffer: no
+ * second one asks before epoll reports the descriptor again. In TLS the same
+ * knowledge lives in the BIO, below OpenSSL's read-ahead of 64 KiB.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include <event2/event.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "lib/base/ctx.h"
+#include "lib/net/io.h"
+#include "lib/net/link.h"
+
+#define READ_BUDGET 65536u /* bytes a turn: others want to be read, too */
+#define WRITE_SLICES 64
+#define TLS_RECORD 16384u
+
+static void link_read(struct link *l);
+
+/* ---- the BIO below TLS ------------------------------------------------- */
+
+static int bio_read(BIO *bio, char *buf, int n)
+{
+	struct link *l = BIO_get_data(bio);
+	ssize_t got;
+
+	BIO_clear_retry_flags(bio);
+	if (l->drained) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	do
+		got = l->io->recv(l->fd, buf, (size_t)n);
+	while (got < 0 && errno == EINTR);
+
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		l->drained = true;
+		BIO_set_retry_read(bio);
+	}
+	if (got > 0 && got < n)
+		l->drained = true;
+	return (int)got;
+}
+
+static int bio_write(BIO *bio, const char *buf, int n)
+{
+	struct link *l = BIO_get_data(bio);
+	struct iovec iov = {(void *)(uintptr_t)buf, (size_t)n};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t put;
+
+	BIO_clear_retry_flags(bio);
+	do
+		put = l->io->sendmsg(l->fd, &msg);
+	while (put < 0 && errno == EINTR);
+
+	if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		BIO_set_retry_write(bio);
+	return (int)put;
+}
+
+static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+	(void)bio, (void)num, (void)ptr;
+	return cmd == BIO_CTRL_FLUSH;
+}
+
+static BIO *bio_for(struct link *l)
+{
+	struct cc_ctx *ctx = l->ctx;
+	BIO *bio;
+
+	if (!ctx->bio) {
+		ctx->bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "link");
+		if (!ctx->bio)
+			return NULL;
+		BIO_meth_set_read(ctx->bio, bio_read);
+		BIO_meth_set_write(ctx->bio, bio_write);
+		BIO_meth_set_ctrl(ctx->bio, bio_ctrl);
+	}
+	bio = BIO_new(ctx->bio);
+	if (!bio)
+		return NULL;
+	BIO_set_data(bio, l);
+	BIO_set_init(bio, 1);
+	return bio;
+}
+
+void link_ctx_clear(struct cc_ctx *ctx)
+{
+	if (ctx->bio)
+		BIO_meth_free(ctx->bio);
+	ctx->bio = NULL;
+}
+
+/* ---- ends -------------------------------------------------------------- */
+
+static void stop_events(struct link *l)
+{
+	event_del(&l->rd);
+	event_del(&l->wr);
+	timer_stop(&l->again);
+}
+
+/* Broken in both directions. Nothing touches l after the call. */
+static void broken(struct link *l, int err)
+{
+	l->state = LINK_BROKEN;
+	stop_events(l);
+	turn_cancel(&l->flush);
+	l->ops->on_error(l, err);
+}
+
+static void broken_errno(struct link *l, int err, const char *doing)
+{
+	char text[64];
+
+	/* The GNU function may return a constant instead of filling text. */
+	snprintf(l->detail, sizeof(l->detail), "%s: %s", doing,
+		strerror_r(errno, text, sizeof(text)));
+	broken(l, err);
+}
+
+static void tls_detail(struct link *l, const char *doing)
+{
+	unsigned long e = ERR_peek_last_error();
+	long verify = SSL_get_verify_result(l->ssl);
+	const char *reason = ERR_reason_error_string(e);
+
+	if (verify != X509_V_OK && ERR_GET_REASON(e) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		snprintf(l->detail, sizeof(l->detail), "%s: certificate verify failed: %s", doing,
+			X509_verify_cert_error_string(verify));
+	else
+		snprintf(l->detail, sizeof(l->detail), "%s: %s", doing,
+			reason ? reason : "connection broke");
+	ERR_clear_error();
+}
+
+static void got_eof(struct link *l, bool clean)
+{
+	l->eof = true;
+	event_del(&l->rd);
+	if (l->write_broken) {
+		broken(l, CC_EIO);
+		return;
+	}
+	l->ops->on_eof(l, clean);
+}
+
+/* ---- reading ----------------------------------------------------------- */
+
+enum got { GOT_BYTES, GOT_NOTHING, GOT_END };
+
+static enum got read_clear(struct link *l, char *room, size_t n, size_t *len)
+{
+	ssize_t got;
+
+	if (l->drained)
+		return GOT_NOTHING;
+	do
+		got = l->io->recv(l->fd, room, n);
+	while (got < 0 && errno == EINTR);
+
+	if (got > 0) {
+		l->drained = (size_t)got < n;
+		*len = (size_t)got;
+		return GOT_BYTES;
+	}
+	if (got == 0) {
+		got_eof(l, true);
+		return GOT_END;
+	}
+	if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		l->drained = true;
+		return GOT_NOTHING;
+	}
+	broken_errno(l, CC_EIO, "read");
+	return GOT_END;
+}
+
+/* RFC 8446 6.1: only close_notify ends a TLS stream; anything else may be an attack or a crash. */
+static enum got tls_end(struct link *l, int ssl_err)
+{
+	unsigned long e = ERR_peek_last_error();
+
+	if (ssl_err == SSL_ERROR_ZERO_RETURN) {
+		got_eof(l, true);
+		return GOT_END;
+	}
+	if ((ssl_err == SSL_ERROR_SSL &&
+		    ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING) ||
+		(ssl_err == SSL_ERROR_SYSCALL && errno == 0)) {
+		ERR_clear_error();
+		l->write_broken = false;
+		l->shut_done = true; /* OpenSSL takes nothing more for this session */
+		cc_buf_clear(&l->out);
+		got_eof(l, false);
+		return GOT_END;
+	}
+	if (ssl_err == SSL_ERROR_SYSCALL) {
+		ERR_clear_error();
+		broken_errno(l, CC_EIO, "read");
+		return GOT_END;
+	}
+	tls_detail(l, "TLS");
+	broken(l, CC_ETLS);
+	return GOT_END;
+}
+
+static enum got read_tls(struct link *l, char *room, size_t n, size_t *len)
+{
+	ERR_clear_error();
+	errno = 0;
+	if (SSL_read_ex(l->ssl, room, n, len) == 1)
+		return GOT_BYTES;
+
+	int ssl_err = SSL_get_error(l->ssl, 0);
+
+	if (ssl_err == SSL_ERROR_WANT_READ)
+		return GOT_NOTHING;
+	if (ssl_err == SSL_ERROR_WANT_WRITE) { /* a key update's answer does not fit */
+		event_add(&l->wr, NULL);
+		return GOT_NOTHING;
+	}
+	return tls_end(l, ssl_err);
+}
+
+/* Reads until the budget or the bytes are used up. The owner may close l in any callback. */
+static void link_read(struct link *l)
+{
+	size_t total = 0;
+
+	while (l->state == LINK_OPEN && !l->paused && !l->eof && total < READ_BUDGET) {
+		size_t room, n = 0;
+		char *p = buf_read_room(l->ctx, &room);
+		enum got got;
+
+		if (!p) {
+			snprintf(l->detail, sizeof(l->detail), "read: buffer memory used up");
+			broken(l, CC_ENOMEM);
+			return;
+		}
+		got = l->ssl ? read_tls(l, p, room, &n) : read_clear(l, p, room, &n);
+		if (got == GOT_END)
+			return;
+		if (got == GOT_NOTHING) {
+			if (l->write_broken)
+				broken(l, CC_EIO);
+			return;
+		}
+		if (buf_read_commit(&l->in, n) < 0) {
+			broken(l, CC_ENOMEM);
+			return;
+		}
+		total += n;
+		l->ops->on_data(l);
+	}
+	if (l->state != LINK_OPEN || l->paused || l->eof)
+		return;
+	if (l->ssl || l->write_broken) /* epoll does not know what OpenSSL holds */
+		timer_start(l->ctx, &l->again, 0);
+}
+
+static void handshake(struct link *l);
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+
+	(void)fd, (void)what;
+	l->drained = false;
+	if (l->state == LINK_HANDSHAKE)
+		handshake(l);
+	else
+		link_read(l);
+}
+
+static void on_again(struct timer *t)
+{
+	struct link *l = container_of(t, struct link, again);
+
+	if (l->write_broken)
+		l->drained = false;
+	link_read(l);
+}
+
+/* ---- writing ----------------------------------------------------------- */
+
+static ssize_t write_clear(struct link *l)
+{
+	struct iovec iov[WRITE_SLICES];
+	struct msghdr msg = {.msg_iov = iov};
+	ssize_t put;
+
+	msg.msg_iovlen = (size_t)cc_buf_iov(&l->out, iov, WRITE_SLICES);
+	do
+		put = l->io->sendmsg(l->fd, &msg);
+	while (put < 0 && errno == EINTR);
+	if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return 0;
+	return put;
+}
+
+/*
+ * One record. A repeated SSL_write must offer at least the bytes of the first
+ * one: out only grows at its end, and n only with it.
+ */
+static ssize_t write_tls(struct link *l)
+{
+	char tmp[TLS_RECORD];
+	size_t n = l->out.len < TLS_RECORD ? l->out.len : TLS_RECORD;
+	size_t put = 0;
+
+	ERR_clear_error();
+	errno = 0;
+	if (SSL_write_ex(l->ssl, buf_gather(&l->out, tmp, n), n, &put) == 1)
+		return (ssize_t)put;
+
+	switch (SSL_get_error(l->ssl, 0)) {
+	case SSL_ERROR_WANT_WRITE:
+	case SSL_ERROR_WANT_READ:
+		return 0;
+	case SSL_ERROR_SYSCALL:
+		return -1;
+	default:
+		tls_detail(l, "TLS write");
+		errno = 0;
+		return -1;
+	}
+}
+
+/* The peer may have answered before it went: read that first, then report. */
+static void write_failed(struct link *l)
+{
+	char text[64];
+
+	if (l->detail[0] == '\0' || errno != 0)
+		snprintf(l->detail, sizeof(l->detail), "write: %s",
+			strerror_r(errno, text, sizeof(text)));
+	cc_buf_clear(&l->out);
+	event_del(&l->wr);
+	if (l->eof || l->paused) {
+		broken(l, CC_EIO);
+		return;
+	}
+	l->write_broken = true;
+	timer_start(l->ctx, &l->again, 0);
+}
+
+static void send_fin(struct link *l)
+{
+	if (l->shut_done)
+		return;
+	l->shut_done = true;
+	if (l->ssl) {
+		ERR_clear_error();
+		SSL_shutdown(l->ssl); /* queues close_notify; a full socket loses it, FIN comes anyway */
+		ERR_clear_error();
+	}
+	l->io->shutdown(l->fd, SHUT_WR);
+}
+
+/* Writes what the kernel takes. false: broken or blocked. */
+static bool write_some(struct link *l, size_t *total)
+{
+	while (l->out.len > 0) {
+		ssize_t put = l->ssl ? write_tls(l) : write_clear(l);
+
+		if (put < 0)
+			return false;
+		cc_buf_drain(&l->out, (size_t)put);
+		*total += (size_t)put;
+		if (put == 0)
+			break;
+	}
+	return true;
+}
+
+static void link_write(struct link *l)
+{
+	size_t total = 0;
+
+	if (l->write_broken || l->shut_done) {
+		cc_buf_clear(&l->out);
+		return;
+	}
+	if (!write_some(l, &total)) {
+		write_failed(l);
+		return;
+	}
+	if (l->out.len > 0)
+		event_add(&l->wr, NULL);
+	else if (l->shut)
+		send_fin(l);
+	if (total > 0 && l->ops->on_written)
+		l->ops->on_written(l, total);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+
+	(void)fd, (void)what;
+	if (l->state == LINK_HANDSHAKE)
+		handshake(l);
+	else if (l->state == LINK_OPEN)
+		link_flush(l);
+}
+
+static void flush_run(struct turn_item *item)
+{
+	struct link *l = container_of(item, struct link, flush);
+
+	if (l->state != LINK_OPEN)
+		return;
+	if (l->ops->on_flush)
+		l->ops->on_flush(l);
+	if (l->state != LINK_OPEN || event_pending(&l->wr, EV_WRITE, NULL))
+		return;
+	link_write(l);
+}
+
+/* ---- handshake --------------------------------------------------------- */
+
+static void handshake(struct link *l)
+{
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_do_handshake(l->ssl);
+	if (rc == 1) {
+		l->state = LINK_OPEN;
+		l->ops->on_open(l);
+		if (l->state == LINK_OPEN && !l->paused && SSL_has_pending(l->ssl))
+			timer_start(l->ctx, &l->again, 0); /* the server spoke at once */
+		if (l->state == LINK_OPEN && l->out.len > 0)
+			link_flush(l);
+		return;
+	}
+	switch (SSL_get_error(l->ssl, rc)) {
+	case SSL_ERROR_WANT_READ:
+		return;
+	case SSL_ERROR_WANT_WRITE:
+		event_add(&l->wr, NULL);
+		return;
+	case SSL_ERROR_SYSCALL:
+		if (errno != 0) {
+			broken_errno(l, CC_ETLS, "TLS handshake");
+			return;
+		}
+		snprintf(l->detail, sizeof(l->detail), "TLS handshake: peer closed the connection");
+		break;
+	default:
+		tls_detail(l, "TLS handshake");
+	}
+	broken(l, CC_ETLS);
+}
+
+/* ---- life -------------------------------------------------------------- */
+
+int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_ops *ops,
+	void *owner, struct link **ret)
+{
+	struct link *l = mem_zalloc(ctx, sizeof(*l));
+
+	if (!l)
+		return CC_ENOMEM;
+	l->ctx = ctx;
+	l->fd = fd;
+	l->ops = ops;
+	l->owner = owner;
+	l->io = ctx->io ? ctx->io : &io_system;
+	cc_buf_init(&l->in, ctx);
+	cc_buf_init(&l->out, ctx);
+	turn_item_init(&l->flush, flush_run);
+	timer_init(&l->again, on_again);
+	event_assign(&l->rd, ctx->base, fd, EV_READ | EV_PERSIST, on_readable, l);
+	event_assign(&l->wr, ctx->base, fd, EV_WRITE, on_writable, l);
+
+	if (ssl) {
+		BIO *bio;
+
+		l->ssl = ssl;
+		bio = bio_for(l);
+		if (!bio)
+			goto fail;
+		SSL_set_bio(ssl, bio, bio);
+	}
+	if (event_add(&l->rd, NULL) < 0)
+		goto fail;
+	if (ssl) {
+		l->state = LINK_HANDSHAKE;
+		if (event_add(&l->wr, NULL) < 0) /* the client speaks first */
+			goto fail;
+	} else {
+		l->state = LINK_OPEN;
+	}
+	*ret = l;
+	return 0;
+
+fail:
+	stop_events(l);
+	if (ssl)
+		SSL_set_bio(ssl, NULL, NULL);
+	mem_free(ctx, l);
+	return CC_ENOMEM;
+}
+
+void link_set_owner(struct link *l, const struct link_ops *ops, void *owner)
+{
+	l->ops = ops;
+	l->owner = owner;
+}
+
+void link_flush(struct link *l)
+{
+	if (l->state == LINK_OPEN)
+		turn_add(l->ctx, TURN_FLUSH, &l->flush);
+}
+
+void link_shutdown(struct link *l)
+{
+	l->shut = true;
+	link_flush(l);
+}
+
+void link_pause(struct link *l, bool paused)
+{
+	if (l->paused == paused)
+		return;
+	l->paused = paused;
+	if (l->state != LINK_OPEN || l->eof)
+		return;
+	if (paused) {
+		event_del(&l->rd);
+		timer_stop(&l->again);
+		return;
+	}
+	event_add(&l->rd, NULL);
+	if (l->ssl && SSL_has_pending(l->ssl))
+		timer_start(l->ctx, &l->again, 0);
+}
+
+static short poll_now(const struct link *l)
+{
+	struct pollfd p = {.fd = l->fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1 ? p.revents : 0;
+}
+
+bool link_peer_gone(const struct link *l)
+{
+	return l->state != LINK_OPEN || (poll_now(l) & (POLLHUP | POLLERR));
+}
+
+bool link_readable(const struct link *l)
+{
+	return l->state == LINK_OPEN && (poll_now(l) & POLLIN);
+}
+
+void link_close(struct link *l)
+{
+	size_t total = 0;
+
+	if (l->state == LINK_CLOSED)
+		return;
+	stop_events(l);
+	turn_cancel(&l->flush);
+	if (l->state == LINK_OPEN && !l->write_broken && !l->shut_done) {
+		if (write_some(l, &total) && l->out.len == 0)
+			send_fin(l);
+	}
+	l->state = LINK_CLOSED;
+	l->io->close(l->fd);
+	l->fd = -1;
+	cc_buf_clear(&l->out);
+}
+
+void link_free(struct link *l)
+{
+	if (!l)
+		return;
+	link_close(l);
+	cc_buf_clear(&l->in);
+	if (l->ssl)
+		SSL_free(l->ssl);
+	mem_free(l->ctx, l);
+}

@@ -1,0 +1,96 @@
+/*
+ * link.h - one byte stream over one descriptor, in clear or in TLS.
+ *
+ * Reads land in the context's slab, are appended to link->in and told at once
+ * (on_data). Writes collect in link->out and leave once, in the flush stage of
+ * the turn. A link belongs to whoever made it; link_close stops all callbacks
+ * at once, link_free also gives the memory back and may be called only when
+ * no callback of the link is on the stack (the turn's reap stage).
+ *
+ * EOF: clean is false when a TLS peer went without close_notify; then only a
+ * message whose length is known is complete (RFC 9112 9.8).
+ */
+#ifndef CC_LINK_H
+#define CC_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <event2/event_struct.h>
+
+#include <clientconn/buf.h>
+
+#include "lib/base/timer.h"
+#include "lib/base/turn.h"
+
+struct io;
+struct link;
+struct ssl_st;
+
+struct link_ops {
+	/* The TLS handshake is over (never called in clear). */
+	void (*on_open)(struct link *l);
+	/* l->in grew. What is not drained stays and comes again with the next bytes. */
+	void (*on_data)(struct link *l);
+	/* Nothing more will come; out may still be written. */
+	void (*on_eof)(struct link *l, bool clean);
+	/* The stream is broken in both directions (enum cc_err); everything that had arrived was
+	 * delivered before. err 0 never comes. */
+	void (*on_error)(struct link *l, int err);
+	/* Bytes of out were accepted by the kernel; l->out.len is what is left. May be NULL. */
+	void (*on_written)(struct link *l, size_t n);
+	/* Runs in the flush stage before the link writes: the owner fills l->out. May be NULL. */
+	void (*on_flush)(struct link *l);
+};
+
+enum link_state { LINK_HANDSHAKE, LINK_OPEN, LINK_BROKEN, LINK_CLOSED };
+
+struct link {
+	struct cc_ctx *ctx;
+	int fd;
+	enum link_state state;
+	bool eof;		/* the peer will send no more */
+	bool paused;		/* by link_pause */
+	bool drained;		/* the kernel had no more bytes at the last read */
+	bool shut;		/* send FIN (close_notify first) when out is empty */
+	bool shut_done;
+	bool write_broken;	/* what the peer had sent is still read, then on_error comes */
+	const struct link_ops *ops;
+	void *owner;
+	const struct io *io;
+	struct ssl_st *ssl;	/* NULL: clear text; owned */
+	struct cc_buf in, out;
+	struct turn_item flush;
+	struct timer again;	/* reads on in the next turn what the TLS layer still holds */
+	struct event rd, wr;
+	size_t tls_retry;	/* bytes of the SSL_write that has to be repeated */
+	char detail[128];	/* what the last error was, for people */
+};
+
+/*
+ * Takes over a connected, non-blocking fd and, if given, an SSL object that
+ * has its connect state set but no BIO. With ssl the link starts with the handshake.
+ * On failure fd and ssl stay the caller's.
+ */
+int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_ops *ops,
+	     void *owner, struct link **ret);
+/* Another owner takes the link over, callbacks included. */
+void link_set_owner(struct link *l, const struct link_ops *ops, void *owner);
+
+/* out has something new (or on_flush will put it there): write in this turn. */
+void link_flush(struct link *l);
+/* After out is written: close_notify and FIN. Reading goes on. */
+void link_shutdown(struct link *l);
+void link_pause(struct link *l, bool paused);	/* stops reading; the kernel's window fills */
+/* Has the peer closed both directions (it cannot receive an answer any more)? Asks the kernel. */
+bool link_peer_gone(const struct link *l);
+/* Does the kernel hold something that was not read yet? */
+bool link_readable(const struct link *l);
+
+/* No callback follows; the descriptor is closed, after one last attempt to write what is in out. */
+void link_close(struct link *l);
+void link_free(struct link *l);		/* closes too; NULL is fine */
+/* Gives back what link_new hung on the context. */
+void link_ctx_clear(struct cc_ctx *ctx);
+
+#endif
