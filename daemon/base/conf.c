@@ -36,7 +36,7 @@ struct loaded {
 	struct block *blocks;
 };
 
-/* ---- memory ---------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------ */
 
 static void *arena_alloc(struct loader *l, size_t n)
 {
@@ -80,7 +80,7 @@ const char *loader_printf(struct loader *l, const char *fmt, ...)
 	return copy;
 }
 
-/* ---- errors ---------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------ */
 
 static void put_path(FILE *out, const config_setting_t *s)
 {
@@ -169,7 +169,7 @@ bool loader_is_own(const struct loader *l, const struct conf_upstream *u, const 
 	return s && config_setting_lookup(s, key);
 }
 
-/* ---- one value ------------------------------------------------------------- */
+/* ---- one value --------------------------------------------------------- */
 
 static struct place at_set(config_setting_t *s)
 {
@@ -293,7 +293,8 @@ static void read_names(struct loader *l, config_setting_t *s, struct conf_upstre
 		names[i] = lower_text(l, config_setting_get_string_elem(s, (int)i));
 		if (!conf_is_host(names[i]))
 			loader_complain(l, ERROR, at_set(config_setting_get_elem(s, i)), NULL,
-				"\"%s\" is not a host name", names[i]);
+				"\"%s\" is not a host name: write it without port and brackets",
+				names[i]);
 	}
 	u->hosts = names;
 	u->host_count = n;
@@ -312,7 +313,7 @@ static void read_key(struct loader *l, const struct conf_key *k, config_setting_
 		loader_complain(l, ERROR, at_set(s), NULL, "%s", why);
 }
 
-/* ---- the tree -------------------------------------------------------------- */
+/* ---- the tree ---------------------------------------------------------- */
 
 static void complain_unknown(struct loader *l, unsigned groups, config_setting_t *s)
 {
@@ -467,7 +468,7 @@ static void read_tree(struct loader *l)
 	read_upstreams(l);
 }
 
-/* ---- the file -------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------- */
 
 /* The file of an @include line, as libconfig would open it; "" if it is another line. */
 static const char *include_path(struct loader *l, const char *line)
@@ -565,7 +566,7 @@ static void read_file(struct loader *l, config_t *tree)
 	}
 }
 
-/* ---- the command line ------------------------------------------------------ */
+/* ---- the command line -------------------------------------------------- */
 
 /* "NAME=URL": a name has neither colon nor slash, so the first '=' before those ends it. */
 static void read_upstream_option(struct loader *l, const char *text)
@@ -611,7 +612,7 @@ static void read_options(struct loader *l, const struct conf_cli *cli)
 			"at least one is needed: --upstream https://api.example.com");
 }
 
-/* ---- loading --------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------- */
 
 static bool loader_init(struct loader *l, const char *path)
 {
@@ -697,7 +698,7 @@ void conf_unref(struct conf *c)
 	free(loaded);
 }
 
-/* ---- questions ------------------------------------------------------------- */
+/* ---- questions --------------------------------------------------------- */
 
 bool conf_upstream_same_connections(const struct conf_upstream *a, const struct conf_upstream *b)
 {

@@ -52,8 +52,8 @@ struct conf_upstream {
 	const char *host;		/* of the url, lower case, no brackets; "" for unix */
 	uint16_t port;
 	const char *address;		/* to dial: "host:port", "[v6]:port" or "unix:/path" */
-	const char *authority;		/* for Host and :authority: host, and the port unless default */
-	const char *base_path;		/* of the url, goes before every request's path; "" if none */
+	const char *authority;		/* for Host: host, and the port unless default */
+	const char *base_path;		/* of the url, before every path; "" if none */
 	const char *const *hosts;	/* further Host values, lower case */
 	unsigned host_count;
 

@@ -13,7 +13,7 @@
 #define MIN_CLIENTS 16 /* with less than this the daemon is of no use */
 #define MAX_CLIENTS 1000000
 
-/* ---- upstreams ------------------------------------------------------------- */
+/* ---- upstreams --------------------------------------------------------- */
 
 /* "/run/search.sock" is "search" unless it is called otherwise. */
 static const char *socket_name(struct loader *l, const char *path)
@@ -154,12 +154,12 @@ static void check_pool(struct loader *l, const struct conf_upstream *u)
 			"which limits it");
 }
 
-/* ---- what must differ ------------------------------------------------------ */
+/* ---- what must differ -------------------------------------------------- */
 
-/* Does u answer to this Host? Its name counts. */
+/* Does u answer to this Host? Its name counts, and the host of its url. */
 static bool answers_to(const struct conf_upstream *u, const char *host)
 {
-	if (strcasecmp(u->name, host) == 0)
+	if (strcasecmp(u->name, host) == 0 || strcmp(u->host, host) == 0)
 		return true;
 	for (unsigned i = 0; i < u->host_count; i++) {
 		if (strcmp(u->hosts[i], host) == 0)
@@ -207,7 +207,7 @@ static void check_upstream_names(struct loader *l)
 	}
 }
 
-/* ---- listeners ------------------------------------------------------------- */
+/* ---- listeners --------------------------------------------------------- */
 
 static const char *upstream_list(struct loader *l)
 {
@@ -270,7 +270,7 @@ static void check_listener(struct loader *l, unsigned n)
 			l, WARNING, at, "default_upstream", "has no effect beside upstream");
 }
 
-/* ---- descriptors ----------------------------------------------------------- */
+/* ---- descriptors ------------------------------------------------------- */
 
 static long long descriptor_limit(void)
 {
@@ -290,11 +290,11 @@ static void check_descriptors(struct loader *l)
 	const char *sum;
 
 	for (unsigned i = 0; i < c->upstream_count; i++)
-		pools += c->upstreams[i].max_connections;
+		pools += (long long)c->upstreams[i].max_connections * c->workers;
 	left = limit - pools - OWN_DESCRIPTORS;
 	sum = loader_printf(l,
-		"RLIMIT_NOFILE %lld - %lld for the pools (sum of max_connections) - %d for the "
-		"daemon = %lld",
+		"RLIMIT_NOFILE %lld - %lld for the pools (max_connections of all upstreams times "
+		"workers) - %d for the daemon = %lld",
 		limit, pools, OWN_DESCRIPTORS, left);
 
 	if (left < MIN_CLIENTS)

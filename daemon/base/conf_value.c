@@ -215,10 +215,9 @@ const char *conf_url_parse(const char *url, struct conf_url *ret)
 
 bool conf_is_host(const char *text)
 {
-	struct conf_url u;
+	size_t n = strlen(text);
 
-	return is_printable(text) && !strpbrk(text, "/?#") &&
-	       take_authority(text, strlen(text), &u) == NULL;
+	return is_reg_name(text, n) || is_v6(text, n);
 }
 
 bool conf_is_name(const char *text)

@@ -32,7 +32,7 @@ struct conf_url {
 /* NULL, or what is wrong with it in words; *ret is then undefined. */
 const char *conf_url_parse(const char *url, struct conf_url *ret);
 
-/* A value of Host: "name", "name:port", "[v6]", "[v6]:port". */
+/* A host without port: a name, an IPv4 address, an IPv6 address without brackets. */
 bool conf_is_host(const char *text);
 /* Of listeners and upstreams: goes into logs, units and Host. */
 bool conf_is_name(const char *text);

@@ -8,15 +8,14 @@
 
 struct row {
 	const char *where, *name;
-	const char *keys;	/* of a group: its keys; else NULL */
+	const char *keys; /* of a group: its keys; else NULL */
 	const char *kind, *initial, *low, *high, *text;
 };
 
 /* A group's keys follow it; a group inside a group comes last. */
 static const struct row rows[] = {
-#define CONF_GROUP(where, name, keys, kind, text) \
-	{#where, #name, #keys, #kind, "", "", "", text},
-#define CONF_KEY(where, name, member, kind, initial, low, high, text) \
+#define CONF_GROUP(where, name, keys, kind, text) {#where, #name, #keys, #kind, "", "", "", text},
+#define CONF_KEY(where, name, member, kind, initial, low, high, text)                              \
 	{#where, #name, NULL, #kind, initial, low, high, text},
 #include "daemon/base/conf_keys.def"
 };
@@ -96,8 +95,8 @@ static void put_range(FILE *out, const struct row *r)
 		put_words(out, r->low, ", ");
 		fputc('.', out);
 	} else if (*r->high) {
-		fprintf(out, " From %s%s%s to %s%s%s%s.", quote, r->low, quote, quote, r->high, quote,
-			is(r->kind, "DURATION_OFF") ? ", or \"off\"" : "");
+		fprintf(out, " From %s%s%s to %s%s%s%s.", quote, r->low, quote, quote, r->high,
+			quote, is(r->kind, "DURATION_OFF") ? ", or \"off\"" : "");
 	} else if (*r->low) {
 		fprintf(out, " \"\" means: %s.", r->low);
 	}
@@ -154,8 +153,9 @@ static const char head[] =
 	"#   upstreams = ( { name = \"github\"; url = \"https://api.github.com\"; } );\n"
 	"#\n"
 	"# A line that begins with # and a name shows the value that holds without it.\n"
-	"# Durations: \"250ms\" \"30s\" \"5m\" \"1h\" \"1d\"; \"off\" where it is named. Sizes: \"512B\"\n"
-	"# \"64KiB\" \"10MiB\" \"1GiB\". A number without its unit is an error, as is an unknown name.\n"
+	"# Durations: \"250ms\" \"30s\" \"5m\" \"1h\" \"1d\"; \"off\" where it is named.\n"
+	"# Sizes: \"512B\" \"64KiB\" \"10MiB\" \"1GiB\".\n"
+	"# A number without its unit is an error, as is an unknown name.\n"
 	"# No comma after the last element inside ( ) or [ ].\n"
 	"#\n"
 	"# connpoold -t checks the file and lists all errors.\n";
@@ -244,8 +244,8 @@ static void write_man(void)
 			man_key(&rows[i]);
 			continue;
 		}
-		printf(".SS %s%s\n", rows[i].name, is(rows[i].where, "ROOT") ? "" :
-			" (inside defaults or an upstream)");
+		printf(".SS %s%s\n", rows[i].name,
+			is(rows[i].where, "ROOT") ? "" : " (inside defaults or an upstream)");
 		put_roff(rows[i].text);
 		putchar('\n');
 	}

@@ -29,7 +29,7 @@ static char file[64];
 static char *errors, *warnings;
 static struct conf *conf;
 
-/* ---- helpers ------------------------------------------------------------ */
+/* ---- helpers ----------------------------------------------------------- */
 
 static const char *in_dir(const char *name)
 {
@@ -170,7 +170,7 @@ static void teardown(void)
 	remove_dir(dir);
 }
 
-/* ---- values --------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------ */
 
 START_TEST(durations_and_sizes_need_a_unit)
 {
@@ -178,14 +178,12 @@ START_TEST(durations_and_sizes_need_a_unit)
 		const char *text;
 		bool (*parse)(const char *, uint64_t *);
 		long long value; /* -1: refused */
-	} rows[] = {
-		{"250ms", conf_duration, 250}, {"30s", conf_duration, 30000},
+	} rows[] = {{"250ms", conf_duration, 250}, {"30s", conf_duration, 30000},
 		{"5m", conf_duration, 300000}, {"1h", conf_duration, 3600000},
-		{"1d", conf_duration, 86400000}, {"0", conf_duration, 0},
-		{"off", conf_duration, 0}, {"0s", conf_duration, 0}, {"30", conf_duration, -1},
-		{"", conf_duration, -1}, {"s", conf_duration, -1}, {"-1s", conf_duration, -1},
-		{"+1s", conf_duration, -1}, {" 1s", conf_duration, -1},
-		{"1 s", conf_duration, -1}, {"1.5s", conf_duration, -1},
+		{"1d", conf_duration, 86400000}, {"0", conf_duration, 0}, {"off", conf_duration, 0},
+		{"0s", conf_duration, 0}, {"30", conf_duration, -1}, {"", conf_duration, -1},
+		{"s", conf_duration, -1}, {"-1s", conf_duration, -1}, {"+1s", conf_duration, -1},
+		{" 1s", conf_duration, -1}, {"1 s", conf_duration, -1}, {"1.5s", conf_duration, -1},
 		{"1sec", conf_duration, -1}, {"1h30m", conf_duration, -1},
 		{"99999999999999999999s", conf_duration, -1},
 		{"18446744073709551615d", conf_duration, -1}, {"512B", conf_size, 512},
@@ -217,8 +215,8 @@ START_TEST(distance_counts_changed_added_dropped_and_swapped_letters)
 	ck_assert_uint_eq(conf_distance("lgo", "log"), 1);
 	ck_assert_uint_eq(conf_distance("kitten", "sitting"), 3);
 	ck_assert_uint_eq(
-		conf_distance("0123456789012345678901234567890123456789012345678901234567890123",
-			"a"),
+		conf_distance(
+			"0123456789012345678901234567890123456789012345678901234567890123", "a"),
 		64);
 }
 END_TEST
@@ -239,8 +237,8 @@ START_TEST(every_key_takes_its_initial_value)
 	ck_assert(conf_key_find(CONF_##where, #name)->keys == CONF_##of);
 #define CONF_KEY(where, name, member, kind, initial, low, high, text)                              \
 	if (CONF_IS_##kind != CONF_IS_NAMES)                                                       \
-		ck_assert_msg(conf_key_set(conf_key_find(CONF_##where, #name), &base, initial,     \
-				      why),                                                        \
+		ck_assert_msg(                                                                     \
+			conf_key_set(conf_key_find(CONF_##where, #name), &base, initial, why),     \
 			#name ": %s", why);                                                        \
 	count++;
 #include "daemon/base/conf_keys.def"
@@ -250,7 +248,7 @@ START_TEST(every_key_takes_its_initial_value)
 }
 END_TEST
 
-/* ---- defaults ---------------------------------------------------------------- */
+/* ---- defaults ---------------------------------------------------------- */
 
 START_TEST(one_line_is_a_complete_configuration)
 {
@@ -338,7 +336,7 @@ START_TEST(settings_of_process_log_and_listeners_are_taken)
 }
 END_TEST
 
-/* ---- refusals ------------------------------------------------------------------- */
+/* ---- refusals ---------------------------------------------------------- */
 
 START_TEST(unknown_names_are_refused_with_the_nearest_known_one)
 {
@@ -400,8 +398,7 @@ END_TEST
 
 START_TEST(values_out_of_range_are_refused_with_the_range)
 {
-	refused(ONE "daemon : { workers = 0; };",
-		":2: daemon.workers: 0 is out of range: 1 to 64");
+	refused(ONE "daemon : { workers = 0; };", ":2: daemon.workers: 0 is out of range: 1 to 64");
 	refused(ONE "daemon : { workers = -1; };",
 		":2: daemon.workers: -1 is out of range: 1 to 64");
 	refused(ONE "daemon : { max_clients = 5000000000L; };",
@@ -477,7 +474,7 @@ START_TEST(a_file_that_cannot_be_read_is_named_with_the_reason)
 }
 END_TEST
 
-/* ---- includes ----------------------------------------------------------------------- */
+/* ---- includes ---------------------------------------------------------- */
 
 START_TEST(errors_of_an_included_file_name_that_file)
 {
@@ -516,16 +513,15 @@ START_TEST(an_included_file_that_is_not_one_is_refused)
 }
 END_TEST
 
-/* ---- urls ---------------------------------------------------------------------------- */
+/* ---- urls -------------------------------------------------------------- */
 
 START_TEST(a_url_gives_host_port_address_authority_and_base)
 {
 	static const struct {
 		const char *url, *name, *host, *address, *authority, *base;
 		unsigned port;
-	} rows[] = {
-		{"https://API.Example.com", "api.example.com", "api.example.com",
-			"api.example.com:443", "api.example.com", "", 443},
+	} rows[] = {{"https://API.Example.com", "api.example.com", "api.example.com",
+			    "api.example.com:443", "api.example.com", "", 443},
 		{"HTTPS://a.b:443/", "a.b", "a.b", "a.b:443", "a.b", "", 443},
 		{"https://a.b:8443/v1/", "a.b", "a.b", "a.b:8443", "a.b:8443", "/v1", 8443},
 		{"https://a.b:80", "a.b", "a.b", "a.b:80", "a.b:80", "", 80},
@@ -607,7 +603,7 @@ START_TEST(doubtful_urls_are_refused)
 }
 END_TEST
 
-/* ---- protocols ------------------------------------------------------------------------ */
+/* ---- protocols --------------------------------------------------------- */
 
 START_TEST(clear_text_speaks_h1_unless_h2c_is_named)
 {
@@ -658,7 +654,7 @@ START_TEST(protocols_that_the_scheme_cannot_are_refused)
 }
 END_TEST
 
-/* ---- what must fit together -------------------------------------------------------------- */
+/* ---- what must fit together -------------------------------------------- */
 
 START_TEST(names_and_hosts_of_upstreams_must_differ)
 {
@@ -682,17 +678,25 @@ START_TEST(names_and_hosts_of_upstreams_must_differ)
 	refused("upstreams = ( { " URL " tls : { server_name = \"a b\"; }; } );",
 		":1: upstreams[0].tls.server_name: \"a b\" is not a host name");
 	refused("upstreams = ( { " URL " hosts = [ \"http://x\" ]; } );",
-		":1: upstreams[0].hosts[0]: \"http://x\" is not a host name");
+		":1: upstreams[0].hosts[0]: \"http://x\" is not a host name: write it without "
+		"port and brackets");
+	refused("upstreams = ( { " URL " hosts = [ \"x:80\" ]; } );",
+		":1: upstreams[0].hosts[0]: \"x:80\" is not a host name: write it without port "
+		"and brackets");
+	refused("upstreams = ( { name = \"a\"; " URL " },\n"
+		"{ name = \"b\"; url = \"https://b\"; hosts = [ \"api.example.com\" ]; } );",
+		":2: upstreams[1].hosts: \"api.example.com\" already means upstream a");
 }
 END_TEST
 
 START_TEST(hosts_are_kept_in_lower_case)
 {
-	loads("upstreams = ( { " URL " hosts = [ \"A.Example\", \"b:8080\", \"[::1]:90\" ]; } );");
+	loads("upstreams = ( { " URL
+	      " hosts = [ \"A.Example\", \"127.0.0.1\", \"FE80::1\" ]; } );");
 	ck_assert_uint_eq(up(0)->host_count, 3);
 	ck_assert_str_eq(up(0)->hosts[0], "a.example");
-	ck_assert_str_eq(up(0)->hosts[1], "b:8080");
-	ck_assert_str_eq(up(0)->hosts[2], "[::1]:90");
+	ck_assert_str_eq(up(0)->hosts[1], "127.0.0.1");
+	ck_assert_str_eq(up(0)->hosts[2], "fe80::1");
 }
 END_TEST
 
@@ -717,8 +721,10 @@ START_TEST(a_socket_path_must_be_absolute_and_fit)
 	memset(path, '/', sizeof(path));
 	path[CONF_PATH_MAX + 1] = '\0';
 	snprintf(text, sizeof(text), ONE "listeners = ( { path = \"%s\"; } );", path);
-	snprintf(want, sizeof(want), ":2: listeners[0].path: is %d bytes long, a socket's path has "
-		"at most 107", CONF_PATH_MAX + 1);
+	snprintf(want, sizeof(want),
+		":2: listeners[0].path: is %d bytes long, a socket's path has "
+		"at most 107",
+		CONF_PATH_MAX + 1);
 	refused(text, want);
 	path[CONF_PATH_MAX] = '\0';
 	snprintf(text, sizeof(text), ONE "listeners = ( { path = \"%s\"; } );", path);
@@ -781,7 +787,7 @@ START_TEST(settings_without_effect_are_warned_about)
 }
 END_TEST
 
-/* ---- descriptors --------------------------------------------------------------------------- */
+/* ---- descriptors ------------------------------------------------------- */
 
 static struct rlimit old_limit;
 
@@ -817,19 +823,25 @@ START_TEST(too_few_descriptors_are_an_error_with_the_sum)
 	limit_descriptors(200);
 	refused("upstreams = ( { " URL " max_connections = 153; } );",
 		": daemon.max_clients: too few descriptors for clients: RLIMIT_NOFILE 200 - 153 "
-		"for the pools (sum of max_connections) - 32 for the daemon = 15, at least 16 are "
+		"for the pools (max_connections of all upstreams times workers) - 32 for the "
+		"daemon = 15, at least 16 are "
 		"needed: raise LimitNOFILE= or lower max_connections");
+	refused("upstreams = ( { " URL " max_connections = 77; } ); daemon : { workers = 2; };",
+		": daemon.max_clients: too few descriptors for clients: RLIMIT_NOFILE 200 - 154 "
+		"for the pools (max_connections of all upstreams times workers) - 32 for the "
+		"daemon = 14, at least 16 are needed: raise LimitNOFILE= or lower "
+		"max_connections");
 	load("upstreams = ( { " URL " } );\ndaemon : { max_clients = 500; };");
 	restore_descriptors();
 	ck_assert_ptr_nonnull(conf);
 	ck_assert_uint_eq(conf->max_clients, 500);
 	ck_assert(says(warnings, ":2: daemon.max_clients: 500 is more than the descriptors suffice "
-				 "for: RLIMIT_NOFILE 200 - 8 for the pools (sum of "
-				 "max_connections) - 32 for the daemon = 160"));
+				 "for: RLIMIT_NOFILE 200 - 8 for the pools (max_connections of "
+				 "all upstreams times workers) - 32 for the daemon = 160"));
 }
 END_TEST
 
-/* ---- the command line -------------------------------------------------------------------- */
+/* ---- the command line -------------------------------------------------- */
 
 START_TEST(options_are_a_configuration_without_a_file)
 {
@@ -876,7 +888,7 @@ START_TEST(errors_of_options_begin_with_the_option)
 }
 END_TEST
 
-/* ---- TLS ------------------------------------------------------------------------------------- */
+/* ---- TLS --------------------------------------------------------------- */
 
 /* A key and a certificate signed by itself; password NULL: the key in clear. */
 static void write_identity(const char *cert, const char *key, const char *password)
@@ -913,9 +925,9 @@ static void load_tls(const char *ca, const char *cert, const char *key)
 
 	snprintf(text, sizeof(text),
 		"upstreams = ( { " URL " tls : { %s%s%s\n%s%s%s\n%s%s%s }; } );",
-		ca ? "ca_file = \"" : "", ca ? ca : "", ca ? "\";" : "",
-		cert ? "cert = \"" : "", cert ? cert : "", cert ? "\";" : "",
-		key ? "key = \"" : "", key ? key : "", key ? "\";" : "");
+		ca ? "ca_file = \"" : "", ca ? ca : "", ca ? "\";" : "", cert ? "cert = \"" : "",
+		cert ? cert : "", cert ? "\";" : "", key ? "key = \"" : "", key ? key : "",
+		key ? "\";" : "");
 	load(text);
 }
 
@@ -997,7 +1009,7 @@ START_TEST(upstreams_without_ca_file_share_the_store_of_the_system)
 }
 END_TEST
 
-/* ---- reload -------------------------------------------------------------------------------------- */
+/* ---- reload ------------------------------------------------------------ */
 
 /* Would the connections of the one text be good for the other? */
 static bool same(const char *a, const char *b)
@@ -1126,7 +1138,7 @@ START_TEST(a_configuration_lives_until_its_last_reference)
 }
 END_TEST
 
-/* ---- shipped files ----------------------------------------------------------------------------------- */
+/* ---- shipped files ----------------------------------------------------- */
 
 static const char *shipped(const char *name)
 {
