@@ -658,21 +658,35 @@ static struct conf *loader_end(struct loader *l, char **errors, char **warnings)
 	return NULL;
 }
 
+/* The tree lives as long as complaints may name places in it. */
+static void load_file(struct loader *l)
+{
+	config_t tree;
+
+	config_init(&tree);
+	read_file(l, &tree);
+	if (l->root && !l->no_memory)
+		conf_check(l);
+	config_destroy(&tree);
+}
+
+static void load_options(struct loader *l, const struct conf_cli *cli)
+{
+	read_options(l, cli);
+	if (!l->no_memory)
+		conf_check(l);
+}
+
 struct conf *conf_load(const char *path, const struct conf_cli *cli, char **errors, char **warnings)
 {
 	struct loader l;
-	config_t tree;
 
-	if (!loader_init(&l, path))
-		return loader_end(&l, errors, warnings);
-	config_init(&tree);
-	if (path)
-		read_file(&l, &tree);
-	else
-		read_options(&l, cli);
-	if ((l.root || !path) && !l.no_memory)
-		conf_check(&l);
-	config_destroy(&tree);
+	if (loader_init(&l, path)) {
+		if (path)
+			load_file(&l);
+		else
+			load_options(&l, cli);
+	}
 	return loader_end(&l, errors, warnings);
 }
 
