@@ -41,11 +41,12 @@ struct h1_limits {
 
 struct h1_error {
 	unsigned status;	/* what a server answers: 400, 414, 431, 501, 505 */
-	const char *reason;	/* static, for people: "header line folding is obsolete (RFC 9112 5.2)" */
+	const char *reason;	/* static, for people: "no Host field (RFC 9112 3.2)" */
 };
 
 /* NULL: no memory. limits are copied. */
-struct h1_parser *h1_parser_new(struct cc_ctx *ctx, enum h1_kind kind, const struct h1_limits *limits);
+struct h1_parser *h1_parser_new(struct cc_ctx *ctx, enum h1_kind kind,
+				const struct h1_limits *limits);
 void h1_parser_free(struct h1_parser *p);
 
 /*
@@ -55,10 +56,10 @@ void h1_parser_free(struct h1_parser *p);
 void h1_parser_begin(struct h1_parser *p, struct cc_head *head);
 
 /*
- * For a response: the request was HEAD or CONNECT. Call before feeding the head. Answers to HEAD, 1xx, 204
- * and 304 have no body whatever their fields say (RFC 9112 6.3); after a 1xx
- * H1_END follows H1_HEAD and the caller begins the next message. After a 101
- * keep_alive is false: what comes then is not HTTP.
+ * For a response: the request was HEAD or CONNECT. Call before feeding the
+ * head. Answers to HEAD, 1xx, 204 and 304 have no body whatever their fields
+ * say (RFC 9112 6.3); after a 1xx H1_END follows H1_HEAD and the caller begins
+ * the next message. After a 101 keep_alive is false: what comes is not HTTP.
  */
 void h1_parser_no_body(struct h1_parser *p);
 
@@ -115,7 +116,8 @@ const char *h1_reason(unsigned status);
 
 /* Moves all of body into out as one chunk; nothing for an empty body. */
 int h1_write_chunk(struct cc_buf *out, struct cc_buf *body);
-/* The last chunk and the trailer fields (NULL: none; fields of RFC 9110 6.5.1 that may not be trailers are left out). */
+/* The last chunk and the trailer fields (NULL: none). What may not be a trailer (RFC 9110 6.5.1) is
+ * left out. */
 int h1_write_last_chunk(struct cc_buf *out, const struct cc_head *trailers);
 
 #endif

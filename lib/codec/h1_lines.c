@@ -4,7 +4,7 @@
 #include "lib/base/head_int.h"
 #include "lib/codec/h1_lines.h"
 
-#define CHUNK_LINE_MAX	256u	/* size and extensions of one chunk */
+#define CHUNK_LINE_MAX 256u /* size and extensions of one chunk */
 
 /*
  * Each read_* takes bytes from s up to e, says what comes next in l->line and
@@ -63,7 +63,7 @@ static const char *read_version(struct h1_lines *l, const char *s, const char *e
 		if (digit && *s >= '0' && *s <= '9')
 			h1_refuse(&l->error, 505, "the HTTP version is neither 1.0 nor 1.1");
 		else
-			h1_refuse(&l->error, 400, "no HTTP version where it should be (RFC 9112 2.3)");
+			h1_refuse(&l->error, 400, "no HTTP version in its place (RFC 9112 2.3)");
 		return s;
 	}
 	if (l->at == sizeof(version)) {
@@ -112,7 +112,7 @@ static const char *read_reason(struct h1_lines *l, const char *s, const char *e)
 static const char *read_cr(struct h1_lines *l, const char *s)
 {
 	if (*s != '\r') {
-		h1_refuse(&l->error, 400, "the start line does not end behind the version (RFC 9112 3)");
+		h1_refuse(&l->error, 400, "the start line does not end where it should");
 		return s;
 	}
 	l->line = LINE_LF;
@@ -163,21 +163,24 @@ static const char *read_field(struct h1_lines *l, const char *s, const char *e)
 	return cr + 1;
 }
 
+static unsigned hex_value(char c)
+{
+	return (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+}
+
 static const char *read_size(struct h1_lines *l, const char *s, const char *e)
 {
 	for (; s < e && head_is(*s, CH_HEX); s++, l->at = 1) {
-		unsigned digit = *s <= '9' ? (unsigned)(*s - '0') : (unsigned)((*s | 0x20) - 'a') + 10;
-
 		if (l->size > INT64_MAX >> 4) {
 			h1_refuse(&l->error, 400, "the chunk size is too large");
 			return s;
 		}
-		l->size = l->size << 4 | digit;
+		l->size = l->size << 4 | hex_value(*s);
 	}
 	if (s == e)
 		return s;
 	if (l->at == 0 || (*s != '\r' && *s != ';')) {
-		h1_refuse(&l->error, 400, "the chunk size is not a hexadecimal number (RFC 9112 7.1)");
+		h1_refuse(&l->error, 400, "the chunk size is not hexadecimal (RFC 9112 7.1)");
 		return s;
 	}
 	l->line = *s == '\r' ? LINE_LAST_LF : LINE_EXTENSION;
@@ -191,7 +194,7 @@ static const char *read_extension(struct h1_lines *l, const char *s, const char 
 	if (s == e)
 		return s;
 	if (*s != '\r') {
-		h1_refuse(&l->error, 400, "invalid character in a chunk extension (RFC 9112 7.1.1)");
+		h1_refuse(&l->error, 400, "invalid byte in a chunk extension (RFC 9112 7.1.1)");
 		return s;
 	}
 	l->line = LINE_LAST_LF;

@@ -43,7 +43,7 @@ struct h1_lines {
 
 void h1_lines_init(struct h1_lines *l, enum h1_kind kind, const struct h1_limits *limits);
 
-/* A section begins: a head with its start line, trailer fields (LINE_BEGIN) or a chunk line (LINE_SIZE). */
+/* A section begins: a head, trailer fields (LINE_BEGIN) or a chunk line (LINE_SIZE). */
 void h1_lines_begin(struct h1_lines *l, enum line first);
 
 /*
