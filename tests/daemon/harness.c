@@ -1,0 +1,636 @@
+/*
+ * harness.c - folders, processes, the daemon and other servers for the black-box tests.
+ */
+#include "tests/daemon/harness.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MANY 64
+
+/* What one test holds. Check runs each test in a process of its own. */
+static struct {
+	char top[128]; /* of the program: the certificates */
+	char dir[160]; /* of the test */
+	void **kept;
+	size_t kept_count, kept_size;
+	struct origin *origins[MANY];
+	size_t origin_count;
+	pid_t children[MANY];
+	size_t child_count;
+	pid_t daemon;
+	int daemon_status;
+	bool daemon_gone, well;
+} h;
+
+/* ---- small things ---- */
+
+const char *harness_dir(void)
+{
+	return h.dir;
+}
+
+bool harness_full(void)
+{
+	const char *full = getenv("CONNPOOL_TEST_FULL");
+
+	return full && *full && *full != '0';
+}
+
+uint64_t harness_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void harness_nap(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+}
+
+static void *keep(void *p)
+{
+	ck_assert_ptr_nonnull(p);
+	if (h.kept_count == h.kept_size) {
+		h.kept_size = 2 * h.kept_size + 64;
+		h.kept = realloc(h.kept, h.kept_size * sizeof(*h.kept));
+		ck_assert_ptr_nonnull(h.kept);
+	}
+	h.kept[h.kept_count++] = p;
+	return p;
+}
+
+char *text(const char *fmt, ...)
+{
+	char *s;
+	va_list ap;
+
+	va_start(ap, fmt);
+	ck_assert_int_ge(vasprintf(&s, fmt, ap), 0);
+	va_end(ap);
+	return keep(s);
+}
+
+static char *read_fd(int fd, int ms)
+{
+	uint64_t until = harness_now() + (uint64_t)ms;
+	size_t n = 0, cap = 65536;
+	char *s = malloc(cap);
+
+	ck_assert_ptr_nonnull(s);
+	for (;;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		uint64_t now = harness_now();
+
+		if (now >= until || poll(&p, 1, (int)(until - now)) == 0)
+			break;
+		if (n + 32768 > cap) {
+			s = realloc(s, cap *= 2);
+			ck_assert_ptr_nonnull(s);
+		}
+		ssize_t got = read(fd, s + n, cap - n - 1);
+		if (got == 0 || (got < 0 && errno != EINTR))
+			break;
+		n += got > 0 ? (size_t)got : 0;
+	}
+	s[n] = '\0';
+	return keep(realloc(s, n + 1));
+}
+
+char *file_text(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return text("%s", "");
+	char *s = read_fd(fd, PATIENCE);
+
+	close(fd);
+	return s;
+}
+
+void file_write(const char *path, const char *content)
+{
+	FILE *f = fopen(path, "we");
+
+	ck_assert_msg(f != NULL, "%s: %s", path, strerror(errno));
+	fputs(content, f);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+void pattern_file(const char *path, uint64_t size)
+{
+	FILE *f = fopen(path, "we");
+	char piece[16384];
+
+	ck_assert_ptr_nonnull(f);
+	for (uint64_t at = 0; at < size; at += sizeof(piece)) {
+		size_t n = size - at < sizeof(piece) ? (size_t)(size - at) : sizeof(piece);
+
+		pattern_fill(piece, n, at);
+		ck_assert_uint_eq(fwrite(piece, 1, n, f), n);
+	}
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+/* ---- processes ---- */
+
+/* Runs in the child: nothing of ours is left to it but its output. */
+static void become(const char *const argv[], int out, int err)
+{
+	const char *path = getenv("PATH");
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_DFL);
+	if (out >= 0)
+		dup2(out, STDOUT_FILENO);
+	if (err >= 0)
+		dup2(err, STDERR_FILENO);
+	/* nginx and nghttpd live where an ordinary user's PATH does not look. */
+	if (!path || !strstr(path, "/usr/sbin"))
+		setenv("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", 1);
+	execvp(argv[0], (char *const *)(uintptr_t)argv);
+	dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+static pid_t start(const char *const argv[], int out, int err)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		become(argv, out, err);
+	return pid;
+}
+
+pid_t run(const char *const argv[])
+{
+	int log = open(
+	        text("%s/programs.log", h.dir), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	pid_t pid = start(argv, log, log);
+
+	close(log);
+	ck_assert_uint_lt(h.child_count, MANY);
+	h.children[h.child_count++] = pid;
+	return pid;
+}
+
+/* false: it still runs after ms. */
+static bool wait_end(pid_t pid, int *status, int ms)
+{
+	uint64_t until = harness_now() + (uint64_t)ms;
+
+	while (waitpid(pid, status, WNOHANG) == 0) {
+		if (harness_now() >= until)
+			return false;
+		harness_nap();
+	}
+	return true;
+}
+
+static void end(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGTERM);
+	if (wait_end(pid, &status, 5000))
+		return;
+	kill(pid, SIGKILL);
+	wait_end(pid, &status, PATIENCE);
+}
+
+void stop(pid_t pid)
+{
+	for (size_t i = 0; i < h.child_count; i++) {
+		if (h.children[i] != pid)
+			continue;
+		end(pid);
+		h.children[i] = h.children[--h.child_count];
+		return;
+	}
+}
+
+static int run_shell(char **out, const char *command)
+{
+	const char *argv[] = {"timeout", "60", "sh", "-c", command, NULL};
+	int p[2], status;
+
+	ck_assert_int_eq(pipe2(p, O_CLOEXEC), 0);
+	pid_t pid = start(argv, p[1], -1);
+
+	close(p[1]);
+	char *said = read_fd(p[0], 65000);
+
+	close(p[0]);
+	ck_assert_msg(wait_end(pid, &status, PATIENCE), "still runs: %s", command);
+	if (out)
+		*out = said;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int sh(char **out, const char *fmt, ...)
+{
+	char *command;
+	va_list ap;
+
+	va_start(ap, fmt);
+	ck_assert_int_ge(vasprintf(&command, fmt, ap), 0);
+	va_end(ap);
+	return run_shell(out, keep(command));
+}
+
+char *curl(const char *fmt, ...)
+{
+	char *args, *out;
+	va_list ap;
+
+	va_start(ap, fmt);
+	ck_assert_int_ge(vasprintf(&args, fmt, ap), 0);
+	va_end(ap);
+	keep(args);
+	int status = run_shell(
+	        &out, text("curl -sS -q --max-time 50 --unix-socket %s %s", daemon_socket(), args));
+
+	ck_assert_msg(status == 0, "curl %s: exit status %d, output: %.300s", args, status, out);
+	return out;
+}
+
+/* ---- origins ---- */
+
+struct origin *some_origin(const struct origin_opts *opts)
+{
+	struct origin *o = origin_start(opts, h.top);
+
+	ck_assert_uint_lt(h.origin_count, MANY);
+	h.origins[h.origin_count++] = o;
+	return o;
+}
+
+struct origin *h1_origin(void)
+{
+	return some_origin(&(struct origin_opts){.tls = false});
+}
+
+struct origin *h2_origin(void)
+{
+	return some_origin(&(struct origin_opts){.tls = true, .h2 = true});
+}
+
+/* ---- the daemon ---- */
+
+char *upstream_at(const char *name, bool tls, const char *protocol, unsigned port, const char *more)
+{
+	const char *trust =
+	        tls ? text("tls : { ca_file = \"%s/ca.pem\"; server_name = \"localhost\"; };",
+	                      h.top)
+	            : "";
+
+	return text(
+	        "{ name = \"%s\"; url = \"http%s://127.0.0.1:%u\"; protocols = [ \"%s\" ]; %s %s }",
+	        name, tls ? "s" : "", port, protocol, trust, more);
+}
+
+char *upstream(const char *name, const struct origin *o, const char *more)
+{
+	const char *protocol = !origin_is_h2(o) ? "h1" : origin_is_tls(o) ? "h2" : "h2c";
+
+	return upstream_at(
+	        name ? name : "origin", origin_is_tls(o), protocol, origin_port(o), more);
+}
+
+char *config(const char *listener_more, const char *upstreams)
+{
+	return text("listeners = ( { name = \"main\"; path = \"%s\"; mode = \"0600\"; %s } );\n"
+	            "upstreams = (\n%s\n);\n",
+	        daemon_socket(), listener_more, upstreams);
+}
+
+const char *daemon_socket(void)
+{
+	return text("%s/pool.sock", h.dir);
+}
+
+const char *daemon_config(void)
+{
+	return text("%s/connpoold.conf", h.dir);
+}
+
+pid_t daemon_pid(void)
+{
+	return h.daemon;
+}
+
+char *daemon_log(void)
+{
+	return file_text(text("%s/daemon.log", h.dir));
+}
+
+unsigned daemon_logged(const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *p = daemon_log(); (p = strstr(p, what)); p += strlen(what))
+		n++;
+	return n;
+}
+
+bool daemon_ended(int *status)
+{
+	if (!h.daemon_gone && waitpid(h.daemon, &h.daemon_status, WNOHANG) == h.daemon)
+		h.daemon_gone = true;
+	*status = h.daemon_status;
+	return h.daemon_gone;
+}
+
+void daemon_rewrite(const char *config_text)
+{
+	file_write(daemon_config(), config_text);
+}
+
+void daemon_start(const char *config_text)
+{
+	const char *program = getenv("CONNPOOLD");
+	const char *argv[] = {
+	        program ? program : "./daemon/connpoold", "-c", daemon_config(), NULL};
+	int status = 0, log;
+
+	ck_assert_msg(h.daemon == 0 || h.daemon_gone, "one daemon a test");
+	daemon_rewrite(config_text);
+	log = open(text("%s/daemon.log", h.dir), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	ck_assert_int_ge(log, 0);
+	h.daemon_gone = false;
+	h.daemon = start(argv, log, log);
+	close(log);
+	WAIT_FOR(daemon_ended(&status) || strstr(daemon_log(), "event=\"ready\""));
+	ck_assert_msg(!h.daemon_gone, "the daemon ended at its start");
+}
+
+void daemon_for(const struct origin *o, const char *more)
+{
+	daemon_start(config("", upstream(NULL, o, more)));
+}
+
+static void assert_clean_log(void)
+{
+	const char *log = daemon_log();
+
+	ck_assert_msg(!strstr(log, "Sanitizer") && !strstr(log, "runtime error:"),
+	        "a sanitizer complained");
+}
+
+void daemon_stop(void)
+{
+	int status = 0;
+
+	if (!daemon_ended(&status))
+		kill(h.daemon, SIGTERM);
+	WAIT_FOR(daemon_ended(&status));
+	assert_clean_log();
+	ck_assert_msg(WIFEXITED(status), "the daemon was ended by signal %d", WTERMSIG(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+
+void daemon_forget(void)
+{
+	assert_clean_log();
+	h.daemon = 0;
+}
+
+unsigned long daemon_rss(void)
+{
+	const char *status = file_text(text("/proc/%d/status", (int)h.daemon));
+	const char *rss = strstr(status, "VmRSS:");
+
+	ck_assert_ptr_nonnull(rss);
+	return strtoul(rss + 6, NULL, 10) * 1024;
+}
+
+bool daemon_sanitized(void)
+{
+	return strstr(file_text(text("/proc/%d/maps", (int)h.daemon)), "libasan") != NULL;
+}
+
+unsigned daemon_threads_cpu_ms(void)
+{
+	const char *stat = file_text(text("/proc/%d/stat", (int)h.daemon));
+	const char *p = strrchr(stat, ')');
+	unsigned long user = 0, sys = 0;
+
+	ck_assert_ptr_nonnull(p);
+	ck_assert_int_eq(
+	        sscanf(p, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys), 2);
+	return (unsigned)((user + sys) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
+}
+
+/* ---- nginx, nghttpd ---- */
+
+static unsigned free_port(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET};
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	close(fd);
+	return ntohs(a.sin_port);
+}
+
+static bool answers(unsigned port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	bool up = connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+
+	close(fd);
+	return up;
+}
+
+/* Serves on port, or ended (somebody else took the port, or it is not installed). */
+static bool came_up(pid_t pid, unsigned port)
+{
+	uint64_t until = harness_now() + PATIENCE;
+	int status;
+
+	while (harness_now() < until) {
+		if (waitpid(pid, &status, WNOHANG) == pid) {
+			h.child_count--;
+			return false;
+		}
+		if (answers(port))
+			return true;
+		harness_nap();
+	}
+	return false;
+}
+
+/* Paths are relative to the test's folder (-p). */
+static const char nginx_conf[] =
+        "daemon off; master_process off; pid nginx.pid; error_log nginx.err;\n"
+        "events { worker_connections 4096; }\n"
+        "http {\n"
+        "  log_format conn '$connection $request_method $uri $server_protocol';\n"
+        "  access_log nginx.log conn;\n"
+        "  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;\n"
+        "  uwsgi_temp_path tmp; scgi_temp_path tmp;\n"
+        "  client_max_body_size 0; keepalive_requests 1000000; keepalive_timeout 60s;\n"
+        "  server {\n"
+        "    listen 127.0.0.1:%u ssl http2; listen 127.0.0.1:%u ssl; listen 127.0.0.1:%u;\n"
+        "    ssl_certificate %s/server.pem; ssl_certificate_key %s/server.key;\n"
+        "    root www;\n"
+        "    location /dav/ { dav_methods PUT DELETE; create_full_put_path on; }\n"
+        "    location /method { return 200 \"$request_method $content_length $host\\n\"; }\n"
+        "    location /nothing { return 204; }\n"
+        "  }\n"
+        "}\n";
+
+void nginx_start(struct nginx *n)
+{
+	const char *conf = text("%s/nginx.conf", h.dir);
+	const char *argv[] = {
+	        "nginx", "-p", h.dir, "-c", conf, "-e", text("%s/nginx.err", h.dir), NULL};
+
+	n->root = text("%s/www", h.dir);
+	n->log = text("%s/nginx.log", h.dir);
+	mkdir(n->root, 0755);
+	mkdir(text("%s/tmp", h.dir), 0700);
+	for (int i = 0; i < 5; i++) {
+		n->h2 = free_port();
+		n->h1s = free_port();
+		n->h1 = free_port();
+		file_write(conf, text(nginx_conf, n->h2, n->h1s, n->h1, h.top, h.top));
+		n->pid = run(argv);
+		if (came_up(n->pid, n->h1))
+			return;
+	}
+	ck_abort_msg("nginx does not start: %s %s", file_text(text("%s/nginx.err", h.dir)),
+	        file_text(text("%s/programs.log", h.dir)));
+}
+
+unsigned nghttpd_start(bool tls, const char *root)
+{
+	for (int i = 0; i < 5; i++) {
+		unsigned port = free_port();
+		const char *p = text("%u", port), *docs = text("-d%s", root);
+		const char *with[] = {"nghttpd", "-a127.0.0.1", "--echo-upload", docs, p,
+		        text("%s/server.key", h.top), text("%s/server.pem", h.top), NULL};
+		const char *without[] = {
+		        "nghttpd", "-a127.0.0.1", "--echo-upload", docs, "--no-tls", p, NULL};
+
+		if (came_up(run(tls ? with : without), port))
+			return port;
+	}
+	ck_abort_msg("nghttpd does not start: %s", file_text(text("%s/programs.log", h.dir)));
+}
+
+/* ---- begin and end ---- */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(path);
+}
+
+static void remove_tree(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* At exit of the test's process: says what the daemon said when the test failed. */
+static void tell(void)
+{
+	const char *log;
+
+	if (h.well || !h.dir[0])
+		return;
+	log = daemon_log();
+	size_t n = strlen(log);
+
+	fprintf(stderr, "---- the daemon's log (its end):\n%s----\n",
+	        n > 8000 ? log + n - 8000 : log);
+}
+
+static void begin(void)
+{
+	/* Check ends the process by exit(): OpenSSL must not be torn down under running threads. */
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+	snprintf(h.dir, sizeof(h.dir), "%s/t-XXXXXX", h.top);
+	ck_assert_ptr_nonnull(mkdtemp(h.dir));
+	signal(SIGPIPE, SIG_IGN);
+	atexit(tell);
+}
+
+static void finish(void)
+{
+	if (h.daemon)
+		daemon_stop();
+	while (h.child_count)
+		end(h.children[--h.child_count]);
+	while (h.origin_count)
+		origin_stop(h.origins[--h.origin_count]);
+	remove_tree(h.dir);
+	while (h.kept_count)
+		free(h.kept[--h.kept_count]);
+	free(h.kept);
+	h.kept = NULL;
+	h.well = true;
+}
+
+TCase *harness_case(Suite *s, const char *name)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_add_checked_fixture(tc, begin, finish);
+	tcase_set_timeout(tc, harness_full() ? 300 : 60);
+	suite_add_tcase(s, tc);
+	return tc;
+}
+
+static bool make_certificates(void)
+{
+	const char *src = getenv("srcdir");
+	char command[512];
+
+	snprintf(command, sizeof(command), "%s/tests/tools/certs.sh %s", src ? src : ".", h.top);
+	return system(command) == 0;
+}
+
+int harness_main(Suite *s)
+{
+	const char *tmp = getenv("TMPDIR");
+	SRunner *runner = srunner_create(s);
+	int failed = 1;
+
+	snprintf(h.top, sizeof(h.top), "%s/connpool-XXXXXX", tmp ? tmp : "/tmp");
+	if (!mkdtemp(h.top) || !make_certificates()) {
+		fprintf(stderr, "no certificates in %s (tests/tools/certs.sh)\n", h.top);
+	} else {
+		srunner_run_all(runner, CK_ENV);
+		failed = srunner_ntests_failed(runner);
+	}
+	remove_tree(h.top);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

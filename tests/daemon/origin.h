@@ -1,0 +1,87 @@
+/*
+ * origin.h - an HTTP server inside the test program that behaves as the test wants.
+ *
+ * A thread accepts on a free port of 127.0.0.1 and each connection has a
+ * thread of its own, so behaviours are written straight down with blocking
+ * calls. The built-in server speaks HTTP/1.1 or HTTP/2, in clear or over TLS, and does what
+ * the path of the request says:
+ *
+ *   /bytes/N          N bytes of pattern, Content-Length
+ *   /chunked/N        the same without Content-Length
+ *   /until-eof/N      the same, ended by closing (HTTP/1)
+ *   /sha              SHA-256 of the request's body, in hex
+ *   /echo             the request's body
+ *   /head             the request's head as it came
+ *   /status/S         status S; a body "status\n" unless S has none
+ *   /slow/MS          answers after MS milliseconds
+ *   /drip/N/MS        N KiB, one every MS milliseconds
+ *   /hints            103 with a Link field, then 200
+ *   /continue         100 as soon as the head is there, then as /sha
+ *   /early            413 without reading the body
+ *   /early-drain/MS   413 at once, takes the body for MS more, then closes
+ *   /trailers         a body and a trailer field x-checksum
+ *   /hop              fields that must not be forwarded (HTTP/1)
+ *   /close-after      answers, then Connection: close or GOAWAY
+ *   /vanish           answers, then closes without having said so
+ *   /hangup           closes without an answer
+ *   /reset            resets instead of an answer (TCP RST, RST_STREAM)
+ *   /refuse-once      the first such request gets REFUSED_STREAM (HTTP/2), others 200
+ *   /garbage          bytes that are not HTTP
+ *   /stall            never answers
+ *   /stall-body/N     half of N bytes, then silence
+ *   /cut/N            half of N bytes declared by Content-Length, then as /reset or close
+ *   /cut-chunked/N    half of N bytes without Content-Length, then as above
+ *
+ * Anything else is answered 200 "ok\n". Every answer carries x-origin: NAME.
+ */
+#ifndef DAEMON_ORIGIN_H
+#define DAEMON_ORIGIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct origin;
+struct origin_conn;
+
+struct origin_opts {
+	bool tls, h2;
+	unsigned max_streams; /* HTTP/2: 0 means 100 */
+	const char *name; /* NULL: "origin" */
+	/* Instead of the built-in server; the connection closes when it returns. */
+	void (*serve)(struct origin_conn *oc);
+};
+
+struct origin_counts {
+	unsigned accepted; /* connections since the start */
+	unsigned open, peak; /* now, and the most at one time */
+	unsigned requests; /* heads that came (built-in server) */
+};
+
+/* certs: folder with server.pem and server.key, needed for tls. Ends the process when it cannot. */
+struct origin *origin_start(const struct origin_opts *opts, const char *certs);
+void origin_stop(struct origin *o); /* cuts what is open */
+unsigned origin_port(const struct origin *o);
+bool origin_is_tls(const struct origin *o);
+bool origin_is_h2(const struct origin *o);
+struct origin_counts origin_counts(struct origin *o);
+/* Did these bytes come in, on any connection (HTTP/1, in clear after decryption)? */
+bool origin_saw(struct origin *o, const char *text);
+
+/* ---- for serve functions ---- */
+
+ssize_t oc_read(struct origin_conn *oc, void *buf, size_t n); /* 0: EOF, -1: failed */
+bool oc_write(struct origin_conn *oc, const void *data, size_t n);
+bool oc_say(struct origin_conn *oc, const char *text);
+bool oc_read_head(struct origin_conn *oc); /* up to the empty line; false: EOF before it */
+bool oc_wait(struct origin_conn *oc, unsigned ms); /* false: the origin is being stopped */
+void oc_wait_hangup(struct origin_conn *oc); /* until the peer closes or the origin is stopped */
+void oc_reset(struct origin_conn *oc); /* the close will be a TCP RST */
+void oc_vanish(struct origin_conn *oc); /* the close will be without TLS's close_notify */
+
+/* The bytes of all generated bodies: the same at the same offset. */
+void pattern_fill(void *out, size_t n, uint64_t offset);
+void pattern_sha(uint64_t n, char hex[65]);
+
+#endif

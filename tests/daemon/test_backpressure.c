@@ -1,0 +1,168 @@
+/*
+ * test_backpressure.c - a slow reader or a stalled writer holds up itself only: neither the
+ * daemon's memory nor its neighbours on the same connection.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/daemon/harness.h"
+
+#define MIB (1024ull * 1024)
+
+/* Under ASan the base is large and freed memory comes back late: there only growth counts. */
+static void assert_small(unsigned long before)
+{
+	unsigned long now = daemon_rss();
+	unsigned long most = daemon_sanitized() ? before + 64 * MIB : 64 * MIB;
+
+	ck_assert_msg(now < most, "%lu KiB resident, %lu before", now / 1024, before / 1024);
+}
+
+/* Small requests for some time, each on time. How many there were. */
+static unsigned small_requests(uint64_t ms, unsigned long before)
+{
+	uint64_t until = harness_now() + ms;
+	unsigned n = 0;
+
+	for (; harness_now() < until; n++) {
+		uint64_t t = harness_now();
+		struct answer a = get_once("/small");
+
+		ck_assert_uint_eq(a.status, 200);
+		ck_assert_uint_lt(harness_now() - t, 2000);
+		assert_small(before);
+		harness_nap();
+	}
+	return n;
+}
+
+START_TEST(slow_reader_costs_little_memory_and_does_not_slow_its_neighbours)
+{
+	struct nginx n;
+	unsigned long before;
+	char *connections;
+
+	nginx_start(&n);
+	pattern_file(text("%s/large", n.root), 100 * MIB);
+	pattern_file(text("%s/small", n.root), 1000);
+	daemon_start(config("", upstream_at("origin", true, "h2", n.h2, "max_connections = 1;")));
+	ck_assert_uint_eq(get_once("/small").status, 200);
+	before = daemon_rss();
+
+	const char *argv[] = {"curl", "-sS", "-q", "--unix-socket", daemon_socket(), "--limit-rate",
+	        "1M", "-o", text("%s/got", harness_dir()), "http://origin/large", NULL};
+
+	run(argv);
+	ck_assert_uint_gt(small_requests(harness_full() ? 110000 : 6000, before), 50);
+	sh(&connections, "cut -d' ' -f1 %s | sort -u | wc -l", n.log);
+	ck_assert_int_eq(atoi(connections), 1);
+	if (harness_full()) {
+		ck_assert_int_eq(sh(NULL, "cmp %s/got %s/large", harness_dir(), n.root), 0);
+	} else {
+		char *size;
+
+		/* It did run, and was not through. */
+		sh(&size, "stat -c %%s %s/got", harness_dir());
+		ck_assert_int_gt(atol(size), 1024 * 1024);
+		ck_assert_int_lt(atol(size), 60 * 1024 * 1024);
+	}
+}
+END_TEST
+
+START_TEST(clients_that_do_not_read_are_held_in_little_memory)
+{
+	struct origin *o = _i ? h2_origin() : h1_origin();
+	struct client *c[32];
+	unsigned long before;
+
+	daemon_for(o, _i ? "max_connections = 1;" : "max_connections = 33;");
+	ck_assert_uint_eq(get_once("/small").status, 200);
+	before = daemon_rss();
+	for (size_t i = 0; i < 32; i++) {
+		c[i] = client_open();
+		client_say(c[i], "GET /bytes/100000000 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	}
+	WAIT_FOR(origin_counts(o).requests == 33);
+	small_requests(1500, before);
+	for (size_t i = 0; i < 32; i++)
+		client_close(c[i]);
+}
+END_TEST
+
+static void never_read_the_body(struct origin_conn *oc)
+{
+	if (oc_read_head(oc))
+		oc_wait_hangup(oc);
+}
+
+/* Sends until the daemon takes no more for a while; how much it took. */
+static uint64_t push(struct client *c)
+{
+	static char piece[65536];
+	struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+	uint64_t sent = 0;
+
+	while (sent < 200 * MIB && poll(&p, 1, 1000) == 1) {
+		ssize_t n = send(c->fd, piece, sizeof(piece), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n <= 0)
+			break;
+		sent += (uint64_t)n;
+	}
+	return sent;
+}
+
+START_TEST(upload_to_an_origin_that_does_not_read_stops)
+{
+	struct origin *o = some_origin(&(struct origin_opts){.serve = never_read_the_body});
+	struct client *c;
+	unsigned long before;
+
+	daemon_for(o, "");
+	before = daemon_rss();
+	c = client_open();
+	client_say(c, "PUT /x HTTP/1.1\r\nHost: origin\r\nContent-Length: 300000000\r\n\r\n");
+	/* Socket buffers of the kernel on both sides, and the daemon's own. */
+	ck_assert_uint_lt(push(c), 32 * MIB);
+	assert_small(before);
+	client_close(c);
+}
+END_TEST
+
+START_TEST(memory_is_given_back_after_a_burst)
+{
+	struct client *c[64];
+	unsigned long before;
+
+	daemon_for(h2_origin(), "");
+	ck_assert_uint_eq(get_once("/small").status, 200);
+	before = daemon_rss();
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < 64; i++) {
+			c[i] = client_open();
+			client_say(c[i], "GET /bytes/1000000 HTTP/1.1\r\nHost: origin\r\n\r\n");
+		}
+		for (size_t i = 0; i < 64; i++) {
+			ck_assert_uint_eq(client_answer(c[i]).len, 1000000);
+			client_close(c[i]);
+		}
+		assert_small(before);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("backpressure");
+	TCase *tc = harness_case(s, "backpressure");
+
+	tcase_add_test(tc, slow_reader_costs_little_memory_and_does_not_slow_its_neighbours);
+	tcase_add_loop_test(tc, clients_that_do_not_read_are_held_in_little_memory, 0, 2);
+	tcase_add_test(tc, upload_to_an_origin_that_does_not_read_stops);
+	tcase_add_test(tc, memory_is_given_back_after_a_burst);
+	return harness_main(s);
+}

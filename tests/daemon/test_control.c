@@ -1,0 +1,496 @@
+/*
+ * test_control.c - start, check, reload and stop of the real process: what stays up, what is said,
+ * and the exit status.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/daemon/harness.h"
+
+static struct origin *origin_of(int i)
+{
+	return i ? h2_origin() : h1_origin();
+}
+
+static const char *program(void)
+{
+	const char *p = getenv("CONNPOOLD");
+
+	return p ? p : "./daemon/connpoold";
+}
+
+static unsigned status_for(const char *host)
+{
+	struct client *c = client_open();
+	struct answer a;
+
+	client_say(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host);
+	a = client_answer(c);
+	client_close(c);
+	return a.status;
+}
+
+/* SIGHUP, and its end one way or the other. */
+static void reload(const char *config_text)
+{
+	unsigned done =
+	        daemon_logged("event=\"reloaded\"") + daemon_logged("event=\"reload failed\"");
+
+	daemon_rewrite(config_text);
+	kill(daemon_pid(), SIGHUP);
+	WAIT_FOR(daemon_logged("event=\"reloaded\"") + daemon_logged("event=\"reload failed\"") >
+	         done);
+}
+
+/* ---- reload ---- */
+
+START_TEST(reload_keeps_the_connections_of_unchanged_upstreams)
+{
+	struct origin *alpha = origin_of(_i), *beta = h1_origin();
+	const char *first = upstream("alpha", alpha, "");
+
+	daemon_start(config("", first));
+	ck_assert_uint_eq(status_for("alpha"), 200);
+	reload(config("", text("%s, %s", first, upstream("beta", beta, ""))));
+	ck_assert_uint_eq(status_for("beta"), 200);
+	ck_assert_uint_eq(status_for("alpha"), 200);
+	ck_assert_uint_eq(origin_counts(alpha).accepted, 1);
+}
+END_TEST
+
+START_TEST(reload_keeps_connections_when_only_limits_change)
+{
+	struct origin *o = origin_of(_i);
+	struct client *c;
+	struct answer a;
+
+	daemon_for(o, "response_timeout = \"30s\";");
+	c = client_open();
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	reload(config("", upstream(NULL, o, "response_timeout = \"300ms\"; max_queue = 7;")));
+	/* On the client's old connection as well. */
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	ck_assert_uint_eq(origin_counts(o).accepted, 1);
+	a = get(c, "/stall");
+	assert_own_answer(&a, 504);
+	client_close(c);
+}
+END_TEST
+
+START_TEST(reload_moves_an_upstream_without_hurting_what_runs)
+{
+	struct origin *before = some_origin(&(struct origin_opts){.name = "before"});
+	struct origin *after = some_origin(&(struct origin_opts){.name = "after"});
+	struct client *c, *idle;
+	struct answer a;
+
+	daemon_start(config("", upstream("origin", before, "")));
+	idle = client_open();
+	ck_assert_uint_eq(get(idle, "/").status, 200);
+	c = client_open();
+	client_say(c, "GET /drip/10/60 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	WAIT_FOR(origin_counts(before).requests == 2);
+	reload(config("", upstream("origin", after, "")));
+	a = get(idle, "/");
+	ck_assert_str_eq(answer_field(&a, "x-origin"), "after");
+	a = client_answer(c);
+	ck_assert_str_eq(answer_field(&a, "x-origin"), "before");
+	ck_assert(a.whole && a.len == 10240);
+	client_close(c);
+	client_close(idle);
+	WAIT_FOR(origin_counts(before).open == 0);
+}
+END_TEST
+
+START_TEST(reload_removes_an_upstream_without_hurting_what_runs)
+{
+	struct origin *alpha = origin_of(_i), *beta = h1_origin(), *gamma = h1_origin();
+	struct client *c;
+	struct answer a;
+
+	daemon_start(config("", text("%s, %s, %s", upstream("alpha", alpha, ""),
+	                                upstream("beta", beta, ""), upstream("gamma", gamma, ""))));
+	c = client_open();
+	client_say(c, "GET /drip/10/60 HTTP/1.1\r\nHost: alpha\r\n\r\n");
+	WAIT_FOR(origin_counts(alpha).requests == 1);
+	reload(config(
+	        "", text("%s, %s", upstream("beta", beta, ""), upstream("gamma", gamma, ""))));
+	ck_assert_uint_eq(status_for("alpha"), 404);
+	ck_assert_uint_eq(status_for("beta"), 200);
+	a = client_answer(c);
+	ck_assert(a.whole && a.len == 10240);
+	client_close(c);
+	WAIT_FOR(origin_counts(alpha).open == 0);
+}
+END_TEST
+
+START_TEST(an_invalid_file_changes_nothing_and_is_reported)
+{
+	struct origin *o = origin_of(_i);
+
+	daemon_for(o, "");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	reload("upstreams = (\n  { name = \"x\"; url = \"https://x.example\";\n"
+	       "    max_conections = 3;\n    idle_timeout = 30; }\n);\n");
+	ck_assert_uint_eq(daemon_logged("event=\"reload failed\""), 1);
+	ck_assert_msg(daemon_logged("connpoold.conf:3:") == 1, "the line of the unknown name");
+	ck_assert_msg(daemon_logged("connpoold.conf:4:") == 1, "the line of the missing unit");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	reload("upstreams = (");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	unlink(daemon_config());
+	kill(daemon_pid(), SIGHUP);
+	WAIT_FOR(daemon_logged("event=\"reload failed\"") == 3);
+	ck_assert_uint_eq(get_once("/").status, 200);
+	ck_assert_uint_eq(origin_counts(o).accepted, 1);
+}
+END_TEST
+
+START_TEST(reloads_under_load_cost_no_request)
+{
+	struct origin *o = origin_of(_i);
+	struct client *c[8];
+
+	daemon_for(o, "");
+	for (size_t i = 0; i < 8; i++)
+		c[i] = client_open();
+	for (int round = 0; round < 30; round++) {
+		for (size_t i = 0; i < 8; i++)
+			client_say(c[i], "GET /slow/5 HTTP/1.1\r\nHost: origin\r\n\r\n");
+		daemon_rewrite(config("", upstream(NULL, o, text("max_queue = %d;", 100 + round))));
+		kill(daemon_pid(), SIGHUP);
+		for (size_t i = 0; i < 8; i++)
+			ck_assert_uint_eq(client_answer(c[i]).status, 200);
+	}
+	WAIT_FOR(daemon_logged("event=\"reloaded\"") > 0);
+	ck_assert_uint_eq(daemon_logged("event=\"reload failed\""), 0);
+	ck_assert_uint_le(origin_counts(o).accepted, 8);
+	for (size_t i = 0; i < 8; i++)
+		client_close(c[i]);
+}
+END_TEST
+
+START_TEST(reload_opens_and_closes_listeners)
+{
+	struct origin *o = h1_origin();
+	const char *second = text("%s/second.sock", harness_dir());
+	const char *both =
+	        text("listeners = ( { name = \"main\"; path = \"%s\"; mode = \"0600\"; },\n"
+	             "{ name = \"b\"; path = \"%s\"; mode = \"0640\"; } );\n"
+	             "upstreams = ( %s );\n",
+	                daemon_socket(), second, upstream(NULL, o, ""));
+	struct client *c;
+	struct stat st;
+
+	daemon_for(o, "");
+	reload(both);
+	ck_assert_int_eq(stat(second, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 0777, 0640);
+	c = client_open_at(second);
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	reload(config("", upstream(NULL, o, "")));
+	ck_assert_int_ne(stat(second, &st), 0);
+	ck_assert_uint_eq(get_once("/").status, 200);
+	client_close(c);
+}
+END_TEST
+
+/* ---- stop ---- */
+
+static bool refused(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", daemon_socket());
+	bool no = connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0;
+
+	close(fd);
+	return no;
+}
+
+START_TEST(sigterm_finishes_what_runs_and_then_ends)
+{
+	struct origin *o = origin_of(_i);
+	struct client *c;
+	struct answer a;
+	int status;
+
+	daemon_for(o, "");
+	c = client_open();
+	client_say(c, "GET /drip/20/50 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	WAIT_FOR(origin_counts(o).requests == 1);
+	kill(daemon_pid(), SIGTERM);
+	WAIT_FOR(refused());
+	ck_assert(!daemon_ended(&status));
+	a = client_answer(c);
+	ck_assert(a.whole && a.len == 20480);
+	WAIT_FOR(daemon_ended(&status));
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	client_close(c);
+}
+END_TEST
+
+START_TEST(sigterm_lets_an_upload_finish)
+{
+	struct origin *o = origin_of(_i);
+	struct client *c;
+
+	daemon_for(o, "");
+	c = client_open();
+	client_say(c, "POST /sha HTTP/1.1\r\nHost: origin\r\nContent-Length: 10\r\n\r\nhello");
+	WAIT_FOR(origin_counts(o).requests == 1);
+	kill(daemon_pid(), SIGTERM);
+	WAIT_FOR(refused());
+	client_say(c, "hello");
+	ck_assert_uint_eq(client_answer(c).len, 65);
+	client_close(c);
+}
+END_TEST
+
+START_TEST(idle_clients_do_not_delay_the_end)
+{
+	struct client *c[4];
+	uint64_t begun;
+	int status;
+
+	daemon_for(origin_of(_i), "");
+	for (size_t i = 0; i < 4; i++) {
+		c[i] = client_open();
+		if (i % 2)
+			ck_assert_uint_eq(get(c[i], "/").status, 200);
+	}
+	begun = harness_now();
+	kill(daemon_pid(), SIGTERM);
+	WAIT_FOR(daemon_ended(&status));
+	ck_assert_uint_lt(harness_now() - begun, 5000);
+	for (size_t i = 0; i < 4; i++) {
+		ck_assert(client_closed(c[i]));
+		client_close(c[i]);
+	}
+}
+END_TEST
+
+/* Requests that are in the sockets when the signal comes were accepted: they are served. */
+START_TEST(sigterm_does_not_lose_requests_that_were_sent)
+{
+	struct client *c[5];
+
+	daemon_for(origin_of(_i), "");
+	for (size_t i = 0; i < 5; i++) {
+		c[i] = client_open();
+		ck_assert_uint_eq(get(c[i], "/").status, 200);
+	}
+	kill(daemon_pid(), SIGSTOP);
+	for (size_t i = 0; i < 5; i++)
+		client_say(c[i], "GET /bytes/100 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	kill(daemon_pid(), SIGTERM);
+	kill(daemon_pid(), SIGCONT);
+	for (size_t i = 0; i < 5; i++) {
+		ck_assert_uint_eq(client_answer(c[i]).len, 100);
+		client_close(c[i]);
+	}
+}
+END_TEST
+
+START_TEST(drain_timeout_bounds_the_end)
+{
+	struct client *c;
+	uint64_t begun;
+	int status;
+
+	daemon_start(text("daemon : { drain_timeout = \"500ms\"; };\n%s",
+	        config("", upstream(NULL, origin_of(_i), ""))));
+	c = client_open();
+	client_say(c, "GET /stall HTTP/1.1\r\nHost: origin\r\n\r\n");
+	ck_assert(client_quiet(c, 200));
+	begun = harness_now();
+	kill(daemon_pid(), SIGTERM);
+	WAIT_FOR(daemon_ended(&status));
+	ck_assert_uint_ge(harness_now() - begun, 450);
+	ck_assert_uint_lt(harness_now() - begun, 6000);
+	client_close(c);
+}
+END_TEST
+
+START_TEST(a_second_sigterm_ends_at_once)
+{
+	struct origin *o = origin_of(_i);
+	struct client *c;
+	uint64_t begun;
+	int status;
+
+	daemon_for(o, "");
+	c = client_open();
+	client_say(c, "GET /stall HTTP/1.1\r\nHost: origin\r\n\r\n");
+	WAIT_FOR(origin_counts(o).requests == 1);
+	kill(daemon_pid(), SIGTERM);
+	WAIT_FOR(refused());
+	ck_assert(!daemon_ended(&status));
+	begun = harness_now();
+	kill(daemon_pid(), SIGTERM);
+	WAIT_FOR(daemon_ended(&status));
+	ck_assert_uint_lt(harness_now() - begun, 5000);
+	ck_assert(WIFEXITED(status));
+	daemon_forget();
+	client_close(c);
+}
+END_TEST
+
+START_TEST(the_socket_goes_with_the_daemon)
+{
+	struct stat st;
+
+	daemon_for(h1_origin(), "");
+	ck_assert_int_eq(stat(daemon_socket(), &st), 0);
+	ck_assert(S_ISSOCK(st.st_mode));
+	ck_assert_uint_eq(st.st_mode & 0777, 0600);
+	daemon_stop();
+	ck_assert_int_ne(stat(daemon_socket(), &st), 0);
+}
+END_TEST
+
+/* ---- start ---- */
+
+START_TEST(a_stale_socket_is_replaced)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", daemon_socket());
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	close(fd);
+	daemon_for(h1_origin(), "");
+	ck_assert_uint_eq(get_once("/").status, 200);
+}
+END_TEST
+
+START_TEST(a_live_socket_is_not_taken_away)
+{
+	char *out;
+
+	daemon_for(h1_origin(), "");
+	ck_assert_int_eq(sh(&out, "%s -c %s 2>&1", program(), daemon_config()), 1);
+	ck_assert_msg(strstr(out, daemon_socket()), "%s", out);
+	ck_assert_uint_eq(get_once("/").status, 200);
+}
+END_TEST
+
+START_TEST(a_file_in_place_of_the_socket_is_not_removed)
+{
+	char *out;
+
+	file_write(daemon_socket(), "precious");
+	daemon_rewrite(config("", upstream(NULL, h1_origin(), "")));
+	ck_assert_int_eq(sh(&out, "%s -c %s 2>&1", program(), daemon_config()), 1);
+	ck_assert_str_eq(file_text(daemon_socket()), "precious");
+}
+END_TEST
+
+START_TEST(check_of_a_good_file_exits_0)
+{
+	char *out;
+
+	daemon_rewrite(config("", upstream(NULL, h1_origin(), "")));
+	ck_assert_msg(sh(&out, "%s -t -c %s 2>&1", program(), daemon_config()) == 0, "%s", out);
+}
+END_TEST
+
+START_TEST(check_of_a_bad_file_tells_every_error_and_exits_1)
+{
+	char *out;
+
+	daemon_rewrite("daemon : { workerz = 1; };\n"
+	               "upstreams = (\n"
+	               "  { name = \"x\"; url = \"ftp://x.example\"; },\n"
+	               "  { name = \"y\"; url = \"https://y.example\"; idle_timeout = 30;\n"
+	               "    max_connections = -1; }\n"
+	               ");\n");
+	ck_assert_int_eq(sh(&out, "%s -t -c %s 2>&1", program(), daemon_config()), 1);
+	for (int line = 1; line <= 5; line++) {
+		if (line != 2)
+			ck_assert_msg(strstr(out, text("connpoold.conf:%d:", line)), "line %d: %s",
+			        line, out);
+	}
+	ck_assert_msg(strstr(out, "workers"), "no suggestion: %s", out);
+}
+END_TEST
+
+START_TEST(check_of_a_missing_file_names_it)
+{
+	char *out;
+
+	ck_assert_int_eq(sh(&out, "%s -t -c %s/none.conf 2>&1", program(), harness_dir()), 1);
+	ck_assert_msg(strstr(out, "none.conf") && strstr(out, "No such file"), "%s", out);
+}
+END_TEST
+
+START_TEST(options_take_the_place_of_a_file)
+{
+	struct origin *o = h1_origin();
+	const char *url = text("api=http://127.0.0.1:%u", origin_port(o));
+	const char *socket = text("%s/cli.sock", harness_dir());
+	const char *argv[] = {program(), "--upstream", url, "--listen", socket, NULL};
+	struct client *c;
+	struct stat st;
+
+	run(argv);
+	WAIT_FOR(strstr(file_text(text("%s/programs.log", harness_dir())), "event=\"ready\""));
+	ck_assert_int_eq(stat(socket, &st), 0);
+	c = client_open_at(socket);
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	client_close(c);
+}
+END_TEST
+
+START_TEST(version_and_help_are_printed)
+{
+	char *out;
+
+	ck_assert_int_eq(sh(&out, "%s -V", program()), 0);
+	ck_assert_ptr_nonnull(strstr(out, "connpoold"));
+	ck_assert_int_eq(sh(&out, "%s -h", program()), 0);
+	ck_assert_ptr_nonnull(strstr(out, "--upstream"));
+	ck_assert_int_ne(sh(&out, "%s --no-such-option 2>&1", program()), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("control");
+	TCase *reloads = harness_case(s, "reload"), *stops = harness_case(s, "stop");
+	TCase *starts = harness_case(s, "start");
+
+	tcase_add_loop_test(reloads, reload_keeps_the_connections_of_unchanged_upstreams, 0, 2);
+	tcase_add_loop_test(reloads, reload_keeps_connections_when_only_limits_change, 0, 2);
+	tcase_add_test(reloads, reload_moves_an_upstream_without_hurting_what_runs);
+	tcase_add_loop_test(reloads, reload_removes_an_upstream_without_hurting_what_runs, 0, 2);
+	tcase_add_loop_test(reloads, an_invalid_file_changes_nothing_and_is_reported, 0, 2);
+	tcase_add_loop_test(reloads, reloads_under_load_cost_no_request, 0, 2);
+	tcase_add_test(reloads, reload_opens_and_closes_listeners);
+
+	tcase_add_loop_test(stops, sigterm_finishes_what_runs_and_then_ends, 0, 2);
+	tcase_add_loop_test(stops, sigterm_lets_an_upload_finish, 0, 2);
+	tcase_add_loop_test(stops, idle_clients_do_not_delay_the_end, 0, 2);
+	tcase_add_loop_test(stops, sigterm_does_not_lose_requests_that_were_sent, 0, 2);
+	tcase_add_loop_test(stops, drain_timeout_bounds_the_end, 0, 2);
+	tcase_add_loop_test(stops, a_second_sigterm_ends_at_once, 0, 2);
+	tcase_add_test(stops, the_socket_goes_with_the_daemon);
+
+	tcase_add_test(starts, a_stale_socket_is_replaced);
+	tcase_add_test(starts, a_live_socket_is_not_taken_away);
+	tcase_add_test(starts, a_file_in_place_of_the_socket_is_not_removed);
+	tcase_add_test(starts, check_of_a_good_file_exits_0);
+	tcase_add_test(starts, check_of_a_bad_file_tells_every_error_and_exits_1);
+	tcase_add_test(starts, check_of_a_missing_file_names_it);
+	tcase_add_test(starts, options_take_the_place_of_a_file);
+	tcase_add_test(starts, version_and_help_are_printed);
+	return harness_main(s);
+}

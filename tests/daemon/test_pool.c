@@ -1,0 +1,358 @@
+/*
+ * test_pool.c - how many connections the origin sees, who waits for them, and what becomes of them:
+ * limits, queue, idle time, GOAWAY and Connection: close.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/daemon/harness.h"
+
+static struct origin *origin_of(int i)
+{
+	return i ? h2_origin() : h1_origin();
+}
+
+static struct client *ask(const char *path)
+{
+	struct client *c = client_open();
+
+	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", path);
+	return c;
+}
+
+static struct answer hear(struct client *c)
+{
+	struct answer a = client_answer(c);
+
+	client_close(c);
+	return a;
+}
+
+/* So many requests at a time, each on a client connection of its own; how many were answered 200. */
+static unsigned burst(unsigned n, const char *path)
+{
+	struct client **c = calloc(n, sizeof(*c));
+	unsigned good = 0;
+
+	ck_assert_ptr_nonnull(c);
+	for (unsigned i = 0; i < n; i++)
+		c[i] = ask(path);
+	for (unsigned i = 0; i < n; i++)
+		good += hear(c[i]).status == 200;
+	free(c);
+	return good;
+}
+
+/* ---- how many ---- */
+
+START_TEST(requests_one_after_the_other_use_one_connection)
+{
+	struct origin *o = origin_of(_i);
+
+	daemon_for(o, "");
+	for (int i = 0; i < 200; i++)
+		ck_assert_uint_eq(get_once("/bytes/100").status, 200);
+	ck_assert_uint_eq(origin_counts(o).accepted, 1);
+	ck_assert_uint_eq(origin_counts(o).requests, 200);
+}
+END_TEST
+
+START_TEST(a_burst_on_a_cold_http_2_upstream_uses_few_connections)
+{
+	struct origin *o =
+	        some_origin(&(struct origin_opts){.tls = true, .h2 = true, .max_streams = 128});
+
+	daemon_for(o, "queue_timeout = \"30s\";");
+	ck_assert_uint_eq(burst(1000, "/slow/50"), 1000);
+	ck_assert_uint_le(origin_counts(o).accepted, 10);
+	ck_assert_uint_eq(origin_counts(o).requests, 1000);
+}
+END_TEST
+
+START_TEST(a_burst_on_a_warm_http_2_upstream_opens_no_more_than_it_needs)
+{
+	struct origin *o =
+	        some_origin(&(struct origin_opts){.tls = true, .h2 = true, .max_streams = 100});
+
+	daemon_for(o, "");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	ck_assert_uint_eq(burst(90, "/slow/200"), 90);
+	ck_assert_uint_eq(origin_counts(o).accepted, 1);
+}
+END_TEST
+
+START_TEST(http_1_upstreams_get_no_more_than_max_connections)
+{
+	struct origin *o = h1_origin();
+
+	daemon_for(o, "max_connections = 3; queue_timeout = \"30s\";");
+	ck_assert_uint_eq(burst(60, "/slow/20"), 60);
+	ck_assert_uint_le(origin_counts(o).peak, 3);
+	ck_assert_uint_eq(origin_counts(o).peak, 3);
+}
+END_TEST
+
+START_TEST(http_2_upstreams_get_no_more_than_max_connections)
+{
+	struct origin *o =
+	        some_origin(&(struct origin_opts){.tls = true, .h2 = true, .max_streams = 2});
+
+	daemon_for(o, "max_connections = 3; queue_timeout = \"30s\";");
+	ck_assert_uint_eq(burst(60, "/slow/20"), 60);
+	ck_assert_uint_le(origin_counts(o).peak, 3);
+}
+END_TEST
+
+START_TEST(max_streams_is_kept_below_the_limit_of_the_peer)
+{
+	struct origin *o = h2_origin();
+
+	daemon_for(o, "max_connections = 1; max_streams = 2;");
+	uint64_t begun = harness_now();
+
+	ck_assert_uint_eq(burst(8, "/slow/100"), 8);
+	ck_assert_uint_ge(harness_now() - begun, 390);
+	ck_assert_uint_eq(origin_counts(o).accepted, 1);
+}
+END_TEST
+
+/* ---- who waits ---- */
+
+/* One request runs, the queue has room for two: the clients that wait in it. */
+static struct client *running, *waiting[2];
+
+static void fill_queue(struct origin *o)
+{
+	running = ask("/slow/1500");
+	WAIT_FOR(origin_counts(o).requests == 1);
+	waiting[0] = ask("/bytes/1");
+	waiting[1] = ask("/bytes/2");
+}
+
+START_TEST(a_full_queue_is_503_and_says_so)
+{
+	struct origin *o = h1_origin();
+	struct client *c;
+	struct answer a;
+
+	daemon_for(o, "max_connections = 1; max_queue = 2;");
+	fill_queue(o);
+	c = ask("/too-many");
+	a = client_answer(c);
+	assert_own_answer(&a, 503);
+	ck_assert_msg(strstr(a.body, "origin") && strstr(a.body, "max_queue"), "%s", a.body);
+	ck_assert_ptr_nonnull(answer_field(&a, "retry-after"));
+	/* Those who waited before are served, and the refused client may ask again. */
+	ck_assert_uint_eq(hear(running).status, 200);
+	ck_assert_uint_eq(hear(waiting[0]).len, 1);
+	ck_assert_uint_eq(hear(waiting[1]).len, 2);
+	ck_assert_uint_eq(get(c, "/bytes/5").len, 5);
+	client_close(c);
+	ck_assert(!origin_saw(o, "too-many"));
+}
+END_TEST
+
+START_TEST(clients_that_hang_up_leave_the_queue)
+{
+	struct origin *o = h1_origin();
+	struct client *c;
+	struct answer a;
+
+	daemon_for(o, "max_connections = 1; max_queue = 2;");
+	fill_queue(o);
+	client_close(waiting[0]);
+	/* The daemon hears of it a moment later. */
+	do {
+		c = ask("/bytes/3");
+	} while (!client_quiet(c, 50) && hear(c).status == 503);
+	a = hear(running);
+	ck_assert_uint_eq(a.status, 200);
+	ck_assert_uint_eq(hear(waiting[1]).len, 2);
+	ck_assert_uint_eq(hear(c).len, 3);
+	ck_assert(!origin_saw(o, "/bytes/1 "));
+}
+END_TEST
+
+START_TEST(waiting_too_long_is_503_and_says_so)
+{
+	struct origin *o = origin_of(_i);
+	struct client *first;
+	uint64_t begun;
+	struct answer a;
+
+	daemon_for(o, "max_connections = 1; max_streams = 1; queue_timeout = \"300ms\";");
+	first = ask("/slow/1500");
+	WAIT_FOR(origin_counts(o).requests == 1);
+	begun = harness_now();
+	a = get_once("/too-late");
+	assert_own_answer(&a, 503);
+	ck_assert_msg(strstr(a.body, "origin") && strstr(a.body, "queue_timeout"), "%s", a.body);
+	ck_assert_uint_ge(harness_now() - begun, 250);
+	ck_assert_uint_eq(hear(first).status, 200);
+	ck_assert_uint_eq(get_once("/bytes/5").len, 5);
+	ck_assert(!origin_saw(o, "too-late"));
+}
+END_TEST
+
+START_TEST(waiting_requests_keep_their_order)
+{
+	struct origin *o = h1_origin();
+	struct client *c[8];
+
+	daemon_for(o, "max_connections = 1;");
+	running = ask("/slow/400");
+	WAIT_FOR(origin_counts(o).requests == 1);
+	for (size_t i = 0; i < 8; i++) {
+		c[i] = ask(text("/drip/1/30?%zu", i));
+		/* The one before is in the queue when its bytes were taken; then this one comes. */
+		ck_assert(client_quiet(c[i], 20));
+	}
+	for (size_t i = 0; i < 8; i++) {
+		ck_assert_uint_eq(hear(c[i]).status, 200);
+		/* Nobody later was served yet: one request at a time. */
+		ck_assert_uint_le(origin_counts(o).requests, i + 3);
+	}
+	hear(running);
+}
+END_TEST
+
+START_TEST(a_slow_upstream_does_not_hold_up_another)
+{
+	struct origin *slow = h1_origin(), *quick = h1_origin();
+	struct client *c[20];
+
+	daemon_start(config("", text("%s, %s", upstream("slow", slow, "max_connections = 1;"),
+	                                upstream("quick", quick, ""))));
+	for (size_t i = 0; i < 20; i++) {
+		c[i] = client_open();
+		client_say(c[i], "GET /stall HTTP/1.1\r\nHost: slow\r\n\r\n");
+	}
+	WAIT_FOR(origin_counts(slow).requests == 1);
+	for (int i = 0; i < 20; i++) {
+		struct client *q = client_open();
+
+		client_say(q, "GET / HTTP/1.1\r\nHost: quick\r\n\r\n");
+		ck_assert_uint_eq(hear(q).status, 200);
+	}
+	for (size_t i = 0; i < 20; i++)
+		client_close(c[i]);
+}
+END_TEST
+
+/* ---- the end of connections ---- */
+
+START_TEST(idle_upstream_connections_are_closed_and_made_again)
+{
+	struct origin *o = origin_of(_i);
+
+	daemon_for(o, "idle_timeout = \"300ms\";");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	ck_assert_uint_eq(origin_counts(o).open, 1);
+	WAIT_FOR(origin_counts(o).open == 0);
+	ck_assert_uint_eq(get_once("/").status, 200);
+	ck_assert_uint_eq(origin_counts(o).accepted, 2);
+}
+END_TEST
+
+START_TEST(busy_upstream_connections_are_not_idle)
+{
+	struct origin *o = origin_of(_i);
+
+	daemon_for(o, "idle_timeout = \"200ms\";");
+	ck_assert_uint_eq(get_once("/slow/900").status, 200);
+	ck_assert_uint_eq(get_once("/drip/4/300").len, 4096);
+	ck_assert_uint_le(origin_counts(o).accepted, 2);
+}
+END_TEST
+
+/* GOAWAY on HTTP/2, Connection: close on HTTP/1. */
+START_TEST(connections_that_the_origin_ends_are_replaced)
+{
+	struct origin *o = origin_of(_i);
+
+	daemon_for(o, "");
+	for (int i = 0; i < 20; i++) {
+		ck_assert_uint_eq(get_once("/close-after").status, 200);
+		ck_assert_uint_eq(get_once("/bytes/10").len, 10);
+	}
+	ck_assert_uint_ge(origin_counts(o).accepted, 20);
+	WAIT_FOR(origin_counts(o).open <= 1);
+}
+END_TEST
+
+START_TEST(goaway_hurts_no_running_request)
+{
+	struct origin *o = h2_origin();
+	struct client *c[40];
+
+	daemon_for(o, "");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	for (size_t i = 0; i < 40; i++)
+		c[i] = ask(i % 10 == 5 ? "/close-after" : i % 2 ? "/slow/200" : "/drip/3/50");
+	for (size_t i = 0; i < 40; i++) {
+		struct answer a = hear(c[i]);
+
+		ck_assert_msg(a.status == 200 && a.whole, "%zu: %s%s", i, a.head, a.body);
+	}
+	ck_assert_uint_ge(origin_counts(o).accepted, 2);
+}
+END_TEST
+
+START_TEST(abandoned_requests_leave_an_http_2_connection_usable)
+{
+	struct origin *o = h2_origin();
+
+	daemon_for(o, "max_connections = 1; max_streams = 4;");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	for (unsigned i = 0; i < 50; i++) {
+		struct client *c = ask("/stall");
+
+		WAIT_FOR(origin_counts(o).requests == i + 2);
+		client_close(c);
+	}
+	ck_assert_uint_eq(get_once("/bytes/10").len, 10);
+	ck_assert_uint_eq(origin_counts(o).accepted, 1);
+}
+END_TEST
+
+START_TEST(nothing_to_do_costs_no_cpu)
+{
+	struct client *c;
+	unsigned before;
+
+	daemon_for(origin_of(_i), "");
+	c = client_open();
+	ck_assert_uint_eq(get(c, "/bytes/100000").status, 200);
+	before = daemon_threads_cpu_ms();
+	ck_assert(client_quiet(c, 1000));
+	ck_assert_uint_lt(daemon_threads_cpu_ms() - before, 200);
+	client_close(c);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("pool");
+	TCase *limits = harness_case(s, "limits"), *queue = harness_case(s, "queue");
+	TCase *ends = harness_case(s, "ends");
+
+	tcase_add_loop_test(limits, requests_one_after_the_other_use_one_connection, 0, 2);
+	tcase_add_test(limits, a_burst_on_a_cold_http_2_upstream_uses_few_connections);
+	tcase_add_test(limits, a_burst_on_a_warm_http_2_upstream_opens_no_more_than_it_needs);
+	tcase_add_test(limits, http_1_upstreams_get_no_more_than_max_connections);
+	tcase_add_test(limits, http_2_upstreams_get_no_more_than_max_connections);
+	tcase_add_test(limits, max_streams_is_kept_below_the_limit_of_the_peer);
+	tcase_add_test(queue, a_full_queue_is_503_and_says_so);
+	tcase_add_test(queue, clients_that_hang_up_leave_the_queue);
+	tcase_add_loop_test(queue, waiting_too_long_is_503_and_says_so, 0, 2);
+	tcase_add_test(queue, waiting_requests_keep_their_order);
+	tcase_add_test(queue, a_slow_upstream_does_not_hold_up_another);
+	tcase_add_loop_test(ends, idle_upstream_connections_are_closed_and_made_again, 0, 2);
+	tcase_add_loop_test(ends, busy_upstream_connections_are_not_idle, 0, 2);
+	tcase_add_loop_test(ends, connections_that_the_origin_ends_are_replaced, 0, 2);
+	tcase_add_test(ends, goaway_hurts_no_running_request);
+	tcase_add_test(ends, abandoned_requests_leave_an_http_2_connection_usable);
+	tcase_add_loop_test(ends, nothing_to_do_costs_no_cpu, 0, 2);
+	return harness_main(s);
+}
