@@ -244,9 +244,6 @@ static int on_value_complete(llhttp_t *ll)
 	bool taken = false;
 
 	p->name_len = 0;
-	/* llhttp skims over the values it interprets. */
-	if (token != CC_T_OTHER && !head_all(h->text + off, value.len, CH_VALUE))
-		refuse(p, 400, "invalid character in a field value (RFC 9110 5.5)");
 	if (p->phase != PHASE_TRAILER)
 		taken = take_field(p, token, value);
 	else if (token == CC_T_CONTENT_LENGTH || token == CC_T_TRANSFER_ENCODING ||
@@ -361,6 +358,8 @@ static void check_framing(struct h1_parser *p)
 	if (p->bad_coding)
 		refuse(p, p->lines.kind == H1_REQUEST ? 501 : 400,
 		        "a transfer coding other than chunked (RFC 9112 6.1)");
+	else if (!(p->ll.flags & F_CHUNKED))
+		refuse(p, 400, "invalid Transfer-Encoding (RFC 9112 6.1)");
 }
 
 static int on_headers_complete(llhttp_t *ll)

@@ -231,29 +231,34 @@ struct sample {
 		status, lit, sizeof(lit) - 1                                                       \
 	}
 
-/* How the text ends: an error may follow a good head and body bytes. */
-static void assert_refused(enum h1_kind kind, const struct sample *s)
+enum when { AT_ONCE, LATE }; /* LATE: a head and body bytes may come before the error */
+
+static void assert_refused(enum h1_kind kind, enum when when, const struct sample *s)
 {
 	const char *text = parse(kind, false, &wide, s->bytes, s->n);
+	size_t len = strlen(text);
 	char expected[32];
-	size_t n = (size_t)snprintf(expected, sizeof(expected), "error %u\n", s->status),
-	       len = strlen(text);
+	size_t n = (size_t)snprintf(expected, sizeof(expected), "error %u\n", s->status);
 
-	ck_assert_msg(len >= n && strcmp(text + len - n, expected) == 0,
+	ck_assert_msg(
+	        len >= n && strcmp(text + len - n, expected) == 0 && (when == LATE || len == n),
 	        "expected %s for:\n%s\ngot:\n%s", expected, s->bytes, text);
 }
 
-static void assert_all_refused(enum h1_kind kind, const struct sample *s, size_t count)
+static void assert_all_refused(
+        enum h1_kind kind, enum when when, const struct sample *s, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		assert_refused(kind, &s[i]);
+		assert_refused(kind, when, &s[i]);
 }
 
-#define ALL_REFUSED(kind, ...)                                                                     \
+#define REFUSED(kind, when, ...)                                                                   \
 	do {                                                                                       \
 		static const struct sample samples[] = {__VA_ARGS__};                              \
-		assert_all_refused(kind, samples, sizeof(samples) / sizeof(samples[0]));           \
+		assert_all_refused(kind, when, samples, sizeof(samples) / sizeof(samples[0]));     \
 	} while (0)
+
+#define ALL_REFUSED(kind, ...) REFUSED(kind, AT_ONCE, __VA_ARGS__)
 
 /* With a good Host, so that only the line itself can be the reason. */
 #define LINE(status, lit) S(status, "GET / HTTP/1.1\r\nHost: a\r\n" lit "\r\n\r\n")
@@ -713,6 +718,17 @@ START_TEST(the_only_transfer_coding_is_chunked)
 }
 END_TEST
 
+/* llhttp 8 does not know a tab behind the name: then there is no head either. */
+START_TEST(a_coding_is_taken_by_both_readers_or_refused_with_the_head)
+{
+	const char *text =
+	        RESPONSE("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n");
+
+	ck_assert(strcmp(text, "error 400\n") == 0 ||
+	          strcmp(text, "200 1.1 keep body chunked\ntransfer-encoding=chunked\nend\n") == 0);
+}
+END_TEST
+
 #define CHUNKS(lit) S(400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" lit)
 #define RCHUNKS(lit) S(400, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" lit)
 
@@ -782,10 +798,40 @@ END_TEST
 	          "\r\n"),                                                                         \
 	        M("0\r\nGET / HTTP/1.1\r\n\r\n"), M("0\r\n\rX")
 
+START_TEST(a_chunk_size_fits_in_63_bits)
+{
+	ck_assert_str_eq(RESPONSE("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	                          "8000000000000000\r\nx"),
+	        "200 1.1 keep body chunked\ntransfer-encoding=chunked\nerror 400\n");
+	ck_assert_str_eq(RESPONSE("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	                          "7fffffffffffffff\r\nx"),
+	        "200 1.1 keep body chunked\ntransfer-encoding=chunked\nbody=x\nerror 400\n");
+	ck_assert_str_eq(
+	        RESPONSE("HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\nx"),
+	        "200 1.1 keep body\ncontent-length=9223372036854775807\nbody=x\nerror 400\n");
+}
+END_TEST
+
+START_TEST(a_chunk_without_size_is_not_the_last_one)
+{
+	REFUSED(H1_REQUEST, LATE, CHUNKS("\r\n\r\n"), CHUNKS(";a\r\n\r\n"));
+	REFUSED(H1_RESPONSE, LATE, RCHUNKS("\r\n\r\n"), RCHUNKS(";a\r\n\r\n"));
+}
+END_TEST
+
+/* Whichever reader finds it, and however far the other one had read. */
+START_TEST(the_first_error_in_the_bytes_is_the_one_reported)
+{
+	ALL_REFUSED(H1_REQUEST, S(501, "BREW /\x01 HTTP/1.1\r\nHost: a\r\n\r\n"),
+	        S(400, "GE\x01 / HTTP/2.0\r\nHost: a\r\n\r\n"),
+	        LINE(501, "Transfer-Encoding: gzip"));
+}
+END_TEST
+
 START_TEST(broken_chunks_and_trailers_are_refused)
 {
-	ALL_REFUSED(H1_REQUEST, BAD_CHUNKS(CHUNKS));
-	ALL_REFUSED(H1_RESPONSE, BAD_CHUNKS(RCHUNKS));
+	REFUSED(H1_REQUEST, LATE, BAD_CHUNKS(CHUNKS));
+	REFUSED(H1_RESPONSE, LATE, BAD_CHUNKS(RCHUNKS));
 }
 END_TEST
 
@@ -955,7 +1001,7 @@ END_TEST
 
 START_TEST(a_cut_message_is_an_error)
 {
-	ALL_REFUSED(H1_RESPONSE, S(400, "H"), S(400, "HTTP/1.1 200 OK\r\n"),
+	REFUSED(H1_RESPONSE, LATE, S(400, "H"), S(400, "HTTP/1.1 200 OK\r\n"),
 	        S(400, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"),
 	        S(400, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello"),
 	        S(400, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
@@ -1430,6 +1476,10 @@ static void add_refused(TCase *t)
 	tcase_add_test(t, content_length_is_one_plain_number);
 	tcase_add_test(t, a_length_next_to_a_coding_is_refused);
 	tcase_add_test(t, the_only_transfer_coding_is_chunked);
+	tcase_add_test(t, a_coding_is_taken_by_both_readers_or_refused_with_the_head);
+	tcase_add_test(t, a_chunk_size_fits_in_63_bits);
+	tcase_add_test(t, a_chunk_without_size_is_not_the_last_one);
+	tcase_add_test(t, the_first_error_in_the_bytes_is_the_one_reported);
 	tcase_add_test(t, broken_chunks_and_trailers_are_refused);
 	tcase_add_test(t, a_tls_client_is_told_to_speak_plain_http);
 }
