@@ -134,8 +134,6 @@ static void set_options(const struct conf_upstream *u, SSL_CTX *ctx)
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				      SSL_MODE_RELEASE_BUFFERS);
 	/* One read(2) for several records instead of two for each. */
-	SSL_CTX_set_read_ahead(ctx, 1);
-	SSL_CTX_set_default_read_buffer_len(ctx, 65536);
 }
 
 void conf_tls_make(struct loader *l, struct conf_upstream *u)

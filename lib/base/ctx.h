@@ -15,6 +15,7 @@
 #include "lib/base/timer.h"
 #include "lib/base/turn.h"
 
+struct ahead;
 struct bio_method_st;
 struct io;
 struct resolver;
@@ -36,6 +37,7 @@ struct cc_ctx {
 	uint64_t next_id;
 	struct resolver *resolver;	/* net/resolve.c, made at first use */
 	struct bio_method_st *bio;	/* net/link.c, made at first use */
+	struct ahead *ahead;		/* net/link.c, made at first use */
 	const struct io *io;		/* NULL: the system's calls */
 };
 

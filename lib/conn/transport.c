@@ -44,8 +44,6 @@ static void tune_tls(SSL_CTX *tls)
 {
 	SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				      SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_read_ahead(tls, 1);
-	SSL_CTX_set_default_read_buffer_len(tls, 65536);
 }
 
 static uint64_t or_default(uint64_t value, uint64_t dflt)

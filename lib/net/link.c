@@ -9,8 +9,12 @@
  *
  * System calls are counted in microseconds of every request. A recv that
  * returned less than it was given room for emptied the kernel's buffer: no
- * second one asks before epoll reports the descriptor again. In TLS the same
- * knowledge lives in the BIO, below OpenSSL's read-ahead of 64 KiB.
+ * second one asks before epoll reports the descriptor again.
+ *
+ * TLS reads ahead here, below OpenSSL, into 64 KiB that the whole context
+ * shares, because OpenSSL's own read-ahead moves all that it holds to the
+ * front of its buffer for every record: measured, a third of all instructions
+ * of a request when 64 small answers arrive together.
  */
 #include <errno.h>
 #include <poll.h>
@@ -28,6 +32,7 @@
 #include "lib/net/link.h"
 
 #define READ_BUDGET 65536u /* bytes a turn: others want to be read, too */
+#define AHEAD 65536u
 #define WRITE_SLICES 64
 #define TLS_RECORD 16384u
 
@@ -35,27 +40,72 @@ static void link_read(struct link *l);
 
 /* ---- the BIO below TLS ------------------------------------------------- */
 
+/* What one recv brought for OpenSSL. Empty between two calls of link_read. */
+struct ahead {
+	size_t pos, len;
+	char bytes[AHEAD];
+};
+
+static int take_ahead(struct ahead *a, char *buf, size_t n)
+{
+	if (n > a->len - a->pos)
+		n = a->len - a->pos;
+	memcpy(buf, a->bytes + a->pos, n);
+	a->pos += n;
+	return (int)n;
+}
+
 static int bio_read(BIO *bio, char *buf, int n)
 {
 	struct link *l = BIO_get_data(bio);
+	struct ahead *a = l->ctx->ahead;
 	ssize_t got;
 
 	BIO_clear_retry_flags(bio);
+	if (l->raw.len > 0) {
+		size_t part = cc_buf_peek(&l->raw, buf, (size_t)n);
+
+		cc_buf_drain(&l->raw, part);
+		return (int)part;
+	}
+	if (a->pos < a->len)
+		return take_ahead(a, buf, (size_t)n);
 	if (l->drained) {
 		BIO_set_retry_read(bio);
 		return -1;
 	}
 	do
-		got = l->io->recv(l->fd, buf, (size_t)n);
+		got = l->io->recv(l->fd, a->bytes, AHEAD);
 	while (got < 0 && errno == EINTR);
 
-	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-		l->drained = true;
-		BIO_set_retry_read(bio);
+	if (got <= 0) {
+		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			l->drained = true;
+			BIO_set_retry_read(bio);
+		}
+		return (int)got;
 	}
-	if (got > 0 && got < n)
-		l->drained = true;
-	return (int)got;
+	l->drained = (size_t)got < AHEAD;
+	a->pos = 0;
+	a->len = (size_t)got;
+	return take_ahead(a, buf, (size_t)n);
+}
+
+/* What OpenSSL did not take yet stays with the link; the shared bytes are free for others. */
+static int keep_ahead(struct link *l)
+{
+	struct ahead *a = l->ctx->ahead;
+	int err = 0;
+
+	if (a->pos < a->len)
+		err = cc_buf_add(&l->raw, a->bytes + a->pos, a->len - a->pos);
+	a->pos = a->len = 0;
+	return err;
+}
+
+static bool tls_holds_bytes(const struct link *l)
+{
+	return l->raw.len > 0 || SSL_has_pending(l->ssl);
 }
 
 static int bio_write(BIO *bio, const char *buf, int n)
@@ -86,6 +136,10 @@ static BIO *bio_for(struct link *l)
 	struct cc_ctx *ctx = l->ctx;
 	BIO *bio;
 
+	if (!ctx->ahead)
+		ctx->ahead = mem_zalloc(ctx, sizeof(*ctx->ahead));
+	if (!ctx->ahead)
+		return NULL;
 	if (!ctx->bio) {
 		ctx->bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "link");
 		if (!ctx->bio)
@@ -107,6 +161,8 @@ void link_ctx_clear(struct cc_ctx *ctx)
 	if (ctx->bio)
 		BIO_meth_free(ctx->bio);
 	ctx->bio = NULL;
+	mem_free(ctx, ctx->ahead);
+	ctx->ahead = NULL;
 }
 
 /* ---- ends -------------------------------------------------------------- */
@@ -242,7 +298,7 @@ static enum got read_tls(struct link *l, char *room, size_t n, size_t *len)
 }
 
 /* Reads until the budget or the bytes are used up. The owner may close l in any callback. */
-static void link_read(struct link *l)
+static void read_loop(struct link *l)
 {
 	size_t total = 0;
 
@@ -273,8 +329,15 @@ static void link_read(struct link *l)
 	}
 	if (l->state != LINK_OPEN || l->paused || l->eof)
 		return;
-	if (l->ssl || l->write_broken) /* epoll does not know what OpenSSL holds */
+	if (l->ssl || l->write_broken) /* epoll does not know what was read ahead */
 		timer_start(l->ctx, &l->again, 0);
+}
+
+static void link_read(struct link *l)
+{
+	read_loop(l);
+	if (l->ssl && keep_ahead(l) < 0 && l->state == LINK_OPEN)
+		broken(l, CC_ENOMEM);
 }
 
 static void handshake(struct link *l);
@@ -438,7 +501,7 @@ static void flush_run(struct turn_item *item)
 
 /* ---- handshake --------------------------------------------------------- */
 
-static void handshake(struct link *l)
+static void shake_hands(struct link *l)
 {
 	int rc;
 
@@ -448,8 +511,6 @@ static void handshake(struct link *l)
 	if (rc == 1) {
 		l->state = LINK_OPEN;
 		l->ops->on_open(l);
-		if (l->state == LINK_OPEN && !l->paused && SSL_has_pending(l->ssl))
-			timer_start(l->ctx, &l->again, 0); /* the server spoke at once */
 		if (l->state == LINK_OPEN && l->out.len > 0)
 			link_flush(l);
 		return;
@@ -473,6 +534,15 @@ static void handshake(struct link *l)
 	broken(l, CC_ETLS);
 }
 
+static void handshake(struct link *l)
+{
+	shake_hands(l);
+	if (keep_ahead(l) < 0 && l->state < LINK_BROKEN)
+		broken(l, CC_ENOMEM);
+	if (l->state == LINK_OPEN && !l->paused && tls_holds_bytes(l))
+		timer_start(l->ctx, &l->again, 0); /* the server spoke at once */
+}
+
 /* ---- life -------------------------------------------------------------- */
 
 int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_ops *ops,
@@ -489,6 +559,7 @@ int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_o
 	l->io = ctx->io ? ctx->io : &io_system;
 	cc_buf_init(&l->in, ctx);
 	cc_buf_init(&l->out, ctx);
+	cc_buf_init(&l->raw, ctx);
 	turn_item_init(&l->flush, flush_run);
 	timer_init(&l->again, on_again);
 	event_assign(&l->rd, ctx->base, fd, EV_READ | EV_PERSIST, on_readable, l);
@@ -502,6 +573,8 @@ int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_o
 		if (!bio)
 			goto fail;
 		SSL_set_bio(ssl, bio, bio);
+		SSL_set_read_ahead(ssl, 0);
+		SSL_set_default_read_buffer_len(ssl, 0);
 	}
 	if (event_add(&l->rd, NULL) < 0)
 		goto fail;
@@ -554,7 +627,7 @@ void link_pause(struct link *l, bool paused)
 		return;
 	}
 	event_add(&l->rd, NULL);
-	if (l->ssl && SSL_has_pending(l->ssl))
+	if (l->ssl && tls_holds_bytes(l))
 		timer_start(l->ctx, &l->again, 0);
 }
 
@@ -599,6 +672,7 @@ void link_free(struct link *l)
 		return;
 	link_close(l);
 	cc_buf_clear(&l->in);
+	cc_buf_clear(&l->raw);
 	if (l->ssl)
 		SSL_free(l->ssl);
 	mem_free(l->ctx, l);

@@ -60,6 +60,7 @@ struct link {
 	const struct io *io;
 	struct ssl_st *ssl;	/* NULL: clear text; owned */
 	struct cc_buf in, out;
+	struct cc_buf raw;	/* TLS: read from the kernel, not yet taken by OpenSSL */
 	struct turn_item flush;
 	struct timer again;	/* reads on in the next turn what the TLS layer still holds */
 	struct event rd, wr;
