@@ -3,7 +3,8 @@
 
 Prints one line of tab separated numbers: requests/s, CPU us per request of
 the proxy, p50 and p99 latency in us, peak RSS in KiB, most upstream
-connections seen, errors, share of a core the proxy used in percent.
+connections seen, errors, share of its core that the proxy used and that others
+used, in percent.
 
 Rates and CPU are taken over the same window, which starts after the warm-up:
 h2load logs when each request ended, the kernel says what the proxy's tasks
@@ -42,6 +43,16 @@ def cpu_ns(pid):
         except OSError:
             pass
     return total
+
+
+def core_ns(core):
+    """Time this core was busy for anybody, stolen time of a virtual machine included."""
+    with open("/proc/stat") as f:
+        line = re.search(rf"^cpu{core} (.*)$", f.read(), re.M)
+    if not line:
+        return 0
+    user, nice, system, _idle, _wait, irq, soft, steal = map(int, line[1].split()[:8])
+    return (user + nice + system + irq + soft + steal) * 1e9 / os.sysconf("SC_CLK_TCK")
 
 
 def status_kib(pid, field):
@@ -122,6 +133,7 @@ def watch(load, pid, port, until):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pid", type=int, default=0, help="the proxy; 0: there is none")
+    parser.add_argument("--core", type=int, default=0, help="where it runs")
     parser.add_argument("--port", type=int, default=0, help="of the upstream")
     parser.add_argument("--warm", type=float, default=1)
     parser.add_argument("--seconds", type=float, default=5)
@@ -138,9 +150,10 @@ def main():
 
     start = time.monotonic()
     watch(load, args.pid, 0, start + args.warm)
-    begin, cpu = micros(), cpu_ns(args.pid) if args.pid else 0
+    begin, cpu, core = micros(), cpu_ns(args.pid) if args.pid else 0, core_ns(args.core)
     most = watch(load, args.pid, args.port, start + args.warm + args.seconds)
     end, cpu = micros(), (cpu_ns(args.pid) if args.pid else 0) - cpu
+    others = max(0, core_ns(args.core) - core - cpu)
     rss = status_kib(args.pid, "VmHWM") if args.pid else 0
     try:
         out, _ = load.communicate(timeout=20)
@@ -156,9 +169,10 @@ def main():
         sys.exit(1)
     count = len(times)
     window = (end - begin) / 1e6
-    print("%.0f\t%.2f\t%d\t%d\t%d\t%d\t%d\t%.0f" % (
+    print("%.0f\t%.2f\t%d\t%d\t%d\t%d\t%d\t%.0f\t%.0f" % (
         count / window, cpu / 1000 / count, percentile(times, 0.5), percentile(times, 0.99),
-        rss, most, errors, cpu / 1e7 / window))
+        rss, most, errors, cpu / 1e7 / window,
+        others / 1e7 / window))
 
 
 if __name__ == "__main__":

@@ -305,7 +305,8 @@ measure() {
 		start_proxy "$peer" || return 1
 		load+=(--h1 "--base-uri=unix:$sock" "http://localhost/$file")
 	fi
-	options=(--pid "${proxy_pid:-0}" --port "$port" --warm "$warm" --seconds "$seconds"
+	options=(--pid "${proxy_pid:-0}" --core "$proxy_core" --port "$port"
+		--warm "$warm" --seconds "$seconds"
 		--size "$(stat -c %s "$work/www/$file")" --log "$work/times")
 	if ! numbers=$(taskset -c "$load_core" python3 "$here/measure.py" "${options[@]}" \
 		-- "${load[@]}" 2>"$work/measure.err"); then

@@ -18,7 +18,7 @@ def medians(path):
 
 
 def cells(peer, numbers, reference):
-    rps, cpu, p50, p99, rss, conns, errors, busy = numbers
+    rps, cpu, p50, p99, rss, conns, errors, busy, others = numbers
     proxy = peer != "direct"
     return [peer, f"{rps:,.0f}",
             f"{rps / reference[0]:.2f}" if reference else "-",
@@ -26,12 +26,13 @@ def cells(peer, numbers, reference):
             f"{cpu / reference[1]:.2f}" if proxy and reference else "-",
             f"{p50 / 1000:.2f}", f"{p99 / 1000:.2f}",
             f"{rss / 1024:.1f}" if proxy else "-",
-            f"{conns:.0f}", f"{errors:.0f}", f"{busy:.0f} %" if proxy else "-"]
+            f"{conns:.0f}", f"{errors:.0f}", f"{busy:.0f} %" if proxy else "-",
+            f"{others:.0f} %" if proxy else "-"]
 
 
 def main():
     names = ["peer", "requests/s", "to HAProxy", "CPU us/request", "to HAProxy",
-             "p50 ms", "p99 ms", "RSS peak MiB", "upstream connections", "errors", "core busy"]
+             "p50 ms", "p99 ms", "RSS peak MiB", "upstream connections", "errors", "its core", "others on it"]
     for workload, by_peer in medians(sys.argv[1]).items():
         print(f"\n### {workload}\n")
         print("| " + " | ".join(names) + " |")
