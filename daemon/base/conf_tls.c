@@ -133,7 +133,6 @@ static void set_options(const struct conf_upstream *u, SSL_CTX *ctx)
 	/* A flush may be cut, and its bytes may have moved to another slab when it goes on. */
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				      SSL_MODE_RELEASE_BUFFERS);
-	/* One read(2) for several records instead of two for each. */
 }
 
 void conf_tls_make(struct loader *l, struct conf_upstream *u)

@@ -32,6 +32,7 @@
 #define PIPELINE_MAX 65536u	/* bytes of further requests held while one is busy */
 #define STALL_MS     60000	/* the rest of an answer that closes does not move for so long */
 #define LINGER_MS    1000
+#define DRAIN_GRACE_MS 1000	/* for the first request of a client that has just connected */
 #define LINGER_MAX   (1u << 20) /* bytes dropped before the patience ends */
 #define TARGET_MAX   16384u
 
@@ -55,6 +56,7 @@ struct front_conn {
 	bool http10;
 	bool keep;			/* the client allows another request */
 	bool half_closed;		/* the client sends no more, but waits for its answer */
+	bool asked;			/* it has sent a request */
 	struct timer timer;		/* header, idle or linger time, by state */
 	struct turn_item turn;		/* goes on with pipelined bytes; frees */
 };
@@ -300,6 +302,7 @@ static bool begin_request(struct front_conn *fc)
 		return false;
 	h1_parser_begin(fc->parser, fc->head);
 	fc->state = FRONT_HEAD;
+	fc->asked = true;
 	fc->request_done = fc->answer_done = false;
 	timer_stop(&fc->timer);
 	if (lc->header_timeout > 0)
@@ -552,8 +555,12 @@ void front_drain(struct front_listener *fl)
 		struct front_conn *fc = container_of(l, struct front_conn, node);
 
 		/* Bytes that wait unread in the socket are a request that must not be lost. */
-		if (fc->state == FRONT_IDLE && fc->link->in.len == 0 && !link_readable(fc->link))
+		if (fc->state != FRONT_IDLE || fc->link->in.len > 0 || link_readable(fc->link))
+			continue;
+		if (fc->asked)
 			linger(fc);
+		else /* it connected a moment ago, in order to ask */
+			timer_start(fc->ctx, &fc->timer, DRAIN_GRACE_MS);
 	}
 }
 

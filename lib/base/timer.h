@@ -33,7 +33,7 @@ void timer_set_clear(struct timer_set *set, struct cc_ctx *ctx);
 
 void timer_init(struct timer *t, void (*fire)(struct timer *t));
 /*
- * Fires once, after ms milliseconds or a little later (at most 1/32 later when
+ * Fires once, after ms milliseconds or a little later (at most 1/16 later when
  * more than 64 different durations are in use). Starting again moves it.
  * CC_ENOMEM: the timer does not run.
  */

@@ -39,13 +39,6 @@ static SSL_CTX *default_tls(void)
 	return tls;
 }
 
-/* What links rely on; harmless for whoever shares the context. */
-static void tune_tls(SSL_CTX *tls)
-{
-	SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-				      SSL_MODE_RELEASE_BUFFERS);
-}
-
 static uint64_t or_default(uint64_t value, uint64_t dflt)
 {
 	return value ? value : dflt;
@@ -87,16 +80,14 @@ int cc_transport_new(struct cc_ctx *ctx, const struct cc_transport_opts *opts,
 	if (opts->tls) {
 		SSL_CTX_up_ref(opts->tls);
 		t->tls = opts->tls;
-	} else {
-		t->tls = default_tls();
 	}
-	if (opts->tls_name && opts->tls_name[0])
+	if (opts->tls_name && opts->tls_name[0]) {
 		t->tls_name = mem_strdup(ctx, opts->tls_name);
-	if (!t->tls || (opts->tls_name && opts->tls_name[0] && !t->tls_name)) {
-		cc_transport_free(t);
-		return CC_ENOMEM;
+		if (!t->tls_name) {
+			cc_transport_free(t);
+			return CC_ENOMEM;
+		}
 	}
-	tune_tls(t->tls);
 	*ret = t;
 	return 0;
 }
@@ -174,6 +165,11 @@ int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme, con
 
 	if (!https && strcmp(scheme, "http") != 0)
 		return CC_EINVAL;
+	if (https && !t->tls) { /* reads the system's store: only for who needs it */
+		t->tls = target.tls = default_tls();
+		if (!t->tls)
+			return CC_ENOMEM;
+	}
 	offer_alpn(t, &target);
 	set.https = https;
 	set.h2_only = t->offer == CC_OFFER_H2;

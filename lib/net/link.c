@@ -573,6 +573,8 @@ int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_o
 		if (!bio)
 			goto fail;
 		SSL_set_bio(ssl, bio, bio);
+		SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
+				SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 		SSL_set_read_ahead(ssl, 0);
 		SSL_set_default_read_buffer_len(ssl, 0);
 	}
