@@ -469,11 +469,11 @@ void h2_begin(struct peer *p, int64_t max_streams)
 	peer_accept(p);
 	h2_preface(p);
 	h2_wait(p, H2_SETTINGS);
-	h2_send(p, H2_SETTINGS, H2_ACK, 0, "", 0);
 	if (max_streams < 0)
 		h2_send(p, H2_SETTINGS, 0, 0, "", 0);
 	else
 		h2_setting(p, H2_MAX_STREAMS, (uint32_t)max_streams);
+	h2_send(p, H2_SETTINGS, H2_ACK, 0, "", 0); /* RFC 9113 3.4: not the first frame */
 }
 
 void h2_setting(struct peer *p, unsigned id, uint32_t value)

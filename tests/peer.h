@@ -24,7 +24,7 @@
 #include <check.h>
 #include <event2/event.h>
 
-#define PEER_WAIT_MAX 10 /* s: then the test has failed */
+#define PEER_WAIT_MAX 5 /* s: then the test has failed */
 
 struct bio_method_st;
 struct nghttp2_hd_inflater;

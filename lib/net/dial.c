@@ -69,7 +69,7 @@ struct dial {
 
 	struct timer deadline; /* of the phase */
 	struct timer race; /* the next attempt begins */
-	struct turn_item begin, reap;
+	struct turn_item begin, opened, reap;
 	char detail[384];
 };
 
@@ -108,6 +108,7 @@ static void dial_stop(struct dial *d)
 {
 	d->phase = DIAL_OVER;
 	turn_cancel(&d->begin);
+	turn_cancel(&d->opened);
 	timer_stop(&d->deadline);
 	timer_stop(&d->race);
 	resolve_cancel(d->lookup);
@@ -154,9 +155,21 @@ static void attempt_text(const struct attempt *a, char *buf, size_t size)
 
 /* ---- handshake --------------------------------------------------------- */
 
+static void dial_opened(struct turn_item *item)
+{
+	struct dial *d = container_of(item, struct dial, opened);
+
+	link_pause(d->link, false);
+	dial_succeed(d, d->link);
+}
+
+/* The link is on the stack, and whom it is given to may want to free it. */
 static void on_open(struct link *l)
 {
-	dial_succeed(l->owner, l);
+	struct dial *d = l->owner;
+
+	link_pause(l, true);
+	turn_add(d->ctx, TURN_NOTIFY, &d->opened);
 }
 
 static void on_tls_error(struct link *l, int err)
@@ -183,7 +196,7 @@ static void on_tls_eof(struct link *l, bool clean)
 
 static void on_early_data(struct link *l)
 {
-	(void)l; /* done has given the link away before anything can be read */
+	(void)l; /* nothing is read before the link is given away */
 }
 
 static const struct link_ops dial_link_ops = {
@@ -556,6 +569,7 @@ int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn don
 	timer_init(&d->deadline, on_deadline);
 	timer_init(&d->race, on_race);
 	turn_item_init(&d->begin, dial_begin);
+	turn_item_init(&d->opened, dial_opened);
 	turn_item_init(&d->reap, dial_reap);
 	dial_set_times(d, target);
 

@@ -1,0 +1,378 @@
+/* fixture.c - one client connection and one scripted peer in one loop. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/ctx.h"
+#include "tests/conn/fixture.h"
+
+/* ---- memory that is counted ------------------------------------------- */
+
+static void *count_alloc(size_t n, void *arg)
+{
+	struct memory *m = arg;
+	void *p = ++m->allocs == m->fail_at ? NULL : malloc(n);
+
+	m->live += p != NULL;
+	return p;
+}
+
+static void *count_resize(void *ptr, size_t n, void *arg)
+{
+	struct memory *m = arg;
+	void *p = ++m->allocs == m->fail_at ? NULL : realloc(ptr, n);
+
+	m->live += !ptr && p;
+	return p;
+}
+
+static void count_release(void *ptr, void *arg)
+{
+	struct memory *m = arg;
+
+	m->live -= ptr != NULL;
+	free(ptr);
+}
+
+/* ---- the client -------------------------------------------------------- */
+
+static uint64_t test_clock(void *arg)
+{
+	return ((struct client *)arg)->clock;
+}
+
+/* The invariant of the API, at every moment. */
+static void check_invariant(struct client *c)
+{
+	if (!c->conn)
+		return;
+	ck_assert_uint_eq(cc_conn_request_limit(c->conn), cc_conn_requests_completed(c->conn) +
+	                                                          cc_conn_in_flight(c->conn) +
+	                                                          cc_conn_available(c->conn));
+	if (cc_conn_state(c->conn) != CC_READY)
+		ck_assert_uint_eq(cc_conn_available(c->conn), 0);
+	if (cc_conn_state(c->conn) == CC_CLOSED)
+		ck_assert_uint_eq(cc_conn_in_flight(c->conn), 0);
+	ck_assert((cc_conn_state(c->conn) == CC_CLOSED) == (cc_conn_err(c->conn) != 0));
+	ck_assert_ptr_nonnull(cc_conn_detail(c->conn));
+}
+
+static void on_state(struct cc_conn *conn, void *arg)
+{
+	struct client *c = arg;
+
+	ck_assert_ptr_eq(conn, c->conn);
+	ck_assert_msg(!c->in_call, "the hook ran inside a call");
+	ck_assert_msg(c->hooks_closed == 0, "the hook ran after CC_CLOSED");
+	c->hooks++;
+	c->hooks_closed += cc_conn_state(conn) == CC_CLOSED;
+	ck_assert_uint_ge(cc_conn_requests_completed(conn), c->completed_seen);
+	c->completed_seen = cc_conn_requests_completed(conn);
+	check_invariant(c);
+}
+
+int client_init(struct client *c, struct peer *peer, unsigned offer,
+        const struct cc_transport_opts *opts, unsigned long fail_at)
+{
+	struct cc_transport_opts o = opts ? *opts : (struct cc_transport_opts){0};
+	struct memory *memory = calloc(1, sizeof(*memory));
+	struct cc_mem mem = {count_alloc, count_resize, count_release, memory};
+	struct cc_ctx_opts ctx_opts = {.size = sizeof(ctx_opts), .base = peer->base, .mem = &mem};
+	int err;
+
+	*c = (struct client){
+	        .peer = peer, .base = peer->base, .memory = memory, .clock = 1000000000};
+	memory->fail_at = fail_at;
+	err = cc_ctx_new(&ctx_opts, &c->ctx);
+	if (err < 0)
+		return err;
+	c->ctx->clock = test_clock;
+	c->ctx->clock_arg = c;
+	o.size = sizeof(o);
+	o.offer = offer;
+	return cc_transport_new(c->ctx, &o, &c->transport);
+}
+
+int client_dial(struct client *c, const char *scheme)
+{
+	int err;
+
+	c->in_call = true;
+	err = cc_transport_new_client_conn(
+	        c->transport, scheme, c->peer->address, on_state, c, &c->conn);
+	c->in_call = false;
+	return err;
+}
+
+void client_open(struct client *c, struct peer *peer, const char *scheme, unsigned offer,
+        const struct cc_transport_opts *opts)
+{
+	ck_assert_int_eq(client_init(c, peer, offer, opts, 0), 0);
+	ck_assert_int_eq(client_dial(c, scheme), 0);
+	ck_assert_int_eq(cc_conn_state(c->conn), CC_CONNECTING);
+}
+
+void client_close(struct client *c)
+{
+	struct event_base *base = c->base;
+
+	cc_conn_free(c->conn);
+	cc_transport_free(c->transport);
+	turns(base, 2);
+	cc_ctx_free(c->ctx);
+	ck_assert_int_eq(c->memory->live, 0);
+	free(c->memory);
+	peer_free(c->peer);
+	event_base_free(base);
+}
+
+void open_h1(struct client *c, const struct cc_transport_opts *opts)
+{
+	client_open(c, peer_unix(event_base_new()), "http", CC_OFFER_H1, opts);
+	wait_state(c, CC_READY);
+	peer_accept(c->peer);
+	turns(c->base, 2);
+}
+
+void open_h2(struct client *c, int64_t max_streams, const struct cc_transport_opts *opts)
+{
+	client_open(c, peer_unix(event_base_new()), "http", CC_OFFER_H2, opts);
+	wait_state(c, CC_READY);
+	h2_begin(c->peer, max_streams);
+	until(c->base, cc_conn_settled(c->conn));
+	turns(c->base, 2);
+}
+
+void wait_state(struct client *c, enum cc_state state)
+{
+	until(c->base, cc_conn_state(c->conn) >= state);
+	ck_assert_msg(cc_conn_state(c->conn) == state, "state %d: %s", cc_conn_state(c->conn),
+	        cc_conn_detail(c->conn));
+}
+
+void advance(struct client *c, uint64_t ms)
+{
+	c->clock += ms * 1000;
+	c->ctx->now = 0;
+	timers_run(c->ctx);
+	turns(c->base, 3);
+}
+
+/* ---- requests ---------------------------------------------------------- */
+
+static void note_fields(const struct cc_head *h, char *buf, size_t size)
+{
+	size_t at = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; h && i < cc_head_count(h) && at < size; i++) {
+		struct cc_str n = cc_head_name(h, i), v = cc_head_value(h, i);
+
+		at += (size_t)snprintf(
+		        buf + at, size - at, "%.*s: %.*s\n", (int)n.n, n.p, (int)v.n, v.p);
+	}
+}
+
+static void act(struct probe *p, enum act what)
+{
+	struct client *c = p->client;
+
+	switch (what) {
+	case ACT_NONE:
+		break;
+	case ACT_CANCEL:
+		cc_req_cancel(p->req);
+		p->req = NULL;
+		break;
+	case ACT_CLOSE:
+		cc_conn_close(c->conn);
+		break;
+	case ACT_FREE:
+		cc_conn_free(c->conn);
+		c->conn = NULL;
+		break;
+	case ACT_AGAIN:
+		get(c, p->next, "/next");
+		break;
+	}
+}
+
+static void begin_call(struct probe *p, struct cc_req *req)
+{
+	ck_assert_ptr_eq(req, p->req);
+	ck_assert_msg(!p->client->in_call, "a callback ran inside a call");
+	ck_assert_uint_eq(p->done, 0);
+}
+
+static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
+{
+	struct probe *p = arg;
+
+	begin_call(p, req);
+	ck_assert_uint_eq(p->heads, 0);
+	p->infos++;
+	p->info_status = cc_head_status(head);
+	act(p, p->on_info);
+}
+
+static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
+{
+	struct probe *p = arg;
+
+	begin_call(p, req);
+	p->heads++;
+	p->status = cc_head_status(head);
+	note_fields(head, p->fields, sizeof(p->fields));
+	ck_assert_uint_eq(p->heads, 1);
+	act(p, p->on_head);
+}
+
+static void on_body(struct cc_req *req, struct cc_buf *body, void *arg)
+{
+	struct probe *p = arg;
+	size_t n = body->len;
+
+	begin_call(p, req);
+	ck_assert_uint_eq(p->heads, 1);
+	ck_assert_uint_gt(n, 0);
+	p->bodies++;
+	if (!p->leave) {
+		p->body = realloc(p->body, p->body_len + n + 1);
+		ck_assert_ptr_nonnull(p->body);
+		ck_assert_uint_eq(cc_buf_peek(body, p->body + p->body_len, n), n);
+		cc_buf_drain(body, n);
+		p->body_len += n;
+		p->body[p->body_len] = '\0';
+		if (p->keep)
+			p->taken += n;
+		else
+			cc_req_consumed(req, n);
+	}
+	act(p, p->on_body);
+}
+
+static void on_room(struct cc_req *req, void *arg)
+{
+	struct probe *p = arg;
+
+	begin_call(p, req);
+	p->rooms++;
+}
+
+static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
+{
+	struct probe *p = arg;
+
+	begin_call(p, req);
+	p->done++;
+	p->result = *res;
+	note_fields(res->trailers, p->trailers, sizeof(p->trailers));
+	p->result.trailers = NULL;
+	p->req = NULL;
+	act(p, p->on_done);
+}
+
+static const struct cc_req_ops probe_ops = {
+        .on_info = on_info,
+        .on_head = on_head,
+        .on_body = on_body,
+        .on_room = on_room,
+        .on_done = on_done,
+};
+
+static struct cc_str str(const char *s)
+{
+	return (struct cc_str){s, strlen(s)};
+}
+
+struct cc_head *head_for(struct client *c, const char *method, const char *path, const char *fields)
+{
+	struct cc_head *h = cc_head_new(c->ctx);
+
+	ck_assert_ptr_nonnull(h);
+	ck_assert_int_eq(cc_head_set_request(h, str(method), CC_STR("http"),
+	                         CC_STR("api.example.test"), str(path)),
+	        0);
+	while (fields && *fields) {
+		const char *colon = strchr(fields, ':'), *eol = strchr(fields, '\n');
+
+		ck_assert(colon && eol);
+		ck_assert_int_eq(cc_head_add(h, (struct cc_str){fields, (size_t)(colon - fields)},
+		                         (struct cc_str){colon + 2, (size_t)(eol - colon) - 2}),
+		        0);
+		fields = eol + 1;
+	}
+	return h;
+}
+
+int round_trip(struct client *c, struct probe *p, const char *method, const char *path,
+        const char *fields, unsigned flags)
+{
+	struct cc_head *h = head_for(c, method, path, fields);
+	bool outer = c->in_call;
+	int err;
+
+	p->client = c;
+	c->in_call = true;
+	err = cc_conn_round_trip(c->conn, h, flags, &probe_ops, p, &p->req);
+	c->in_call = outer;
+	cc_head_free(h);
+	check_invariant(c);
+	return err;
+}
+
+void get(struct client *c, struct probe *p, const char *path)
+{
+	ck_assert_int_eq(round_trip(c, p, "GET", path, NULL, CC_RT_END_STREAM), 0);
+}
+
+void post(struct client *c, struct probe *p, const char *path, const char *fields)
+{
+	ck_assert_int_eq(round_trip(c, p, "POST", path, fields, 0), 0);
+}
+
+int send_body(struct probe *p, const char *text, bool eos)
+{
+	struct cc_buf body;
+	int err;
+
+	cc_buf_init(&body, p->client->ctx);
+	err = cc_buf_add(&body, text, strlen(text));
+	p->client->in_call = true;
+	if (err == 0)
+		err = cc_req_send(p->req, &body, eos);
+	p->client->in_call = false;
+	cc_buf_clear(&body);
+	return err;
+}
+
+void probe_free(struct probe *p)
+{
+	free(p->body);
+	p->body = NULL;
+}
+
+void wait_done(struct probe *p)
+{
+	until(p->client->base, p->done > 0);
+	ck_assert_uint_eq(p->done, 1);
+	check_invariant(p->client);
+}
+
+int run_suite(const char *name, const TTest *const *tests, size_t n)
+{
+	Suite *s = suite_create(name);
+	TCase *t = tcase_create(name);
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(t, 60);
+	for (size_t i = 0; i < n; i++)
+		tcase_add_test(t, tests[i]);
+	suite_add_tcase(s, t);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}

@@ -1,0 +1,108 @@
+/*
+ * fixture.h - one client connection of the public API against one scripted
+ * peer, in one loop, under a clock that only the test moves.
+ */
+#ifndef TESTS_CONN_FIXTURE_H
+#define TESTS_CONN_FIXTURE_H
+
+#include <check.h>
+
+#include <clientconn.h>
+#include <clientconn/buf.h>
+#include <clientconn/head.h>
+
+#include "tests/peer.h"
+
+struct memory { /* what the context took */
+	long live; /* blocks */
+	unsigned long allocs, fail_at; /* fail_at 0: none fails */
+};
+
+struct client {
+	struct event_base *base;
+	struct memory *memory;
+	struct cc_ctx *ctx;
+	struct cc_transport *transport;
+	struct cc_conn *conn;
+	struct peer *peer;
+	unsigned hooks; /* calls of the state hook */
+	unsigned hooks_closed; /* of them in state CC_CLOSED */
+	uint64_t completed_seen; /* requests_completed at the last one */
+	bool in_call; /* a function of the API is running: no callback may come */
+	uint64_t clock; /* us */
+};
+
+/* What to do in a callback, to see that it may be done there. */
+enum act {
+	ACT_NONE,
+	ACT_CANCEL, /* cc_req_cancel on this request */
+	ACT_CLOSE, /* cc_conn_close */
+	ACT_FREE, /* cc_conn_free */
+	ACT_AGAIN, /* another round trip, into probe->next */
+};
+
+struct probe { /* one request and what it brought */
+	struct client *client;
+	struct cc_req *req; /* NULL when it is over */
+	unsigned infos, heads, bodies, rooms, done;
+	unsigned info_status, status;
+	char fields[4096], trailers[1024]; /* "name: value\n" each */
+	char *body;
+	size_t body_len;
+	struct cc_result result; /* trailers in it are gone */
+	bool keep; /* do not say consumed */
+	bool leave; /* do not even take the body out */
+	size_t taken; /* kept, not said to be consumed */
+	enum act on_info, on_head, on_body, on_done;
+	struct probe *next;
+};
+
+/* Only the loop, the context and the transport; the result of the first thing that failed. */
+int client_init(struct client *c, struct peer *peer, unsigned offer,
+	const struct cc_transport_opts *opts, unsigned long fail_at);
+int client_dial(struct client *c, const char *scheme);
+/* A connection to a peer that is fresh from the dial; opts->size need not be set. NULL: defaults. */
+void client_open(struct client *c, struct peer *peer, const char *scheme, unsigned offer,
+	const struct cc_transport_opts *opts);
+/* Frees everything and fails the test if memory is left. */
+void client_close(struct client *c);
+
+/* Fixtures: peer on a Unix socket, HTTP/1.1 or HTTP/2 in clear, connected; HTTP/2 with 10 streams. */
+void open_h1(struct client *c, const struct cc_transport_opts *opts);
+void open_h2(struct client *c, int64_t max_streams, const struct cc_transport_opts *opts);
+
+struct cc_head *head_for(struct client *c, const char *method, const char *path,
+	const char *fields);
+/* The result of cc_conn_round_trip. */
+int round_trip(struct client *c, struct probe *p, const char *method, const char *path,
+	const char *fields, unsigned flags);
+/* GET that must be taken. */
+void get(struct client *c, struct probe *p, const char *path);
+/* POST that must be taken, its body to come. */
+void post(struct client *c, struct probe *p, const char *path, const char *fields);
+int send_body(struct probe *p, const char *text, bool eos);
+void probe_free(struct probe *p);
+
+void wait_done(struct probe *p);
+void wait_state(struct client *c, enum cc_state state);
+/* Moves the clock and runs the timers that are due. */
+void advance(struct client *c, uint64_t ms);
+
+/* L, C, F and A at once. */
+#define check_counts(c, l, done, f, a)                                                             \
+	do {                                                                                       \
+		ck_assert_uint_eq(cc_conn_request_limit((c)->conn), l);                            \
+		ck_assert_uint_eq(cc_conn_requests_completed((c)->conn), done);                    \
+		ck_assert_uint_eq(cc_conn_in_flight((c)->conn), f);                                \
+		ck_assert_uint_eq(cc_conn_available((c)->conn), a);                                \
+	} while (0)
+#define check_body(p, text)                                                                        \
+	do {                                                                                       \
+		ck_assert_uint_eq((p)->body_len, strlen(text));                                    \
+		ck_assert_str_eq((p)->body ? (p)->body : "", text);                                \
+	} while (0)
+
+/* Runs the tests of one file; its main returns the result. */
+int run_suite(const char *name, const TTest *const *tests, size_t n);
+
+#endif

@@ -1,0 +1,1359 @@
+/* test_h1.c - an HTTP/1.1 connection of the public API against a scripted server (RFC 9112). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/ssl.h>
+
+#include "tests/conn/fixture.h"
+
+#define OK_EMPTY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+#define OK_HELLO "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+/* The next request head must begin with this line. */
+static void expect_request(struct client *c, const char *line)
+{
+	char head[8192];
+
+	peer_head(c->peer, head, sizeof(head));
+	ck_assert_msg(strncmp(head, line, strlen(line)) == 0, "\"%s\" is not \"%s\"", head, line);
+}
+
+/* ---- one request ------------------------------------------------------- */
+
+START_TEST(answer_brings_head_body_and_end)
+{
+	struct client c;
+	struct probe p = {0};
+	char head[1024];
+
+	open_h1(&c, NULL);
+	check_counts(&c, 1, 0, 0, 1);
+	ck_assert_int_eq(cc_conn_proto(c.conn), CC_PROTO_H1);
+	ck_assert_int_eq(
+	        round_trip(&c, &p, "GET", "/a?b=c", "accept: text/plain\n", CC_RT_END_STREAM), 0);
+	check_counts(&c, 1, 0, 1, 0);
+	peer_head(c.peer, head, sizeof(head));
+	ck_assert_ptr_eq(strstr(head, "GET /a?b=c HTTP/1.1\r\n"), head);
+	ck_assert_ptr_nonnull(strcasestr(head, "\r\nHost: api.example.test\r\n"));
+	ck_assert_ptr_nonnull(strcasestr(head, "\r\nAccept: text/plain\r\n"));
+
+	unsigned hooks = c.hooks;
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Kind: greeting\r\n\r\nhello");
+	wait_done(&p);
+	turns(c.base, 2);
+	ck_assert_int_eq(p.result.err, 0);
+	ck_assert_int_eq(p.result.phase, CC_PHASE_COMPLETE);
+	ck_assert_uint_eq(p.status, 200);
+	ck_assert_ptr_nonnull(strstr(p.fields, "x-kind: greeting\n"));
+	check_body(&p, "hello");
+	ck_assert_uint_eq(p.result.received, 5);
+	check_counts(&c, 2, 1, 0, 1);
+	ck_assert_uint_gt(c.hooks, hooks);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(answer_without_a_body_calls_the_hook_as_well)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / HTTP/1.1\r\n");
+	unsigned hooks = c.hooks;
+	peer_say(c.peer, "HTTP/1.1 204 No Content\r\n\r\n");
+	wait_done(&p);
+	turns(c.base, 2);
+	ck_assert_uint_eq(p.status, 204);
+	ck_assert_uint_eq(p.bodies, 0);
+	ck_assert_uint_eq(c.hooks, hooks + 1);
+	check_counts(&c, 2, 1, 0, 1);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(answers_to_head_and_304_have_no_body_whatever_their_fields_say)
+{
+	struct client c;
+	struct probe head = {0}, cached = {0};
+
+	open_h1(&c, NULL);
+	ck_assert_int_eq(round_trip(&c, &head, "HEAD", "/", NULL, CC_RT_END_STREAM), 0);
+	expect_request(&c, "HEAD / HTTP/1.1\r\n");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+	wait_done(&head);
+	get(&c, &cached, "/");
+	expect_request(&c, "GET / HTTP/1.1\r\n");
+	peer_say(c.peer, "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n");
+	wait_done(&cached);
+
+	ck_assert_int_eq(head.result.err, 0);
+	ck_assert_ptr_nonnull(strstr(head.fields, "content-length: 1000\n"));
+	ck_assert_int_eq(cached.result.err, 0);
+	ck_assert_uint_eq(head.bodies + cached.bodies, 0);
+	check_counts(&c, 3, 2, 0, 1);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(interim_answers_come_before_the_answer)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / HTTP/1.1\r\n");
+	peer_say(c.peer,
+	        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
+	until(c.base, p.infos == 2);
+	ck_assert_uint_eq(p.info_status, 103);
+	check_counts(&c, 1, 0, 1, 0);
+	peer_say(c.peer, OK_HELLO);
+	wait_done(&p);
+	ck_assert_uint_eq(p.status, 200);
+	check_body(&p, "hello");
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(chunked_answer_comes_without_its_framing_and_with_its_trailers)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / HTTP/1.1\r\n");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+	                 "5\r\nhello\r\n7;a=b\r\n, world\r\n0\r\nX-Sum: 12\r\n\r\n");
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	check_body(&p, "hello, world");
+	ck_assert_str_eq(p.trailers, "x-sum: 12\n");
+	check_counts(&c, 2, 1, 0, 1);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(answer_may_come_in_single_bytes)
+{
+	static const char answer[] = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+	                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	                             "5\r\nhello\r\n0\r\nA: b\r\n\r\n";
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / HTTP/1.1\r\n");
+	for (size_t i = 0; i < sizeof(answer) - 1; i++) {
+		ck_assert_uint_eq(p.done, 0);
+		peer_send(c.peer, answer + i, 1);
+		turns(c.base, 2);
+	}
+	wait_done(&p);
+	ck_assert_uint_eq(p.infos, 1);
+	check_body(&p, "hello");
+	ck_assert_str_eq(p.trailers, "a: b\n");
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(body_of_unknown_length_is_sent_in_chunks_with_trailers)
+{
+	struct client c;
+	struct probe p = {0};
+	struct cc_head *trailers;
+	char head[1024];
+
+	open_h1(&c, NULL);
+	post(&c, &p, "/up", NULL);
+	peer_head(c.peer, head, sizeof(head));
+	ck_assert_ptr_nonnull(strcasestr(head, "\r\nTransfer-Encoding: chunked\r\n"));
+	ck_assert_int_eq(send_body(&p, "hello", false), 0);
+	peer_expect(c.peer, "5\r\nhello\r\n");
+	ck_assert_int_eq(send_body(&p, ", world", false), 0);
+	peer_expect(c.peer, "7\r\n, world\r\n");
+	trailers = cc_head_new(c.ctx);
+	ck_assert_int_eq(cc_head_add(trailers, CC_STR("x-sum"), CC_STR("12")), 0);
+	ck_assert_int_eq(cc_req_send_trailers(p.req, trailers), 0);
+	cc_head_free(trailers);
+	peer_expect(c.peer, "0\r\nx-sum: 12\r\n\r\n");
+	ck_assert_int_eq(send_body(&p, "late", true), CC_EINVAL); /* the end was given */
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&p);
+	ck_assert_uint_eq(p.result.sent, 12);
+	check_counts(&c, 2, 1, 0, 1);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(body_of_known_length_is_sent_as_it_is)
+{
+	struct client c;
+	struct probe p = {0};
+	char head[1024];
+
+	open_h1(&c, NULL);
+	post(&c, &p, "/up", "content-length: 5\n");
+	ck_assert_int_eq(send_body(&p, "hello", true), 0);
+	peer_head(c.peer, head, sizeof(head));
+	ck_assert_ptr_nonnull(strcasestr(head, "\r\nContent-Length: 5\r\n"));
+	ck_assert_ptr_null(strcasestr(head, "Transfer-Encoding"));
+	peer_expect(c.peer, "hello");
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	ck_assert_uint_eq(p.result.sent, 5);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(post_without_a_body_says_so)
+{
+	struct client c;
+	struct probe p = {0};
+	char head[1024];
+
+	open_h1(&c, NULL);
+	ck_assert_int_eq(round_trip(&c, &p, "POST", "/", NULL, CC_RT_END_STREAM), 0);
+	peer_head(c.peer, head, sizeof(head));
+	ck_assert_ptr_nonnull(strcasestr(head, "\r\nContent-Length: 0\r\n")); /* RFC 9110 8.6 */
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&p);
+	client_close(&c);
+}
+END_TEST
+
+/* ---- turns, slots, reservations ---------------------------------------- */
+
+START_TEST(second_round_trip_waits_its_turn)
+{
+	struct client c;
+	struct probe a = {0}, b = {0}, d = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &a, "/a");
+	get(&c, &b, "/b");
+	get(&c, &d, "/d");
+	ck_assert_uint_eq(cc_conn_waiting(c.conn), 2);
+	check_counts(&c, 1, 0, 1, 0); /* waiting ones count nowhere else */
+	expect_request(&c, "GET /a ");
+	turns(c.base, 3);
+	ck_assert_uint_eq(c.peer->in_len, 0); /* no pipelining */
+	peer_say(c.peer, OK_HELLO);
+	expect_request(&c, "GET /b ");
+	ck_assert_uint_eq(a.done, 1);
+	peer_say(c.peer, OK_EMPTY);
+	expect_request(&c, "GET /d ");
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&d);
+	ck_assert_int_eq(a.result.err | b.result.err | d.result.err, 0);
+	check_counts(&c, 4, 3, 0, 1);
+	probe_free(&a);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(waiting_round_trip_can_be_cancelled)
+{
+	struct client c;
+	struct probe a = {0}, b = {0}, d = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &a, "/a");
+	get(&c, &b, "/b");
+	get(&c, &d, "/d");
+	cc_req_cancel(b.req);
+	ck_assert_uint_eq(cc_conn_waiting(c.conn), 1);
+	expect_request(&c, "GET /a ");
+	peer_say(c.peer, OK_EMPTY);
+	expect_request(&c, "GET /d ");
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&d);
+	ck_assert_uint_eq(b.done, 0);
+	check_counts(&c, 3, 2, 0, 1);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(round_trip_that_must_not_wait_is_refused)
+{
+	struct client c;
+	struct probe a = {0}, b = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &a, "/a");
+	ck_assert_int_eq(
+	        round_trip(&c, &b, "GET", "/b", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
+	ck_assert_ptr_null(b.req);
+	check_counts(&c, 1, 0, 1, 0);
+	expect_request(&c, "GET /a ");
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&a);
+	ck_assert_uint_eq(b.done, 0);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(reservation_holds_the_slot)
+{
+	struct client c;
+	struct probe a = {0}, b = {0};
+
+	open_h1(&c, NULL);
+	unsigned hooks = c.hooks;
+	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
+	check_counts(&c, 1, 0, 1, 0);
+	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
+	ck_assert_int_eq(
+	        round_trip(&c, &b, "GET", "/b", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
+	turns(c.base, 2);
+	ck_assert_uint_eq(c.hooks, hooks); /* nothing anybody waits for */
+	ck_assert_int_eq(
+	        round_trip(&c, &a, "GET", "/a", NULL, CC_RT_END_STREAM | CC_RT_RESERVED), 0);
+	check_counts(&c, 1, 0, 1, 0);
+	expect_request(&c, "GET /a ");
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&a);
+	check_counts(&c, 2, 1, 0, 1);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(released_reservation_wakes_who_waits)
+{
+	struct client c;
+	struct probe a = {0};
+
+	open_h1(&c, NULL);
+	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
+	get(&c, &a, "/a");
+	turns(c.base, 2);
+	ck_assert_uint_eq(cc_conn_waiting(c.conn), 1);
+	unsigned hooks = c.hooks;
+	cc_conn_release(c.conn);
+	expect_request(&c, "GET /a ");
+	ck_assert_uint_gt(c.hooks, hooks);
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&a);
+	cc_conn_release(c.conn); /* of nothing: no effect */
+	check_counts(&c, 2, 1, 0, 1);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(invalid_request_leaves_the_reservation_of_others)
+{
+	struct client c;
+	struct cc_head *empty;
+	struct cc_req *req = NULL;
+	static const struct cc_req_ops no_ops;
+
+	open_h1(&c, NULL);
+	empty = cc_head_new(c.ctx);
+	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
+	ck_assert_int_eq(cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM, &no_ops, NULL, &req),
+	        CC_EINVAL);
+	check_counts(&c, 1, 0, 1, 0);
+	/* With RESERVED it is given back. */
+	ck_assert_int_eq(cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM | CC_RT_RESERVED,
+	                         &no_ops, NULL, &req),
+	        CC_EINVAL);
+	check_counts(&c, 1, 0, 0, 1);
+	ck_assert_ptr_null(req);
+	cc_head_free(empty);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(round_trip_while_connecting_goes_when_connected)
+{
+	struct client c;
+	struct probe p = {0};
+
+	client_open(&c, peer_unix(event_base_new()), "http", CC_OFFER_H1, NULL);
+	check_counts(&c, 0, 0, 0, 0);
+	ck_assert_int_eq(cc_conn_proto(c.conn), CC_PROTO_NONE);
+	get(&c, &p, "/");
+	ck_assert_uint_eq(cc_conn_waiting(c.conn), 1);
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(request_that_waited_has_its_body)
+{
+	struct client c;
+	struct probe p = {0};
+	char head[1024];
+
+	client_open(&c, peer_unix(event_base_new()), "http", CC_OFFER_H1, NULL);
+	post(&c, &p, "/up", NULL);
+	ck_assert_int_eq(send_body(&p, "hello", true), 0); /* whole before it could begin */
+	peer_head(c.peer, head, sizeof(head));
+	if (strcasestr(head, "\r\nTransfer-Encoding: chunked\r\n")) {
+		peer_expect(c.peer, "5\r\nhello\r\n0\r\n\r\n");
+	} else {
+		ck_assert_ptr_nonnull(strcasestr(head, "\r\nContent-Length: 5\r\n"));
+		peer_expect(c.peer, "hello");
+	}
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	ck_assert_uint_eq(p.result.sent, 5);
+	check_counts(&c, 2, 1, 0, 1);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(failed_dial_ends_waiting_round_trips_as_unprocessed)
+{
+	struct client c;
+	struct probe p = {0};
+	struct peer *peer = peer_unix(event_base_new());
+
+	ck_assert_int_eq(client_init(&c, peer, CC_OFFER_H1, NULL, 0), 0);
+	strcat(peer->address, "-missing");
+	ck_assert_int_eq(client_dial(&c, "http"), 0);
+	peer->address[strlen(peer->address) - 8] = '\0';
+	get(&c, &p, "/");
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_ECONNECT);
+	ck_assert_int_eq(p.result.phase, CC_PHASE_QUEUED);
+	ck_assert(p.result.unprocessed);
+	turns(c.base, 2);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECONNECT);
+	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "No such file or directory"));
+	ck_assert_uint_eq(c.hooks_closed, 1);
+	client_close(&c);
+}
+END_TEST
+
+/* ---- ends of the connection -------------------------------------------- */
+
+START_TEST(connection_close_drains_as_soon_as_the_head_is_there)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	unsigned hooks = c.hooks;
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhel");
+	until(c.base, p.heads == 1 && c.hooks > hooks);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+	ck_assert_int_eq(cc_conn_err(c.conn), 0);
+	check_counts(&c, 1, 0, 1, 0);
+	ck_assert_int_eq(round_trip(&c, &q, "GET", "/q", NULL, CC_RT_END_STREAM), CC_ECLOSED);
+	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_ECLOSED);
+	peer_say(c.peer, "lo");
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	check_body(&p, "hello");
+	turns(c.base, 2);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
+	check_counts(&c, 1, 1, 0, 0);
+	peer_wait_eof(c.peer);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(http_1_0_answer_ends_the_connection)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+	wait_done(&p);
+	turns(c.base, 2);
+	ck_assert_int_eq(p.result.err, 0);
+	check_counts(&c, 1, 1, 0, 0);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(body_without_length_ends_with_the_connection)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
+	until(c.base, p.body_len == 5);
+	ck_assert_uint_eq(p.done, 0);
+	peer_finish(c.peer);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	check_body(&p, "hello");
+	turns(c.base, 2);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	check_counts(&c, 1, 1, 0, 0);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(close_while_idle_closes)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	peer_finish(c.peer);
+	until(c.base, c.hooks_closed == 1);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_EEOF);
+	check_counts(&c, 0, 0, 0, 0);
+	ck_assert_int_eq(round_trip(&c, &p, "GET", "/", NULL, CC_RT_END_STREAM), CC_ECLOSED);
+	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_ECLOSED);
+	cc_conn_release(c.conn);
+	turns(c.base, 2);
+	ck_assert_uint_eq(c.hooks_closed, 1); /* and none after it */
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(close_without_an_answer_is_not_called_unprocessed)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	get(&c, &q, "/waits");
+	expect_request(&c, "GET / ");
+	peer_finish(c.peer);
+	wait_done(&p);
+	wait_done(&q);
+	ck_assert_int_eq(p.result.err, CC_EEOF);
+	ck_assert_int_eq(p.result.phase, CC_PHASE_WAITING);
+	ck_assert(!p.result.unprocessed);
+	ck_assert_int_eq(q.result.phase, CC_PHASE_QUEUED); /* it never left */
+	ck_assert(q.result.unprocessed);
+	check_counts(&c, 1, 1, 0, 0);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(cut_body_is_an_error)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+	until(c.base, p.body_len == 5);
+	peer_finish(c.peer);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_EEOF);
+	ck_assert_int_eq(p.result.phase, CC_PHASE_RECEIVING);
+	ck_assert(!p.result.unprocessed);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_EEOF);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(unasked_bytes_close_the_connection)
+{
+	struct client c;
+
+	open_h1(&c, NULL);
+	peer_say(c.peer, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
+	until(c.base, c.hooks_closed == 1);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_EPROTO);
+	check_counts(&c, 0, 0, 0, 0);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(bytes_behind_the_answer_close_after_it)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	get(&c, &q, "/waits");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, OK_HELLO OK_HELLO); /* the second one must not answer /waits */
+	wait_done(&p);
+	wait_done(&q);
+	ck_assert_int_eq(p.result.err, 0);
+	check_body(&p, "hello");
+	ck_assert_uint_eq(q.heads, 0);
+	ck_assert(q.result.unprocessed);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	check_counts(&c, 1, 1, 0, 0);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(malformed_answers_close)
+{
+	static const char *const answers[] = {
+	        "nonsense\r\n\r\n",
+	        "HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n",
+	        "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
+	        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+	        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZ\r\n",
+	        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+	};
+
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		struct client c;
+		struct probe p = {0};
+
+		open_h1(&c, NULL);
+		get(&c, &p, "/");
+		expect_request(&c, "GET / ");
+		peer_say(c.peer, answers[i]);
+		wait_done(&p);
+		ck_assert_msg(p.result.err == CC_EPROTO, "%zu: %d", i, p.result.err);
+		ck_assert(!p.result.unprocessed);
+		turns(c.base, 2);
+		ck_assert_int_eq(cc_conn_err(c.conn), CC_EPROTO);
+		ck_assert_uint_gt(strlen(cc_conn_detail(c.conn)), 0);
+		client_close(&c);
+	}
+}
+END_TEST
+
+START_TEST(head_that_is_too_large_is_refused)
+{
+	struct client c;
+	struct probe p = {0};
+	char line[1024];
+
+	open_h1(&c, &(struct cc_transport_opts){.max_head = 4096});
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\n");
+	memset(line, 'x', sizeof(line));
+	memcpy(line, "A: ", 3);
+	memcpy(line + sizeof(line) - 3, "\r\n", 3);
+	for (int i = 0; i < 6; i++)
+		peer_say(c.peer, line);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_ETOOBIG);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(answer_before_the_request_is_complete_is_delivered_and_the_last)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	post(&c, &p, "/up", "content-length: 1000\n");
+	ck_assert_int_eq(send_body(&p, "hello", false), 0);
+	expect_request(&c, "POST /up ");
+	peer_say(c.peer, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge");
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	ck_assert_uint_eq(p.status, 413);
+	check_body(&p, "large");
+	turns(c.base, 2);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	check_counts(&c, 1, 1, 0, 0);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(early_answer_is_read_although_writing_fails)
+{
+	struct client c;
+	struct probe p = {0};
+	char block[32769];
+
+	open_h1(&c, NULL);
+	memset(block, 'x', sizeof(block) - 1);
+	block[sizeof(block) - 1] = '\0';
+	post(&c, &p, "/up", "content-length: 10000000\n");
+	expect_request(&c, "POST /up ");
+	peer_stall(c.peer, true);
+	for (int i = 0; i < 40; i++)
+		ck_assert_int_eq(send_body(&p, block, false), 0);
+	turns(c.base, 3);
+	peer_say(c.peer, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge");
+	peer_cut(c.peer); /* with bytes unread: the client's next write fails */
+	wait_done(&p);
+	ck_assert_uint_eq(p.status, 413);
+	ck_assert_int_eq(p.result.err, 0);
+	check_body(&p, "large");
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(reset_ends_the_request)
+{
+	struct client c;
+	struct probe p = {0};
+
+	client_open(&c, peer_tcp(event_base_new()), "http", CC_OFFER_H1, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_reset(c.peer);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_EIO);
+	ck_assert(!p.result.unprocessed);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_EIO);
+	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "reset"));
+	client_close(&c);
+}
+END_TEST
+
+/* ---- ends by our own doing --------------------------------------------- */
+
+START_TEST(cancelled_request_closes_and_calls_nobody)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	cc_req_cancel(p.req);
+	until(c.base, c.hooks_closed == 1);
+	ck_assert_uint_eq(p.done, 0);
+	check_counts(&c, 1, 1, 0, 0);
+	peer_wait_eof(c.peer);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(closing_ends_requests_later_and_once)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	get(&c, &q, "/waits");
+	expect_request(&c, "GET / ");
+	c.in_call = true;
+	cc_conn_close(c.conn);
+	cc_conn_close(c.conn);
+	c.in_call = false;
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
+	check_counts(&c, 1, 1, 0, 0);
+	wait_done(&p);
+	wait_done(&q);
+	ck_assert_int_eq(p.result.err, CC_ECANCELED);
+	ck_assert(q.result.unprocessed);
+	turns(c.base, 2);
+	ck_assert_uint_eq(c.hooks_closed, 1);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(request_that_ended_may_still_be_cancelled_before_it_is_told)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	cc_conn_close(c.conn);
+	cc_req_cancel(p.req);
+	turns(c.base, 3);
+	ck_assert_uint_eq(p.done, 0);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(freeing_calls_nobody)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	get(&c, &q, "/waits");
+	unsigned hooks = c.hooks;
+	cc_conn_free(c.conn);
+	c.conn = NULL;
+	turns(c.base, 3);
+	ck_assert_uint_eq(p.done + q.done, 0);
+	ck_assert_uint_eq(c.hooks, hooks);
+	cc_conn_free(NULL);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(draining_finishes_what_runs)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	get(&c, &q, "/waits");
+	expect_request(&c, "GET / ");
+	cc_conn_drain(c.conn);
+	cc_conn_drain(c.conn);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+	check_counts(&c, 1, 0, 1, 0);
+	wait_done(&q);
+	ck_assert(q.result.unprocessed);
+	peer_say(c.peer, OK_HELLO);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	turns(c.base, 2);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(draining_an_idle_connection_closes_it)
+{
+	struct client c;
+
+	open_h1(&c, NULL);
+	cc_conn_drain(c.conn);
+	until(c.base, c.hooks_closed == 1);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(every_act_is_allowed_in_every_callback)
+{
+	static const enum act acts[] = {ACT_CANCEL, ACT_CLOSE, ACT_FREE};
+
+	for (int where = 0; where < 4; where++) {
+		for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+			struct client c;
+			struct probe p = {0}, q = {0};
+
+			if (where == 3 && acts[i] == ACT_CANCEL)
+				continue; /* it is over in on_done */
+			*(where == 0         ? &p.on_info
+			        : where == 1 ? &p.on_head
+			        : where == 2 ? &p.on_body
+			                     : &p.on_done) = acts[i];
+			open_h1(&c, NULL);
+			get(&c, &p, "/");
+			get(&c, &q, "/waits");
+			expect_request(&c, "GET / ");
+			peer_say(c.peer, "HTTP/1.1 103 Early Hints\r\n\r\n" OK_HELLO);
+			peer_wait_eof(c.peer);
+			turns(c.base, 3);
+			ck_assert_uint_eq(p.infos, 1);
+			ck_assert_uint_eq(p.heads, where >= 1);
+			ck_assert_uint_eq(p.bodies, where >= 2);
+			if (acts[i] == ACT_CLOSE)
+				ck_assert_uint_eq(p.done, 1);
+			else
+				ck_assert_uint_eq(p.done, where == 3);
+			ck_assert_uint_eq(q.done, acts[i] != ACT_FREE);
+			probe_free(&p);
+			client_close(&c);
+		}
+	}
+}
+END_TEST
+
+START_TEST(next_request_may_be_made_in_on_done)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	p.on_done = ACT_AGAIN;
+	p.next = &q;
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, OK_EMPTY);
+	expect_request(&c, "GET /next ");
+	peer_say(c.peer, OK_HELLO);
+	wait_done(&q);
+	ck_assert_int_eq(q.result.err, 0);
+	check_counts(&c, 3, 2, 0, 1);
+	probe_free(&q);
+	client_close(&c);
+}
+END_TEST
+
+/* ---- limits of time and number ----------------------------------------- */
+
+START_TEST(idle_connection_closes_after_the_idle_timeout)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, &(struct cc_transport_opts){.idle_timeout = 5000});
+	advance(&c, 4000);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	advance(&c, 100000); /* under a request nobody is idle */
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&p);
+	advance(&c, 4999);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
+	advance(&c, 1);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
+	ck_assert_str_eq(cc_conn_detail(c.conn), "idle timeout");
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(old_connection_drains)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, &(struct cc_transport_opts){.max_age = 5000});
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	advance(&c, 5000);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&p);
+	turns(c.base, 2);
+	ck_assert_int_eq(p.result.err, 0);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(number_of_requests_is_limited)
+{
+	struct client c;
+	struct probe p[3] = {{0}};
+
+	open_h1(&c, &(struct cc_transport_opts){.max_requests = 2});
+	for (int i = 0; i < 3; i++)
+		get(&c, &p[i], "/");
+	for (int i = 0; i < 2; i++) {
+		expect_request(&c, "GET / ");
+		peer_say(c.peer, OK_EMPTY);
+		wait_done(&p[i]);
+		ck_assert_int_eq(p[i].result.err, 0);
+	}
+	wait_done(&p[2]);
+	ck_assert(p[2].result.unprocessed);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	check_counts(&c, 2, 2, 0, 0);
+	client_close(&c);
+}
+END_TEST
+
+/* ---- flow --------------------------------------------------------------- */
+
+static void say_body(struct client *c, size_t n)
+{
+	char head[100];
+	char *body = malloc(n);
+
+	memset(body, 'x', n);
+	snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", n);
+	peer_say(c->peer, head);
+	peer_send(c->peer, body, n);
+	free(body);
+}
+
+/* What the owner has taken and not passed on. */
+static void pass_on(struct probe *p)
+{
+	size_t n = p->taken;
+
+	p->taken = 0;
+	cc_req_consumed(p->req, n);
+}
+
+START_TEST(reader_that_stops_stops_the_server)
+{
+	struct client c;
+	struct probe p = {.keep = true};
+	char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n";
+	char block[10000];
+	size_t sent = 0;
+
+	open_h1(&c, &(struct cc_transport_opts){.window = 65536});
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, head);
+	memset(block, 'x', sizeof(block));
+	while (sent < 4000000) { /* passes on only when nothing comes any more */
+		size_t before = p.body_len;
+
+		peer_send(c.peer, block, sizeof(block));
+		sent += sizeof(block);
+		turns(c.base, 2);
+		ck_assert_uint_le(p.taken, 65536 + 16384);
+		if (p.body_len == before && p.taken > 0)
+			pass_on(&p);
+	}
+	while (p.done == 0) {
+		turns(c.base, 1);
+		if (p.req && p.taken > 0)
+			pass_on(&p);
+	}
+	ck_assert_int_eq(p.result.err, 0);
+	ck_assert_uint_eq(p.body_len, 4000000);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(answer_that_filled_the_window_does_not_stop_the_next)
+{
+	struct client c;
+	struct probe p = {.keep = true}, q = {0};
+
+	open_h1(&c, &(struct cc_transport_opts){.window = 16384});
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	say_body(&c, 16384);
+	wait_done(&p);
+	ck_assert_uint_eq(p.body_len, 16384);
+	get(&c, &q, "/q");
+	expect_request(&c, "GET /q ");
+	peer_say(c.peer, OK_HELLO);
+	wait_done(&q);
+	check_body(&q, "hello");
+	probe_free(&p);
+	probe_free(&q);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(what_is_passed_on_in_on_body_counts_at_once)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, &(struct cc_transport_opts){.window = 4096});
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	say_body(&c, 100000);
+	wait_done(&p);
+	ck_assert_uint_eq(p.body_len, 100000);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(body_left_in_the_buffer_comes_again)
+{
+	struct client c;
+	struct probe p = {.leave = true};
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+	until(c.base, p.bodies == 1);
+	ck_assert_uint_eq(p.body_len, 0);
+	p.leave = false;
+	peer_say(c.peer, "world");
+	wait_done(&p);
+	check_body(&p, "helloworld");
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(server_that_stops_reading_stops_the_sender)
+{
+	struct client c;
+	struct probe p = {0};
+	char block[65537];
+	size_t given = 0;
+
+	open_h1(&c, &(struct cc_transport_opts){.window = 65536});
+	memset(block, 'x', sizeof(block) - 1);
+	block[sizeof(block) - 1] = '\0';
+	post(&c, &p, "/up", NULL);
+	expect_request(&c, "POST /up ");
+	peer_stall(c.peer, true);
+	for (int i = 0; i < 1000 && cc_req_room(p.req) > 0; i++) {
+		ck_assert_int_eq(send_body(&p, block, false), 0);
+		given += sizeof(block) - 1;
+		turns(c.base, 2);
+	}
+	ck_assert_uint_eq(cc_req_room(p.req), 0); /* it did fill */
+	ck_assert_uint_eq(p.rooms, 0);
+	peer_stall(c.peer, false);
+	until(c.base, p.rooms > 0);
+	ck_assert_uint_gt(cc_req_room(p.req), 0);
+	ck_assert_int_eq(send_body(&p, "", true), 0);
+	until(c.base, c.peer->in_len > given &&
+	                      strcmp(c.peer->in + c.peer->in_len - 5, "0\r\n\r\n") == 0);
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&p);
+	ck_assert_uint_eq(p.result.sent, given);
+	client_close(&c);
+}
+END_TEST
+
+/* ---- TLS ---------------------------------------------------------------- */
+
+static void open_tls(struct client *c, const char *alpn, unsigned offer)
+{
+	struct peer *peer = peer_unix(event_base_new());
+	struct ssl_ctx_st *server = peer_tls_server("DNS:api.example.test", 30);
+	struct ssl_ctx_st *client = peer_tls_client(server);
+	struct cc_transport_opts opts = {.tls = client, .tls_name = "api.example.test"};
+
+	peer_use_tls(peer, server, alpn);
+	client_open(c, peer, "https", offer, &opts);
+	SSL_CTX_free(server);
+	SSL_CTX_free(client);
+}
+
+START_TEST(tls_server_without_alpn_gets_http_1)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_tls(&c, "", CC_OFFER_H1 | CC_OFFER_H2);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, OK_HELLO);
+	wait_done(&p);
+	ck_assert_int_eq(cc_conn_proto(c.conn), CC_PROTO_H1);
+	check_body(&p, "hello");
+	check_counts(&c, 2, 1, 0, 1);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(cut_tls_stream_does_not_end_a_body_without_length)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_tls(&c, "http/1.1", CC_OFFER_H1);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
+	until(c.base, p.body_len == 5);
+	peer_cut(c.peer);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_EEOF); /* RFC 9112 9.8 */
+	ck_assert_int_eq(p.result.phase, CC_PHASE_RECEIVING);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(close_notify_ends_a_body_without_length)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_tls(&c, "http/1.1", CC_OFFER_H1);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
+	peer_finish(c.peer);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	check_body(&p, "hello");
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(cut_tls_stream_behind_a_whole_answer_does_not_matter)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_tls(&c, "http/1.1", CC_OFFER_H1);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, OK_HELLO);
+	peer_cut(c.peer);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	until(c.base, c.hooks_closed == 1);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_EEOF);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(large_answer_over_tls_arrives_whole)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_tls(&c, "http/1.1", CC_OFFER_H1);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	say_body(&c, 1000000);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	ck_assert_uint_eq(p.body_len, 1000000);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(failed_handshake_is_told_with_its_reason)
+{
+	struct client c;
+	struct probe p = {0};
+	struct peer *peer = peer_unix(event_base_new());
+	struct ssl_ctx_st *server = peer_tls_server("DNS:www.example.test", 30);
+	struct ssl_ctx_st *client = peer_tls_client(server);
+	struct cc_transport_opts opts = {.tls = client, .tls_name = "api.example.test"};
+
+	peer_use_tls(peer, server, "");
+	client_open(&c, peer, "https", CC_OFFER_H1, &opts);
+	SSL_CTX_free(server);
+	SSL_CTX_free(client);
+	get(&c, &p, "/");
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_ETLS);
+	ck_assert(p.result.unprocessed);
+	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "hostname mismatch"));
+	client_close(&c);
+}
+END_TEST
+
+/* ---- memory ------------------------------------------------------------- */
+
+/* A request with a body and a chunked answer, while one allocation fails. Was it reached? */
+static bool exchange_with(unsigned long fail_at)
+{
+	struct client c;
+	struct probe p = {0};
+	struct peer *peer = peer_unix(event_base_new());
+	bool ok = client_init(&c, peer, CC_OFFER_H1, NULL, fail_at) == 0 &&
+	          client_dial(&c, "http") == 0;
+	struct cc_head *h = ok ? cc_head_new(c.ctx) : NULL;
+	bool answered = false;
+
+	cc_head_free(h);
+	if (ok && h)
+		ok = round_trip(&c, &p, "POST", "/", NULL, 0) == 0 && p.req &&
+		     send_body(&p, "hello", true) == 0;
+	for (int i = 0; ok && h && i < 1000 && p.done == 0; i++) {
+		turns(c.base, 1);
+		if (!answered && strstr(peer->in, "hello")) {
+			peer_say(peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+			               "5\r\nhello\r\n0\r\nA: b\r\n\r\n");
+			answered = true;
+		}
+	}
+	if (ok && h)
+		ck_assert_msg(p.done == 1, "allocation %lu: the request hangs", fail_at);
+	bool reached = c.memory->allocs >= fail_at;
+
+	if (!reached)
+		ck_assert(ok && h && p.result.err == 0 && p.body_len == 5);
+	probe_free(&p);
+	c.memory->fail_at = 0;
+	client_close(&c);
+	return reached;
+}
+
+START_TEST(no_allocation_may_fail_unnoticed)
+{
+	unsigned long n = 1;
+
+	while (exchange_with(n))
+		ck_assert_uint_lt(++n, 200);
+	ck_assert_uint_gt(n, 10); /* some did fail */
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	        answer_brings_head_body_and_end,
+	        answer_without_a_body_calls_the_hook_as_well,
+	        answers_to_head_and_304_have_no_body_whatever_their_fields_say,
+	        interim_answers_come_before_the_answer,
+	        chunked_answer_comes_without_its_framing_and_with_its_trailers,
+	        answer_may_come_in_single_bytes,
+	        body_of_unknown_length_is_sent_in_chunks_with_trailers,
+	        body_of_known_length_is_sent_as_it_is,
+	        post_without_a_body_says_so,
+	        second_round_trip_waits_its_turn,
+	        waiting_round_trip_can_be_cancelled,
+	        round_trip_that_must_not_wait_is_refused,
+	        reservation_holds_the_slot,
+	        released_reservation_wakes_who_waits,
+	        invalid_request_leaves_the_reservation_of_others,
+	        round_trip_while_connecting_goes_when_connected,
+	        request_that_waited_has_its_body,
+	        failed_dial_ends_waiting_round_trips_as_unprocessed,
+	        connection_close_drains_as_soon_as_the_head_is_there,
+	        http_1_0_answer_ends_the_connection,
+	        body_without_length_ends_with_the_connection,
+	        close_while_idle_closes,
+	        close_without_an_answer_is_not_called_unprocessed,
+	        cut_body_is_an_error,
+	        unasked_bytes_close_the_connection,
+	        bytes_behind_the_answer_close_after_it,
+	        malformed_answers_close,
+	        head_that_is_too_large_is_refused,
+	        answer_before_the_request_is_complete_is_delivered_and_the_last,
+	        early_answer_is_read_although_writing_fails,
+	        reset_ends_the_request,
+	        cancelled_request_closes_and_calls_nobody,
+	        closing_ends_requests_later_and_once,
+	        request_that_ended_may_still_be_cancelled_before_it_is_told,
+	        freeing_calls_nobody,
+	        draining_finishes_what_runs,
+	        draining_an_idle_connection_closes_it,
+	        every_act_is_allowed_in_every_callback,
+	        next_request_may_be_made_in_on_done,
+	        idle_connection_closes_after_the_idle_timeout,
+	        old_connection_drains,
+	        number_of_requests_is_limited,
+	        reader_that_stops_stops_the_server,
+	        answer_that_filled_the_window_does_not_stop_the_next,
+	        what_is_passed_on_in_on_body_counts_at_once,
+	        body_left_in_the_buffer_comes_again,
+	        server_that_stops_reading_stops_the_sender,
+	        tls_server_without_alpn_gets_http_1,
+	        cut_tls_stream_does_not_end_a_body_without_length,
+	        close_notify_ends_a_body_without_length,
+	        cut_tls_stream_behind_a_whole_answer_does_not_matter,
+	        large_answer_over_tls_arrives_whole,
+	        failed_handshake_is_told_with_its_reason,
+	        no_allocation_may_fail_unnoticed,
+	};
+
+	return run_suite("h1", tests, sizeof(tests) / sizeof(tests[0]));
+}
