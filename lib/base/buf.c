@@ -342,7 +342,7 @@ int cc_buf_move(struct cc_buf *to, struct cc_buf *from, size_t n)
 		struct cc_seg *seg = take_first(&part);
 
 		/* A small slice is copied if there is room; else it may pin its slab. */
-		if (seg->n < SLAB_COPY_MAX && cc_buf_add(to, seg->p, seg->n) == 0)
+		if (seg->n < SLAB_MOVE_COPY_MAX && cc_buf_add(to, seg->p, seg->n) == 0)
 			seg_free(to->ctx, seg);
 		else
 			append(to, seg);

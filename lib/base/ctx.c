@@ -54,6 +54,7 @@ int ctx_init(struct cc_ctx *ctx, const struct cc_ctx_opts *opts)
 		ctx->mem = (struct cc_mem){default_alloc, default_resize, default_release, NULL};
 	ctx->clock = default_clock;
 	list_init(&ctx->conns);
+	mem_small_init(&ctx->small);
 	if (slabs_init(&ctx->slabs, opts->max_buffered ? opts->max_buffered : 256u << 20) < 0 ||
 	    turn_init(&ctx->turn, ctx) < 0 || timer_set_init(&ctx->timers, ctx) < 0)
 		return CC_ENOMEM;
@@ -66,5 +67,6 @@ void ctx_clear(struct cc_ctx *ctx)
 	turn_clear(&ctx->turn);
 	mem_cache_clear(&ctx->heads, ctx);
 	mem_cache_clear(&ctx->reqs, ctx);
+	mem_small_clear(&ctx->small, ctx);
 	slabs_clear(&ctx->slabs, ctx);
 }

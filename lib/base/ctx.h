@@ -28,6 +28,7 @@ struct cc_ctx {
 	struct slabs slabs;
 	struct mem_cache heads;		/* struct cc_head */
 	struct mem_cache reqs;		/* struct cc_req */
+	struct mem_small small;		/* what nghttp2 and the parsers ask for */
 
 	uint64_t (*clock)(void *arg);	/* us, monotonic; tests set their own */
 	void *clock_arg;

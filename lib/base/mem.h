@@ -27,4 +27,21 @@ void *mem_cache_get(struct mem_cache *c, struct cc_ctx *ctx);
 void mem_cache_put(struct mem_cache *c, struct cc_ctx *ctx, void *p);
 void mem_cache_clear(struct mem_cache *c, struct cc_ctx *ctx);
 
+/*
+ * Small blocks of any size for libraries that free without naming the size
+ * (nghttp2): free lists in steps of 64 bytes, at most 256 free blocks each. What
+ * is larger goes to the allocator. Only mem_small_* take such blocks back.
+ */
+#define MEM_SMALL_CLASSES 10
+
+struct mem_small {
+	struct mem_cache classes[MEM_SMALL_CLASSES];
+};
+
+void mem_small_init(struct mem_small *s);
+void mem_small_clear(struct mem_small *s, struct cc_ctx *ctx);
+void *mem_small_alloc(struct cc_ctx *ctx, size_t n);
+void *mem_small_resize(struct cc_ctx *ctx, void *p, size_t n);
+void mem_small_free(struct cc_ctx *ctx, void *p);	/* NULL is fine */
+
 #endif

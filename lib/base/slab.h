@@ -19,6 +19,12 @@
 
 #define SLAB_SIZE	16384u	/* one TLS record */
 #define SLAB_COPY_MAX	512u	/* smaller slices are copied, not referenced */
+/*
+ * The same for what moves from one chain to another, which is mostly its last
+ * stop: head and body of a small answer are then one slice for one plain
+ * send, and the slab that was read into is free again while the caches know it.
+ */
+#define SLAB_MOVE_COPY_MAX 2048u
 
 struct slab;
 

@@ -103,24 +103,29 @@ int h2_head_field(struct cc_head *h, const uint8_t *name, size_t name_len, const
 	return head_push_field(h, off, (uint32_t)name_len, token_find(n.p, n.n));
 }
 
+/* The engine allocates some twenty small blocks a request: they come from free lists. */
 static void *mem_malloc_cb(size_t size, void *arg)
 {
-	return mem_alloc(arg, size);
+	return mem_small_alloc(arg, size);
 }
 
 static void mem_free_cb(void *p, void *arg)
 {
-	mem_free(arg, p);
+	mem_small_free(arg, p);
 }
 
 static void *mem_calloc_cb(size_t n, size_t size, void *arg)
 {
-	return n && size > SIZE_MAX / n ? NULL : mem_zalloc(arg, n * size);
+	void *p = n && size > SIZE_MAX / n ? NULL : mem_small_alloc(arg, n * size);
+
+	if (p)
+		memset(p, 0, n * size);
+	return p;
 }
 
 static void *mem_realloc_cb(void *p, size_t size, void *arg)
 {
-	return mem_resize(arg, p, size);
+	return mem_small_resize(arg, p, size);
 }
 
 nghttp2_mem *h2_mem(struct cc_ctx *ctx, nghttp2_mem *mem)

@@ -23,8 +23,10 @@ static ssize_t system_sendmsg(int fd, const struct msghdr *msg)
 {
 	ssize_t put;
 
-	do
-		put = sendmsg(fd, msg, MSG_NOSIGNAL);
+	do /* of one slice the kernel need not read a list of them */
+		put = msg->msg_iovlen == 1
+			      ? send(fd, msg->msg_iov->iov_base, msg->msg_iov->iov_len, MSG_NOSIGNAL)
+			      : sendmsg(fd, msg, MSG_NOSIGNAL);
 	while (put < 0 && errno == EINTR);
 	return put;
 }

@@ -91,6 +91,11 @@ static int bio_read(BIO *bio, char *buf, int n)
 	return take_ahead(a, buf, (size_t)n);
 }
 
+static bool ahead_holds(const struct link *l)
+{
+	return l->ctx->ahead->pos < l->ctx->ahead->len;
+}
+
 /* What OpenSSL did not take yet stays with the link; the shared bytes are free for others. */
 static int keep_ahead(struct link *l)
 {
@@ -106,6 +111,16 @@ static int keep_ahead(struct link *l)
 static bool tls_holds_bytes(const struct link *l)
 {
 	return l->raw.len > 0 || SSL_has_pending(l->ssl);
+}
+
+/*
+ * An idle connection holds no buffers. SSL_MODE_RELEASE_BUFFERS would do the same,
+ * but gives 17 KiB back and asks for them again at every record of a turn.
+ */
+static void release_buffers(struct link *l)
+{
+	if (l->ssl && l->state == LINK_OPEN)
+		SSL_free_buffers(l->ssl); /* refuses while they hold something */
 }
 
 static int bio_write(BIO *bio, const char *buf, int n)
@@ -191,6 +206,16 @@ static void broken_errno(struct link *l, int err, const char *doing)
 	snprintf(l->detail, sizeof(l->detail), "%s: %s", doing,
 		strerror_r(errno, text, sizeof(text)));
 	broken(l, err);
+}
+
+/*
+ * SSL_get_error looks at the thread's error queue, where somebody else may have left
+ * something. Asking is cheaper than clearing what is empty.
+ */
+static void clear_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
 }
 
 static void tls_detail(struct link *l, const char *doing)
@@ -281,7 +306,9 @@ static enum got tls_end(struct link *l, int ssl_err)
 
 static enum got read_tls(struct link *l, char *room, size_t n, size_t *len)
 {
-	ERR_clear_error();
+	if (l->drained && !ahead_holds(l) && !tls_holds_bytes(l))
+		return GOT_NOTHING; /* asking OpenSSL for nothing costs as much as a record */
+	clear_errors();
 	errno = 0;
 	if (SSL_read_ex(l->ssl, room, n, len) == 1)
 		return GOT_BYTES;
@@ -336,8 +363,11 @@ static void read_loop(struct link *l)
 static void link_read(struct link *l)
 {
 	read_loop(l);
-	if (l->ssl && keep_ahead(l) < 0 && l->state == LINK_OPEN)
+	if (!l->ssl)
+		return;
+	if (keep_ahead(l) < 0 && l->state == LINK_OPEN)
 		broken(l, CC_ENOMEM);
+	release_buffers(l);
 }
 
 static void handshake(struct link *l);
@@ -390,7 +420,7 @@ static ssize_t write_tls(struct link *l)
 	size_t n = l->out.len < TLS_RECORD ? l->out.len : TLS_RECORD;
 	size_t put = 0;
 
-	ERR_clear_error();
+	clear_errors();
 	errno = 0;
 	if (SSL_write_ex(l->ssl, buf_gather(&l->out, tmp, n), n, &put) == 1)
 		return (ssize_t)put;
@@ -471,6 +501,7 @@ static void link_write(struct link *l)
 		event_add(&l->wr, NULL);
 	else if (l->shut)
 		send_fin(l);
+	release_buffers(l);
 	if (total > 0 && l->ops->on_written)
 		l->ops->on_written(l, total);
 }
@@ -505,7 +536,7 @@ static void shake_hands(struct link *l)
 {
 	int rc;
 
-	ERR_clear_error();
+	clear_errors();
 	errno = 0;
 	rc = SSL_do_handshake(l->ssl);
 	if (rc == 1) {
@@ -577,6 +608,7 @@ int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_o
 				SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 		SSL_set_read_ahead(ssl, 0);
 		SSL_set_default_read_buffer_len(ssl, 0);
+		SSL_clear_mode(ssl, SSL_MODE_RELEASE_BUFFERS); /* see release_buffers */
 	}
 	if (event_add(&l->rd, NULL) < 0)
 		goto fail;
