@@ -639,6 +639,66 @@ START_TEST(connect_timeout_includes_resolving)
 }
 END_TEST
 
+START_TEST(time_spent_resolving_is_missing_when_connecting)
+{
+	struct probe p = {0};
+
+	use_dns();
+	dns->a[0] = "127.0.0.9";
+	sys.swallowed = "127.0.0.9";
+	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "api.example.test.:80",
+	                                     .connect_timeout = 700}),
+	        0);
+	until(base, ctx->resolver != NULL && dns->asked > 0);
+	advance(400);
+	until(base, sys.connects == 1);
+	advance(301);
+	ck_assert_uint_eq(p.calls, 1);
+	ck_assert_int_eq(p.err, CC_ETIMEOUT);
+	ck_assert_ptr_nonnull(strstr(p.detail, "connect to api.example.test. (127.0.0.9:80)"));
+}
+END_TEST
+
+START_TEST(losers_are_closed_before_the_handshake)
+{
+	SSL_CTX *client = peer_tls_client(NULL);
+	struct probe p = {0};
+
+	peer = peer_tcp(base);
+	peer->mute = true;
+	use_dns();
+	dns->a[0] = "127.0.0.9", dns->a[1] = "127.0.0.1";
+	sys.swallowed = "127.0.0.9";
+	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "api.example.test.",
+	                                     .default_port = peer_port(),
+	                                     .tls = client}),
+	        0);
+	until(base, sys.connects == 1);
+	advance(250);
+	until(base, peer->fd >= 0);
+	turns(base, 2);
+	ck_assert_int_eq(sys.open, 1);
+	dial_cancel(p.dial);
+	SSL_CTX_free(client);
+}
+END_TEST
+
+START_TEST(answer_for_a_cancelled_dial_is_ignored)
+{
+	struct probe p = {0};
+
+	use_dns();
+	dns->a[0] = "127.0.0.9";
+	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "api.example.test.:80"}), 0);
+	until(base, dns->asked > 0);
+	dial_cancel(p.dial);
+	until(base, dns->asked == 2); /* both families; the answers lie in the socket */
+	turns(base, 5);
+	ck_assert_uint_eq(p.calls, 0);
+	ck_assert_uint_eq(sys.connects, 0);
+}
+END_TEST
+
 START_TEST(connect_timeout_ends_a_connection_attempt)
 {
 	struct probe p = {0};
@@ -967,7 +1027,10 @@ static TCase *plain_tests(void)
 	tcase_add_test(t, families_alternate);
 	tcase_add_test(t, unknown_name_fails_at_once);
 	tcase_add_test(t, connect_timeout_includes_resolving);
+	tcase_add_test(t, time_spent_resolving_is_missing_when_connecting);
 	tcase_add_test(t, connect_timeout_ends_a_connection_attempt);
+	tcase_add_test(t, losers_are_closed_before_the_handshake);
+	tcase_add_test(t, answer_for_a_cancelled_dial_is_ignored);
 	tcase_add_test(t, cancelled_dial_calls_nobody);
 	tcase_add_test(t, dial_may_be_cancelled_by_another_of_the_same_turn);
 	return t;
