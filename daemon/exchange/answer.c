@@ -146,6 +146,9 @@ void answer_from_error(struct answer *a, int err, enum cc_phase phase)
 	case CC_ECONNECT:
 		a->error = "connection_refused";
 		break;
+	case CC_ECERT:
+		a->error = "tls_certificate_error";
+		break;
 	case CC_ETLS:
 		a->error = "tls_protocol_error";
 		break;

@@ -213,6 +213,10 @@ static void ex_body(void *stream, struct cc_buf *body)
 	size_t n = body->len;
 	int err;
 
+	if (fc->framing == H1_FRAME_NONE || fc->framing == H1_FRAME_AS_IS) {
+		cc_buf_clear(body); /* our own answer to HEAD */
+		return;
+	}
 	if (fc->framing == H1_FRAME_CHUNKED)
 		err = h1_write_chunk(&fc->link->out, body);
 	else
@@ -273,10 +277,9 @@ static void refuse(struct front_conn *fc, unsigned status, const char *detail)
 	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request refused", "listener=%s status=%u detail=\"%s\"",
 		fc->fl->conf->name, status, detail);
 	fc->keep = false;
-	fc->request_done = false;
+	fc->request_done = true; /* nothing more of it is parsed */
 	fc->state = FRONT_BUSY;
 	timer_stop(&fc->timer);
-	link_pause(fc->link, true);
 	fc->ex = exchange_new(fc->fl->env, &exchange_ops, fc);
 	if (!fc->ex) {
 		front_close(fc);

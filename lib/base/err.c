@@ -38,6 +38,8 @@ const char *cc_strerror(int err)
 		return "canceled";
 	case CC_EGOAWAY:
 		return "server is going away";
+	case CC_ECERT:
+		return "certificate not trusted";
 	}
 	return "unknown error";
 }

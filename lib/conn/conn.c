@@ -320,7 +320,7 @@ int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigne
 	if (req) {
 		struct cc_str method = cc_head_method(head);
 
-		req->out_eos = flags & CC_RT_END_STREAM;
+		req->bodiless = req->out_eos = flags & CC_RT_END_STREAM;
 		req->no_body = method.n == 4 && memcmp(method.p, "HEAD", 4) == 0;
 	}
 	int err = CC_ENOMEM;
@@ -493,8 +493,9 @@ void conn_req_body(struct cc_req *req)
 		cc_buf_clear(&req->in);
 		return;
 	}
+	req->uncredited += before; /* on_body may credit what it takes at once */
 	req->ops->on_body(req, &req->in, req->arg);
-	req->uncredited += before - req->in.len;
+	req->uncredited -= req->in.len < req->uncredited ? req->in.len : req->uncredited;
 }
 
 void conn_req_took(struct cc_req *req, size_t n)

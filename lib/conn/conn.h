@@ -94,6 +94,7 @@ struct cc_req {
 	bool out_done;		/* the driver has sent all of it */
 	bool head_seen;		/* the final response head was delivered */
 	bool no_body;		/* the request was HEAD */
+	bool bodiless;		/* its head is all there is: CC_RT_END_STREAM */
 	bool room_wanted;	/* owner saw room 0: tell when there is some */
 	bool reserved;		/* waits although a slot was reserved: the limit shrank */
 	size_t uncredited;	/* bytes taken by the owner, not yet cc_req_consumed */

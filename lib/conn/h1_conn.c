@@ -56,7 +56,7 @@ static struct h1_write framing_of(const struct cc_req *req, const struct cc_head
 	if (length >= 0) {
 		w.framing = H1_FRAME_LENGTH;
 		w.length = (uint64_t)length;
-	} else if (!req->out_eos) {
+	} else if (!req->bodiless) {
 		w.framing = H1_FRAME_CHUNKED;
 	} else if (method_has_content(cc_head_method(head))) {
 		w.framing = H1_FRAME_LENGTH;
@@ -84,7 +84,7 @@ static int h1_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	h1_parser_begin(h->parser, h->head);
 	if (req->no_body)
 		h1_parser_no_body(h->parser);
-	if (req->out_eos)
+	if (req->bodiless)
 		conn_req_sent(req);
 	req->phase = CC_PHASE_QUEUED; /* until the first byte left */
 	link_flush(h->link);
@@ -167,6 +167,7 @@ static void finish(struct h1_conn *h)
 
 	h->req = NULL;
 	h->head = NULL;
+	link_pause(h->link, false); /* the window was this request's */
 	if (!again)
 		conn_draining(conn, CC_ECLOSED,
 			h->link->in.len ? "bytes behind the response"

@@ -144,7 +144,7 @@ static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 
 	if (err < 0)
 		return err;
-	stream = nghttp2_submit_request(h->session, NULL, f.nv, f.n, req->out_eos ? NULL : &body, req);
+	stream = nghttp2_submit_request(h->session, NULL, f.nv, f.n, req->bodiless ? NULL : &body, req);
 	h2_nv_clear(&f);
 	if (stream < 0) {
 		if (stream == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE)

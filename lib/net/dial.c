@@ -182,7 +182,7 @@ static void on_tls_error(struct link *l, int err)
 	if (err != CC_ENOMEM)
 		err = CC_ETLS;
 	if (verify != X509_V_OK && SSL_get_verify_mode(l->ssl) != SSL_VERIFY_NONE)
-		dial_fail(d, err, "%s: TLS handshake: certificate verify failed for %s: %s", where,
+		dial_fail(d, CC_ECERT, "%s: TLS handshake: certificate verify failed for %s: %s", where,
 		        d->name, X509_verify_cert_error_string(verify));
 	else
 		dial_fail(d, err, "%s: %s", where, l->detail);

@@ -220,16 +220,9 @@ static void clear_errors(void)
 
 static void tls_detail(struct link *l, const char *doing)
 {
-	unsigned long e = ERR_peek_last_error();
-	long verify = SSL_get_verify_result(l->ssl);
-	const char *reason = ERR_reason_error_string(e);
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
-	if (verify != X509_V_OK && ERR_GET_REASON(e) == SSL_R_CERTIFICATE_VERIFY_FAILED)
-		snprintf(l->detail, sizeof(l->detail), "%s: certificate verify failed: %s", doing,
-			X509_verify_cert_error_string(verify));
-	else
-		snprintf(l->detail, sizeof(l->detail), "%s: %s", doing,
-			reason ? reason : "connection broke");
+	snprintf(l->detail, sizeof(l->detail), "%s: %s", doing, reason ? reason : "connection broke");
 	ERR_clear_error();
 }
 

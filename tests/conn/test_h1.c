@@ -1242,7 +1242,7 @@ START_TEST(failed_handshake_is_told_with_its_reason)
 	SSL_CTX_free(client);
 	get(&c, &p, "/");
 	wait_done(&p);
-	ck_assert_int_eq(p.result.err, CC_ETLS);
+	ck_assert_int_eq(p.result.err, CC_ECERT);
 	ck_assert(p.result.unprocessed);
 	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "hostname mismatch"));
 	client_close(&c);

@@ -957,7 +957,6 @@ START_TEST(certificates_are_read_when_the_file_is)
 	ck_assert(SSL_CTX_get_mode(ctx) & SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	ck_assert(SSL_CTX_get_mode(ctx) & SSL_MODE_RELEASE_BUFFERS);
 	ck_assert(SSL_CTX_get_options(ctx) & SSL_OP_NO_COMPRESSION);
-	ck_assert_int_eq(SSL_CTX_get_read_ahead(ctx), 1);
 	/* An encrypted key must not ask the terminal. */
 	ck_assert(SSL_CTX_get_default_passwd_cb(ctx) != NULL);
 

@@ -768,7 +768,7 @@ END_TEST
 
 static void check_refused(const struct probe *p, const char *reason)
 {
-	ck_assert_int_eq(p->err, CC_ETLS);
+	ck_assert_int_eq(p->err, CC_ECERT);
 	ck_assert_msg(strstr(p->detail, reason), "\"%s\" is not in \"%s\"", reason, p->detail);
 	ck_assert_ptr_nonnull(strstr(p->detail, peer->address));
 }
