@@ -160,8 +160,10 @@ static bool take_chunked(struct client *c, struct answer *a)
 
 		memcpy(body + a->len, c->in, got);
 		a->len += got;
-		if (c->n < n + 2)
+		if (c->n < n + 2) {
+			c->n = 0;
 			break;
+		}
 		ck_assert_msg(memcmp(c->in + n, "\r\n", 2) == 0, "no CRLF after a chunk");
 		memmove(c->in, c->in + n + 2, c->n - n - 2);
 		c->n -= n + 2;

@@ -36,7 +36,7 @@ static struct {
 	size_t child_count;
 	pid_t daemon;
 	int daemon_status;
-	bool daemon_gone, well;
+	bool daemon_gone, daemon_told, well;
 } h;
 
 /* ---- small things ---- */
@@ -397,12 +397,21 @@ static void assert_clean_log(void)
 	        "a sanitizer complained");
 }
 
+void daemon_end(void)
+{
+	int status;
+
+	/* A second one would mean: at once. */
+	if (!h.daemon_told && !daemon_ended(&status))
+		kill(h.daemon, SIGTERM);
+	h.daemon_told = true;
+}
+
 void daemon_stop(void)
 {
 	int status = 0;
 
-	if (!daemon_ended(&status))
-		kill(h.daemon, SIGTERM);
+	daemon_end();
 	WAIT_FOR(daemon_ended(&status));
 	assert_clean_log();
 	ck_assert_msg(WIFEXITED(status), "the daemon was ended by signal %d", WTERMSIG(status));
@@ -579,15 +588,17 @@ static void begin(void)
 	snprintf(h.dir, sizeof(h.dir), "%s/t-XXXXXX", h.top);
 	ck_assert_ptr_nonnull(mkdtemp(h.dir));
 	signal(SIGPIPE, SIG_IGN);
+	/* Freed memory goes back soon, so that what is resident says something under ASan as well. */
+	setenv("ASAN_OPTIONS", "quarantine_size_mb=2:thread_local_quarantine_size_kb=64", 0);
 	atexit(tell);
 }
 
 static void finish(void)
 {
-	if (h.daemon)
-		daemon_stop();
 	while (h.child_count)
 		end(h.children[--h.child_count]);
+	if (h.daemon)
+		daemon_stop();
 	while (h.origin_count)
 		origin_stop(h.origins[--h.origin_count]);
 	remove_tree(h.dir);

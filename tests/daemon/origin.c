@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <poll.h>
 #include <stdio.h>
@@ -88,10 +89,12 @@ static void *conn_main(void *arg)
 static void take(struct origin *o, int fd)
 {
 	struct origin_conn *oc = calloc(1, sizeof(*oc));
+	int one = 1;
 
 	MUST(oc != NULL);
 	oc->origin = o;
 	oc->fd = fd;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	pthread_mutex_lock(&o->lock);
 	oc->next = o->conns;
 	o->conns = oc;

@@ -129,7 +129,9 @@ START_TEST(upload_to_an_origin_that_does_not_read_stops)
 	/* Socket buffers of the kernel on both sides, and the daemon's own. */
 	ck_assert_uint_lt(push(c), 32 * MIB);
 	assert_small(before);
+	/* Its going is noticed although nothing is read from it. */
 	client_close(c);
+	WAIT_FOR(origin_counts(o).open == 0);
 }
 END_TEST
 

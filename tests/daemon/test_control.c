@@ -227,7 +227,7 @@ START_TEST(sigterm_finishes_what_runs_and_then_ends)
 	c = client_open();
 	client_say(c, "GET /drip/20/50 HTTP/1.1\r\nHost: origin\r\n\r\n");
 	WAIT_FOR(origin_counts(o).requests == 1);
-	kill(daemon_pid(), SIGTERM);
+	daemon_end();
 	WAIT_FOR(refused());
 	ck_assert(!daemon_ended(&status));
 	a = client_answer(c);
@@ -247,7 +247,7 @@ START_TEST(sigterm_lets_an_upload_finish)
 	c = client_open();
 	client_say(c, "POST /sha HTTP/1.1\r\nHost: origin\r\nContent-Length: 10\r\n\r\nhello");
 	WAIT_FOR(origin_counts(o).requests == 1);
-	kill(daemon_pid(), SIGTERM);
+	daemon_end();
 	WAIT_FOR(refused());
 	client_say(c, "hello");
 	ck_assert_uint_eq(client_answer(c).len, 65);
@@ -268,7 +268,7 @@ START_TEST(idle_clients_do_not_delay_the_end)
 			ck_assert_uint_eq(get(c[i], "/").status, 200);
 	}
 	begun = harness_now();
-	kill(daemon_pid(), SIGTERM);
+	daemon_end();
 	WAIT_FOR(daemon_ended(&status));
 	ck_assert_uint_lt(harness_now() - begun, 5000);
 	for (size_t i = 0; i < 4; i++) {
@@ -291,7 +291,7 @@ START_TEST(sigterm_does_not_lose_requests_that_were_sent)
 	kill(daemon_pid(), SIGSTOP);
 	for (size_t i = 0; i < 5; i++)
 		client_say(c[i], "GET /bytes/100 HTTP/1.1\r\nHost: origin\r\n\r\n");
-	kill(daemon_pid(), SIGTERM);
+	daemon_end();
 	kill(daemon_pid(), SIGCONT);
 	for (size_t i = 0; i < 5; i++) {
 		ck_assert_uint_eq(client_answer(c[i]).len, 100);
@@ -312,7 +312,7 @@ START_TEST(drain_timeout_bounds_the_end)
 	client_say(c, "GET /stall HTTP/1.1\r\nHost: origin\r\n\r\n");
 	ck_assert(client_quiet(c, 200));
 	begun = harness_now();
-	kill(daemon_pid(), SIGTERM);
+	daemon_end();
 	WAIT_FOR(daemon_ended(&status));
 	ck_assert_uint_ge(harness_now() - begun, 450);
 	ck_assert_uint_lt(harness_now() - begun, 6000);

@@ -542,6 +542,26 @@ START_TEST(refused_streams_are_sent_again_with_their_body)
 }
 END_TEST
 
+/* The first request of a connection goes out with much else: it has left all the same. */
+START_TEST(a_post_that_died_on_a_new_connection_is_not_sent_again)
+{
+	struct origin *o = origin_of(_i);
+	struct client *c;
+	struct answer a;
+
+	daemon_for(o, "");
+	c = client_open();
+	client_say(c,
+		"POST /hangup HTTP/1.1\r\nHost: origin\r\nX: %0200d\r\n"
+		"Content-Length: 5\r\n\r\nhello",
+		1);
+	a = client_answer(c);
+	assert_own_answer(&a, 502);
+	ck_assert_uint_eq(origin_counts(o).requests, 1);
+	client_close(c);
+}
+END_TEST
+
 START_TEST(a_post_that_died_is_not_sent_again)
 {
 	struct origin *o = origin_of(_i);
@@ -589,6 +609,8 @@ int main(void)
 	tcase_add_test(upstreams, answers_that_nobody_asked_for_reach_nobody);
 	tcase_add_test(upstreams, keep_alive_connections_that_vanish_hurt_no_get);
 	tcase_add_test(upstreams, refused_streams_are_sent_again_with_their_body);
+	tcase_add_loop_test(
+		upstreams, a_post_that_died_on_a_new_connection_is_not_sent_again, 0, 2);
 	tcase_add_loop_test(upstreams, a_post_that_died_is_not_sent_again, 0, 2);
 	return harness_main(s);
 }
