@@ -495,6 +495,17 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 	a.retry_safe = true;
 	switch (why) {
 	case WAITER_TIMEOUT:
+		if (ex->pool->count[POOL_AVAILABLE] + ex->pool->count[POOL_FULL] == 0) {
+			snprintf(text, sizeof(text),
+				"no connection came up within queue_timeout (%" PRIu64
+				" ms); %u are being opened",
+				ex->pool->up->queue_timeout, ex->pool->count[POOL_CONNECTING]);
+			a.status = 504;
+			a.error = "connection_timeout";
+			a.detail = text;
+			a.limit = "queue_timeout";
+			break;
+		}
 		snprintf(text, sizeof(text),
 			"no connection became free within queue_timeout (%" PRIu64
 			" ms); %u of max_connections = %u are in use",

@@ -51,7 +51,7 @@ struct front_conn {
 	size_t dropped;			/* while lingering */
 	enum h1_framing framing;	/* of the answer */
 	bool request_done;		/* all of it was parsed */
-	bool answer_done;
+	bool answer_begun, answer_done;
 	bool head_method;		/* the request was HEAD */
 	bool http10;
 	bool keep;			/* the client allows another request */
@@ -198,6 +198,7 @@ static void ex_head(void *stream, const struct cc_head *head)
 	if (w.framing == H1_FRAME_EOF || ends_after(fc) ||
 		(!fc->request_done && cc_head_status(head) >= 400))
 		fc->keep = false;
+	fc->answer_begun = true;
 	w.close = !fc->keep;
 	w.keep_alive = fc->keep && fc->http10;
 	fc->framing = w.framing;
@@ -306,7 +307,7 @@ static bool begin_request(struct front_conn *fc)
 	h1_parser_begin(fc->parser, fc->head);
 	fc->state = FRONT_HEAD;
 	fc->asked = true;
-	fc->request_done = fc->answer_done = false;
+	fc->request_done = fc->answer_begun = fc->answer_done = false;
 	timer_stop(&fc->timer);
 	if (lc->header_timeout > 0)
 		timer_start(fc->ctx, &fc->timer, lc->header_timeout);
@@ -374,7 +375,9 @@ static void bad_request(struct front_conn *fc)
 {
 	const struct h1_error *e = h1_parser_error(fc->parser);
 
-	if (fc->state == FRONT_HEAD) {
+	if (!fc->answer_begun) {
+		if (fc->ex)
+			exchange_gone(fc->ex);
 		refuse(fc, e->status, e->reason);
 		return;
 	}

@@ -26,6 +26,7 @@ struct h1_conn {
 	struct cc_head *head; /* of the answer; only while a request runs */
 	struct cc_req *req;   /* the one that runs, NULL: idle */
 	bool chunked;	      /* its body goes out in chunks */
+	uint64_t left;	      /* bytes of its Content-Length still to come */
 };
 
 static struct h1_conn *driver(struct cc_conn *conn)
@@ -81,6 +82,7 @@ static int h1_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	}
 	h->req = req;
 	h->chunked = w.framing == H1_FRAME_CHUNKED;
+	h->left = w.length;
 	h1_parser_begin(h->parser, h->head);
 	if (req->no_body)
 		h1_parser_no_body(h->parser);
@@ -104,7 +106,11 @@ static int fill(struct h1_conn *h)
 		return 0;
 	room = out->len < OUT_MAX ? OUT_MAX - out->len : 0;
 	n = req->out.len < room ? req->out.len : room;
+	/* RFC 9112 6.3: another length than announced would shift all that follows. */
+	if (!h->chunked && (n > h->left || (req->out_eos && req->out.len != h->left)))
+		return CC_EINVAL;
 	if (n > 0) {
+		h->left -= n;
 		cc_buf_init(&part, h->conn->ctx);
 		err = cc_buf_move(&part, &req->out, n);
 		if (err == 0)

@@ -37,6 +37,8 @@ struct h2_conn {
 	int head_err;		/* it cannot be kept: CC_ENOMEM, CC_ETOOBIG, CC_EPROTO */
 	uint64_t written;	/* bytes the kernel ever took: tells which requests have left */
 	bool goaway;		/* the peer said so */
+	uint32_t goaway_code;	/* why */
+	int32_t goaway_last;	/* the last stream it may have acted on */
 	bool busy;		/* the session is on the stack: it must not be pumped */
 	struct timer settings;	/* the peer's first SETTINGS must come in time */
 };
@@ -112,18 +114,30 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
 	return 0;
 }
 
-static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+/* on_frame_send would be too late: it may run with the frame still in nghttp2's hands. */
+static int before_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
 	struct h2_conn *h = user;
 	struct cc_req *req;
 
+	if (frame->hd.type != NGHTTP2_HEADERS)
+		return 0;
+	req = req_of(session, frame->hd.stream_id);
+	if (req && req->wire_at == UINT64_MAX)
+		req->wire_at = h->written + h->link->out.len;
+	return 0;
+}
+
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+	struct cc_req *req;
+
+	(void)user;
 	if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
 		return 0;
 	req = req_of(session, frame->hd.stream_id);
 	if (!req)
 		return 0;
-	if (frame->hd.type == NGHTTP2_HEADERS && req->wire_at == UINT64_MAX)
-		req->wire_at = h->written + h->link->out.len - (frame->hd.length + 9);
 	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
 		enum cc_phase phase = req->phase;
 
@@ -287,6 +301,8 @@ static void goaway_came(struct h2_conn *h, const nghttp2_goaway *g)
 	int n = g->opaque_data_len < 64 ? (int)g->opaque_data_len : 64;
 
 	h->goaway = true;
+	h->goaway_code = g->error_code;
+	h->goaway_last = g->last_stream_id;
 	snprintf(text, sizeof(text), "GOAWAY %s%s%.*s", nghttp2_http2_strerror(g->error_code),
 		n ? ": " : "", n, n ? (const char *)g->opaque_data : "");
 	for (char *c = text; *c; c++)
@@ -373,7 +389,11 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 	if (!req || is_closed(h))
 		return 0;
 	/* REFUSED_STREAM is also what nghttp2 reports above GOAWAY's last stream id (RFC 9113 8.7). */
-	if (code == NGHTTP2_REFUSED_STREAM && !req->head_seen)
+	bool refused = code == NGHTTP2_REFUSED_STREAM && !req->head_seen;
+
+	if (refused && h->goaway && stream > h->goaway_last)
+		code = h->goaway_code; /* after ENHANCE_YOUR_CALM nobody hurries */
+	if (refused)
 		end(h, req, CC_EREFUSED, true, code, NULL);
 	else if (code == NGHTTP2_PROTOCOL_ERROR)
 		end(h, req, CC_EPROTO, false, code, NULL);
@@ -453,6 +473,7 @@ static int make_session(struct h2_conn *h)
 		nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
 		nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 		nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+		nghttp2_session_callbacks_set_before_frame_send_callback(cb, before_frame_send);
 		nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
 		nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
 		nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
