@@ -4,6 +4,7 @@
 #include "tests/daemon/harness.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -36,7 +37,7 @@ static struct {
 	size_t child_count;
 	pid_t daemon;
 	int daemon_status;
-	bool daemon_gone, daemon_told, well;
+	bool daemon_gone, daemon_told;
 } h;
 
 /* ---- small things ---- */
@@ -76,6 +77,15 @@ static void *keep(void *p)
 	}
 	h.kept[h.kept_count++] = p;
 	return p;
+}
+
+static void forget_kept(void)
+{
+	while (h.kept_count)
+		free(h.kept[--h.kept_count]);
+	free(h.kept);
+	h.kept = NULL;
+	h.kept_size = 0;
 }
 
 char *text(const char *fmt, ...)
@@ -567,20 +577,6 @@ static void remove_tree(const char *path)
 	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* At exit of the test's process: says what the daemon said when the test failed. */
-static void tell(void)
-{
-	const char *log;
-
-	if (h.well || !h.dir[0])
-		return;
-	log = daemon_log();
-	size_t n = strlen(log);
-
-	fprintf(stderr, "---- the daemon's log (its end):\n%s----\n",
-	        n > 8000 ? log + n - 8000 : log);
-}
-
 static void begin(void)
 {
 	/* Check ends the process by exit(): OpenSSL must not be torn down under running threads. */
@@ -590,7 +586,6 @@ static void begin(void)
 	signal(SIGPIPE, SIG_IGN);
 	/* Freed memory goes back soon, so that what is resident says something under ASan as well. */
 	setenv("ASAN_OPTIONS", "quarantine_size_mb=2:thread_local_quarantine_size_kb=64", 0);
-	atexit(tell);
 }
 
 static void finish(void)
@@ -602,11 +597,7 @@ static void finish(void)
 	while (h.origin_count)
 		origin_stop(h.origins[--h.origin_count]);
 	remove_tree(h.dir);
-	while (h.kept_count)
-		free(h.kept[--h.kept_count]);
-	free(h.kept);
-	h.kept = NULL;
-	h.well = true;
+	forget_kept();
 }
 
 TCase *harness_case(Suite *s, const char *name)
@@ -617,6 +608,39 @@ TCase *harness_case(Suite *s, const char *name)
 	tcase_set_timeout(tc, harness_full() ? 300 : 60);
 	suite_add_tcase(s, tc);
 	return tc;
+}
+
+/*
+ * A test that failed left its folder: Check ends its process on the spot. What the
+ * daemon of each said last is the best hint there is.
+ */
+static void tell_one(const char *dir)
+{
+	char path[512], log[4000];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s/daemon.log", h.top, dir);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fseek(f, -(long)sizeof(log), SEEK_END) != 0)
+		rewind(f);
+	size_t n = fread(log, 1, sizeof(log), f);
+
+	fclose(f);
+	fprintf(stderr, "---- end of a failed test's %s:\n%.*s\n", path, (int)n, log);
+}
+
+static void tell_failed(void)
+{
+	DIR *d = opendir(h.top);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (strncmp(e->d_name, "t-", 2) == 0)
+			tell_one(e->d_name);
+	if (d)
+		closedir(d);
 }
 
 static bool make_certificates(void)
@@ -640,6 +664,7 @@ int harness_main(Suite *s)
 	} else {
 		srunner_run_all(runner, CK_ENV);
 		failed = srunner_ntests_failed(runner);
+		tell_failed();
 	}
 	remove_tree(h.top);
 	srunner_free(runner);

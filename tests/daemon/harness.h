@@ -105,6 +105,7 @@ struct client {
 	char *in; /* read, not yet used */
 	size_t n, cap;
 	bool eof;
+	const char *what; /* named when it hears nothing; NULL */
 };
 
 struct answer {

@@ -216,7 +216,7 @@ START_TEST(bad_requests_say_what_is_wrong)
 	assert_own_answer(&a, 400);
 	assert_json(&a);
 	assert_says(&a, "\"detail\"");
-	assert_says(&a, "fold");
+	assert_says(&a, "RFC 9112 5.2");
 	ck_assert_str_eq(answer_field(&a, "connection"), "close");
 	client_close(c);
 }

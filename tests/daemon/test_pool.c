@@ -289,7 +289,7 @@ START_TEST(goaway_hurts_no_running_request)
 	daemon_for(o, "");
 	ck_assert_uint_eq(get_once("/").status, 200);
 	for (size_t i = 0; i < 40; i++)
-		c[i] = ask(i % 10 == 5 ? "/close-after" : i % 2 ? "/slow/200" : "/drip/3/50");
+		c[i] = ask(i == 15 ? "/close-after" : i % 2 ? "/slow/200" : "/drip/3/50");
 	for (size_t i = 0; i < 40; i++) {
 		struct answer a = hear(c[i]);
 

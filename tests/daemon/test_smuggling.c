@@ -155,8 +155,10 @@ static void send_bytes(struct client *c, const char *bytes, size_t n, bool one_b
 
 static void assert_refused(struct client *c, const struct bad *b)
 {
-	struct answer a = client_answer(c);
+	struct answer a;
 
+	c->what = b->name;
+	a = client_answer(c);
 	ck_assert_msg(a.status == b->status || (b->or_status && a.status == b->or_status),
 	        "%s: expected %u, got %s", b->name, b->status, a.status ? a.head : "no answer");
 	assert_own_answer(&a, a.status);
