@@ -175,7 +175,8 @@ static void ex_info(void *stream, const struct cc_head *head)
 }
 
 /* RFC 9112 6.3 */
-static enum h1_framing framing_of(const struct front_conn *fc, const struct cc_head *head)
+static enum h1_framing framing_of(
+	const struct front_conn *fc, const struct cc_head *head, int64_t length)
 {
 	unsigned status = cc_head_status(head);
 
@@ -183,7 +184,7 @@ static enum h1_framing framing_of(const struct front_conn *fc, const struct cc_h
 		return H1_FRAME_AS_IS;
 	if (status == 204)
 		return H1_FRAME_NONE;
-	if (cc_head_content_length(head) >= 0)
+	if (length >= 0)
 		return H1_FRAME_LENGTH;
 	return fc->http10 ? H1_FRAME_EOF : H1_FRAME_CHUNKED;
 }
@@ -191,10 +192,11 @@ static enum h1_framing framing_of(const struct front_conn *fc, const struct cc_h
 static void ex_head(void *stream, const struct cc_head *head)
 {
 	struct front_conn *fc = stream;
-	struct h1_write w = {.framing = framing_of(fc, head)};
+	int64_t length = cc_head_content_length(head);
+	struct h1_write w = {.framing = framing_of(fc, head, length)};
 
 	if (w.framing == H1_FRAME_LENGTH)
-		w.length = (uint64_t)cc_head_content_length(head);
+		w.length = (uint64_t)length;
 	if (w.framing == H1_FRAME_EOF || ends_after(fc) ||
 		(!fc->request_done && cc_head_status(head) >= 400))
 		fc->keep = false;

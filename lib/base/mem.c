@@ -49,29 +49,6 @@ void mem_cache_init(struct mem_cache *c, size_t size, unsigned max)
 	c->free = NULL;
 }
 
-void *mem_cache_get(struct mem_cache *c, struct cc_ctx *ctx)
-{
-	void *p = c->free;
-
-	if (!p)
-		return mem_alloc(ctx, c->size);
-
-	memcpy(&c->free, p, sizeof(void *)); /* the block's first word links the free ones */
-	c->free_count--;
-	return p;
-}
-
-void mem_cache_put(struct mem_cache *c, struct cc_ctx *ctx, void *p)
-{
-	if (c->free_count >= c->max) {
-		mem_free(ctx, p);
-		return;
-	}
-	memcpy(p, &c->free, sizeof(void *));
-	c->free = p;
-	c->free_count++;
-}
-
 void mem_cache_clear(struct mem_cache *c, struct cc_ctx *ctx)
 {
 	while (c->free) {

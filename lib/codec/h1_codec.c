@@ -402,10 +402,12 @@ static const llhttp_settings_t settings = {
 struct h1_parser *h1_parser_new(
         struct cc_ctx *ctx, enum h1_kind kind, const struct h1_limits *limits)
 {
-	struct h1_parser *p = mem_zalloc(ctx, sizeof(*p));
+	/* One for each request of a client: idle clients hold none. */
+	struct h1_parser *p = mem_small_alloc(ctx, sizeof(*p));
 
 	if (!p)
 		return NULL;
+	memset(p, 0, sizeof(*p));
 	p->ctx = ctx;
 	h1_lines_init(&p->lines, kind, limits);
 	return p;
@@ -416,7 +418,7 @@ void h1_parser_free(struct h1_parser *p)
 	if (!p)
 		return;
 	cc_head_free(p->trailers);
-	mem_free(p->ctx, p);
+	mem_small_free(p->ctx, p);
 }
 
 void h1_parser_begin(struct h1_parser *p, struct cc_head *head)
