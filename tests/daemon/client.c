@@ -100,8 +100,8 @@ static bool fill(struct client *c)
 {
 	bool more = fill_within(c, PATIENCE);
 
-	ck_assert_msg(more || c->eof, "nothing came for %d ms%s%s", PATIENCE,
-		c->what ? ": " : "", c->what ? c->what : "");
+	ck_assert_msg(more || c->eof, "nothing came for %d ms%s%s", PATIENCE, c->what ? ": " : "",
+	        c->what ? c->what : "");
 	return more;
 }
 

@@ -347,11 +347,20 @@ START_TEST(tls_handshake_that_stalls_ends_with_its_timeout)
 }
 END_TEST
 
+static void complain(struct origin_conn *oc)
+{
+	char hello[1000];
+
+	if (oc_read(oc, hello, sizeof(hello)) > 0)
+		oc_say(oc, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+}
+
 START_TEST(plain_http_on_the_tls_port_is_502)
 {
+	struct origin *o = some_origin(&(struct origin_opts){.serve = complain});
 	struct answer a;
 
-	daemon_start(config("", upstream_at("origin", true, "h1", origin_port(h1_origin()), "")));
+	daemon_start(config("", upstream_at("origin", true, "h1", origin_port(o), "")));
 	a = get_once("/");
 	assert_own_answer(&a, 502);
 }
@@ -552,9 +561,9 @@ START_TEST(a_post_that_died_on_a_new_connection_is_not_sent_again)
 	daemon_for(o, "");
 	c = client_open();
 	client_say(c,
-		"POST /hangup HTTP/1.1\r\nHost: origin\r\nX: %0200d\r\n"
-		"Content-Length: 5\r\n\r\nhello",
-		1);
+	        "POST /hangup HTTP/1.1\r\nHost: origin\r\nX: %0200d\r\n"
+	        "Content-Length: 5\r\n\r\nhello",
+	        1);
 	a = client_answer(c);
 	assert_own_answer(&a, 502);
 	ck_assert_uint_eq(origin_counts(o).requests, 1);
@@ -610,7 +619,7 @@ int main(void)
 	tcase_add_test(upstreams, keep_alive_connections_that_vanish_hurt_no_get);
 	tcase_add_test(upstreams, refused_streams_are_sent_again_with_their_body);
 	tcase_add_loop_test(
-		upstreams, a_post_that_died_on_a_new_connection_is_not_sent_again, 0, 2);
+	        upstreams, a_post_that_died_on_a_new_connection_is_not_sent_again, 0, 2);
 	tcase_add_loop_test(upstreams, a_post_that_died_is_not_sent_again, 0, 2);
 	return harness_main(s);
 }

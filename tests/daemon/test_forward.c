@@ -64,8 +64,8 @@ START_TEST(get_brings_the_bytes_of_the_file)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		/* A name for each size: servers keep what they know of a file for a while. */
 		pattern_file(text("%s/file%zu", root, i), sizes[i]);
-		ck_assert_str_eq(fetched_sum(text("http://origin/file%zu", i)),
-			pattern_sum(sizes[i]));
+		ck_assert_str_eq(
+		        fetched_sum(text("http://origin/file%zu", i)), pattern_sum(sizes[i]));
 	}
 }
 END_TEST

@@ -111,7 +111,6 @@ static const struct bad heads[] = {
         BAD("not a method", "G(T / HTTP/1.1\r\nHost: origin\r\n\r\n", 400, 501),
         BAD("unknown method", "BREW / HTTP/1.1\r\nHost: origin\r\n\r\n", 501, 400),
         BAD("method in small letters", "get / HTTP/1.1\r\nHost: origin\r\n\r\n", 501, 400),
-        BAD("tunnel", "CONNECT origin:443 HTTP/1.1\r\nHost: origin:443\r\n\r\n", 405, 501),
         BAD("TLS", "\026\003\001\002\000\001\000\001\374\003\003abcdefghijklmnopqrstuvwxyz\r\n\r\n",
                 400, 0),
         BAD("an answer", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 400, 501),
