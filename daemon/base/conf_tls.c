@@ -124,6 +124,64 @@ static bool set_identity(struct loader *l, struct conf_upstream *u, SSL_CTX *ctx
 	return false;
 }
 
+/* ---- order of ciphers -------------------------------------------------- */
+
+#define CIPHERS_MAX 256
+
+static bool is_13(const SSL_CIPHER *c)
+{
+	return strcmp(SSL_CIPHER_get_version(c), "TLSv1.3") == 0;
+}
+
+/* The same with the shorter key. */
+static bool is_shorter(const SSL_CIPHER *c, const SSL_CIPHER *than)
+{
+	return SSL_CIPHER_get_cipher_nid(c) == NID_aes_128_gcm &&
+	       SSL_CIPHER_get_cipher_nid(than) == NID_aes_256_gcm &&
+	       SSL_CIPHER_get_kx_nid(c) == SSL_CIPHER_get_kx_nid(than) &&
+	       SSL_CIPHER_get_auth_nid(c) == SSL_CIPHER_get_auth_nid(than) && is_13(c) == is_13(than);
+}
+
+/* Cipher i into its list, unless it is there already. */
+static void list_cipher(const STACK_OF(SSL_CIPHER) *all, int i, bool *listed, char *lists[2])
+{
+	const SSL_CIPHER *c = sk_SSL_CIPHER_value(all, i);
+	char *list = lists[is_13(c)];
+	size_t n = strlen(list);
+
+	if (!listed[i])
+		snprintf(list + n, CIPHERS_MAX * 48 - n, "%s%s", n > 0 ? ":" : "",
+			SSL_CIPHER_get_name(c));
+	listed[i] = true;
+}
+
+/*
+ * The ciphers and their order are the system's, but each AES-128-GCM comes in
+ * front of its AES-256-GCM, as in browsers: it is as safe in practice, and large
+ * answers cost a tenth less of the whole request. The server still decides.
+ */
+static void prefer_short_keys(SSL_CTX *ctx)
+{
+	const STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(ctx);
+	int count = sk_SSL_CIPHER_num(all);
+	char older[CIPHERS_MAX * 48] = "", newer[CIPHERS_MAX * 48] = "";
+	char *lists[2] = {older, newer};
+	bool listed[CIPHERS_MAX] = {false};
+
+	if (count < 0 || count > CIPHERS_MAX)
+		return;
+	for (int i = 0; i < count; i++) {
+		for (int k = i + 1; k < count; k++)
+			if (is_shorter(sk_SSL_CIPHER_value(all, k), sk_SSL_CIPHER_value(all, i)))
+				list_cipher(all, k, listed, lists);
+		list_cipher(all, i, listed, lists);
+	}
+	if (*older)
+		SSL_CTX_set_cipher_list(ctx, older);
+	if (*newer)
+		SSL_CTX_set_ciphersuites(ctx, newer);
+}
+
 static void set_options(const struct conf_upstream *u, SSL_CTX *ctx)
 {
 	bool only_13 = strcmp(u->tls.min_version, "1.3") == 0;
@@ -133,6 +191,7 @@ static void set_options(const struct conf_upstream *u, SSL_CTX *ctx)
 	/* A flush may be cut, and its bytes may have moved to another slab when it goes on. */
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				      SSL_MODE_RELEASE_BUFFERS);
+	prefer_short_keys(ctx);
 }
 
 void conf_tls_make(struct loader *l, struct conf_upstream *u)
