@@ -258,8 +258,7 @@ static void ex_room(void *stream)
 	struct front_conn *fc = stream;
 
 	link_pause(fc->link, false);
-	if (fc->link->in.len > 0)
-		front_parse(fc);
+	front_parse(fc); /* without bytes, too: the end of the body may be what is left */
 }
 
 static const struct exchange_ops exchange_ops = {
