@@ -32,6 +32,7 @@
 #define PIPELINE_MAX 65536u	/* bytes of further requests held while one is busy */
 #define STALL_MS     60000	/* the rest of an answer that closes does not move for so long */
 #define LINGER_MS    1000
+#define LOOK_MS      1000	/* is the client that is not read from still there? */
 #define DRAIN_GRACE_MS 1000	/* for the first request of a client that has just connected */
 #define LINGER_MAX   (1u << 20) /* bytes dropped before the patience ends */
 #define TARGET_MAX   16384u
@@ -387,6 +388,13 @@ static void bad_request(struct front_conn *fc)
 	front_close(fc);
 }
 
+/* Reads no more for now. A client that leaves meanwhile is looked for, as no read tells. */
+static void hold(struct front_conn *fc)
+{
+	link_pause(fc->link, true);
+	timer_start(fc->ctx, &fc->timer, LOOK_MS);
+}
+
 /* May more of the request be parsed now? */
 static bool wants_bytes(struct front_conn *fc)
 {
@@ -395,11 +403,12 @@ static bool wants_bytes(struct front_conn *fc)
 	if (fc->state != FRONT_BUSY)
 		return false;
 	if (fc->request_done) {
-		link_pause(fc->link, fc->link->in.len >= PIPELINE_MAX);
+		if (fc->link->in.len >= PIPELINE_MAX)
+			hold(fc);
 		return false;
 	}
 	if (fc->ex && exchange_room(fc->ex) == 0) {
-		link_pause(fc->link, true);
+		hold(fc);
 		return false;
 	}
 	return true;
@@ -526,10 +535,14 @@ static void timer_fired(struct timer *t)
 {
 	struct front_conn *fc = container_of(t, struct front_conn, timer);
 
-	if (fc->state == FRONT_HEAD)
+	if (fc->state == FRONT_HEAD) {
 		refuse(fc, 408, "the request head did not arrive within header_timeout");
-	else
+	} else if (fc->state == FRONT_BUSY && !link_peer_gone(fc->link)) {
+		if (fc->link->paused)
+			timer_start(fc->ctx, &fc->timer, LOOK_MS);
+	} else {
 		front_close(fc);
+	}
 }
 
 /* ---- life -------------------------------------------------------------- */

@@ -365,8 +365,10 @@ static void h1_close(struct cc_conn *conn)
 
 	if (!h || !h->link)
 		return;
-	cc_buf_clear(&h->link->out); /* half a request helps nobody */
-	link_close(h->link);
+	if (h->req && !h->req->out_done) /* half a request helps nobody */
+		link_abort(h->link);
+	else
+		link_close(h->link);
 }
 
 static void h1_free(struct cc_conn *conn)

@@ -694,6 +694,17 @@ void link_close(struct link *l)
 	cc_buf_clear(&l->out);
 }
 
+void link_abort(struct link *l)
+{
+	struct linger now = {.l_onoff = 1};
+
+	if (l->state == LINK_CLOSED)
+		return;
+	setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	l->shut_done = true; /* no farewell */
+	link_close(l);
+}
+
 void link_free(struct link *l)
 {
 	if (!l)

@@ -90,6 +90,8 @@ bool link_readable(const struct link *l);
 
 /* No callback follows; the descriptor is closed, after one last attempt to write what is in out. */
 void link_close(struct link *l);
+/* The same without a last attempt: what the kernel still holds is dropped, too (TCP sends RST). */
+void link_abort(struct link *l);
 void link_free(struct link *l);		/* closes too; NULL is fine */
 /* Gives back what link_new hung on the context. */
 void link_ctx_clear(struct cc_ctx *ctx);
