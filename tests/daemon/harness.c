@@ -195,7 +195,7 @@ static pid_t start(const char *const argv[], int out, int err)
 pid_t run(const char *const argv[])
 {
 	int log = open(
-	        text("%s/programs.log", h.dir), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+		text("%s/programs.log", h.dir), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	pid_t pid = start(argv, log, log);
 
 	close(log);
@@ -278,7 +278,7 @@ char *curl(const char *fmt, ...)
 	va_end(ap);
 	keep(args);
 	int status = run_shell(
-	        &out, text("curl -sS -q --max-time 50 --unix-socket %s %s", daemon_socket(), args));
+		&out, text("curl -sS -q --max-time 50 --unix-socket %s %s", daemon_socket(), args));
 
 	ck_assert_msg(status == 0, "curl %s: exit status %d, output: %.300s", args, status, out);
 	return out;
@@ -310,13 +310,13 @@ struct origin *h2_origin(void)
 char *upstream_at(const char *name, bool tls, const char *protocol, unsigned port, const char *more)
 {
 	const char *trust =
-	        tls ? text("tls : { ca_file = \"%s/ca.pem\"; server_name = \"localhost\"; };",
-	                      h.top)
-	            : "";
+		tls ? text("tls : { ca_file = \"%s/ca.pem\"; server_name = \"localhost\"; };",
+			      h.top)
+		    : "";
 
 	return text(
-	        "{ name = \"%s\"; url = \"http%s://127.0.0.1:%u\"; protocols = [ \"%s\" ]; %s %s }",
-	        name, tls ? "s" : "", port, protocol, trust, more);
+		"{ name = \"%s\"; url = \"http%s://127.0.0.1:%u\"; protocols = [ \"%s\" ]; %s %s }",
+		name, tls ? "s" : "", port, protocol, trust, more);
 }
 
 char *upstream(const char *name, const struct origin *o, const char *more)
@@ -324,14 +324,14 @@ char *upstream(const char *name, const struct origin *o, const char *more)
 	const char *protocol = !origin_is_h2(o) ? "h1" : origin_is_tls(o) ? "h2" : "h2c";
 
 	return upstream_at(
-	        name ? name : "origin", origin_is_tls(o), protocol, origin_port(o), more);
+		name ? name : "origin", origin_is_tls(o), protocol, origin_port(o), more);
 }
 
 char *config(const char *listener_more, const char *upstreams)
 {
 	return text("listeners = ( { name = \"main\"; path = \"%s\"; mode = \"0600\"; %s } );\n"
-	            "upstreams = (\n%s\n);\n",
-	        daemon_socket(), listener_more, upstreams);
+		    "upstreams = (\n%s\n);\n",
+		daemon_socket(), listener_more, upstreams);
 }
 
 const char *daemon_socket(void)
@@ -380,7 +380,7 @@ void daemon_start(const char *config_text)
 {
 	const char *program = getenv("CONNPOOLD");
 	const char *argv[] = {
-	        program ? program : "./daemon/connpoold", "-c", daemon_config(), NULL};
+		program ? program : "./daemon/connpoold", "-c", daemon_config(), NULL};
 	int status = 0, log;
 
 	ck_assert_msg(h.daemon == 0 || h.daemon_gone, "one daemon a test");
@@ -404,7 +404,7 @@ static void assert_clean_log(void)
 	const char *log = daemon_log();
 
 	ck_assert_msg(!strstr(log, "Sanitizer") && !strstr(log, "runtime error:"),
-	        "a sanitizer complained");
+		"a sanitizer complained");
 }
 
 void daemon_end(void)
@@ -456,7 +456,7 @@ unsigned daemon_threads_cpu_ms(void)
 
 	ck_assert_ptr_nonnull(p);
 	ck_assert_int_eq(
-	        sscanf(p, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys), 2);
+		sscanf(p, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys), 2);
 	return (unsigned)((user + sys) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
 }
 
@@ -507,29 +507,29 @@ static bool came_up(pid_t pid, unsigned port)
 
 /* Paths are relative to the test's folder (-p). */
 static const char nginx_conf[] =
-        "daemon off; master_process off; pid nginx.pid; error_log nginx.err;\n"
-        "events { worker_connections 4096; }\n"
-        "http {\n"
-        "  log_format conn '$connection $request_method $uri $server_protocol';\n"
-        "  access_log nginx.log conn;\n"
-        "  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;\n"
-        "  uwsgi_temp_path tmp; scgi_temp_path tmp;\n"
-        "  client_max_body_size 0; keepalive_requests 1000000; keepalive_timeout 60s;\n"
-        "  server {\n"
-        "    listen 127.0.0.1:%u ssl http2; listen 127.0.0.1:%u ssl; listen 127.0.0.1:%u;\n"
-        "    ssl_certificate %s/server.pem; ssl_certificate_key %s/server.key;\n"
-        "    root www;\n"
-        "    location /dav/ { dav_methods PUT DELETE; create_full_put_path on; }\n"
-        "    location /method { return 200 \"$request_method $content_length $host\\n\"; }\n"
-        "    location /nothing { return 204; }\n"
-        "  }\n"
-        "}\n";
+	"daemon off; master_process off; pid nginx.pid; error_log nginx.err;\n"
+	"events { worker_connections 4096; }\n"
+	"http {\n"
+	"  log_format conn '$connection $request_method $uri $server_protocol';\n"
+	"  access_log nginx.log conn;\n"
+	"  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;\n"
+	"  uwsgi_temp_path tmp; scgi_temp_path tmp;\n"
+	"  client_max_body_size 0; keepalive_requests 1000000; keepalive_timeout 60s;\n"
+	"  server {\n"
+	"    listen 127.0.0.1:%u ssl http2; listen 127.0.0.1:%u ssl; listen 127.0.0.1:%u;\n"
+	"    ssl_certificate %s/server.pem; ssl_certificate_key %s/server.key;\n"
+	"    root www;\n"
+	"    location /dav/ { dav_methods PUT DELETE; create_full_put_path on; }\n"
+	"    location /method { return 200 \"$request_method $content_length $host\\n\"; }\n"
+	"    location /nothing { return 204; }\n"
+	"  }\n"
+	"}\n";
 
 void nginx_start(struct nginx *n)
 {
 	const char *conf = text("%s/nginx.conf", h.dir);
 	const char *argv[] = {
-	        "nginx", "-p", h.dir, "-c", conf, "-e", text("%s/nginx.err", h.dir), NULL};
+		"nginx", "-p", h.dir, "-c", conf, "-e", text("%s/nginx.err", h.dir), NULL};
 
 	n->root = text("%s/www", h.dir);
 	n->log = text("%s/nginx.log", h.dir);
@@ -545,7 +545,7 @@ void nginx_start(struct nginx *n)
 			return;
 	}
 	ck_abort_msg("nginx does not start: %s %s", file_text(text("%s/nginx.err", h.dir)),
-	        file_text(text("%s/programs.log", h.dir)));
+		file_text(text("%s/programs.log", h.dir)));
 }
 
 unsigned nghttpd_start(bool tls, const char *root)
@@ -554,9 +554,9 @@ unsigned nghttpd_start(bool tls, const char *root)
 		unsigned port = free_port();
 		const char *p = text("%u", port), *docs = text("-d%s", root);
 		const char *with[] = {"nghttpd", "-a127.0.0.1", "--echo-upload", docs, p,
-		        text("%s/server.key", h.top), text("%s/server.pem", h.top), NULL};
+			text("%s/server.key", h.top), text("%s/server.pem", h.top), NULL};
 		const char *without[] = {
-		        "nghttpd", "-a127.0.0.1", "--echo-upload", docs, "--no-tls", p, NULL};
+			"nghttpd", "-a127.0.0.1", "--echo-upload", docs, "--no-tls", p, NULL};
 
 		if (came_up(run(tls ? with : without), port))
 			return port;
@@ -569,12 +569,18 @@ unsigned nghttpd_start(bool tls, const char *root)
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st, (void)type, (void)ftw;
-	return remove(path);
+	remove(path);
+	return 0;
 }
 
+/* What a failed test left running is killed by now, but may still write for a moment. */
 static void remove_tree(const char *path)
 {
-	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	for (int i = 0; i < 100 && access(path, F_OK) == 0; i++) {
+		if (i > 0)
+			harness_nap();
+		nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	}
 }
 
 static void begin(void)

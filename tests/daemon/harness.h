@@ -57,7 +57,7 @@ struct origin *some_origin(const struct origin_opts *opts);
 /* The group of one upstream; more: further settings. NULL name: "origin". */
 char *upstream(const char *name, const struct origin *o, const char *more);
 char *upstream_at(
-        const char *name, bool tls, const char *protocol, unsigned port, const char *more);
+	const char *name, bool tls, const char *protocol, unsigned port, const char *more);
 /* A whole configuration: one listener (with more settings) and these upstreams (with commas). */
 char *config(const char *listener_more, const char *upstreams);
 
@@ -136,6 +136,8 @@ struct answer get(struct client *c, const char *path);
 struct answer get_once(const char *path); /* on a connection of its own */
 /* Value of a field of the head, NULL if absent. */
 const char *answer_field(const struct answer *a, const char *name);
+/* A problem of RFC 9457 with that status. */
+void assert_json(const struct answer *a, unsigned status);
 /* The daemon said so itself: RFC 9457 body, RFC 9209 field. */
 void assert_own_answer(const struct answer *a, unsigned status);
 

@@ -19,7 +19,7 @@
 #define SEEN_MAX (4u << 20)
 
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-        const unsigned char *in, unsigned in_len, void *arg)
+	const unsigned char *in, unsigned in_len, void *arg)
 {
 	const struct origin *o = arg;
 	const unsigned char *mine = (const unsigned char *)(o->opts.h2 ? "\2h2" : "\10http/1.1");
@@ -27,7 +27,7 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 
 	(void)ssl;
 	if (SSL_select_next_proto(&chosen, out_len, mine, mine[0] + 1u, in, in_len) !=
-	        OPENSSL_NPN_NEGOTIATED)
+		OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*out = chosen;
 	return SSL_TLSEXT_ERR_OK;
@@ -110,7 +110,7 @@ static void *accept_main(void *arg)
 {
 	struct origin *o = arg;
 	struct pollfd p[2] = {
-	        {.fd = o->stop, .events = POLLIN}, {.fd = o->listener, .events = POLLIN}};
+		{.fd = o->stop, .events = POLLIN}, {.fd = o->listener, .events = POLLIN}};
 
 	for (;;) {
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
@@ -300,7 +300,7 @@ bool oc_wait(struct origin_conn *oc, unsigned ms)
 void oc_wait_hangup(struct origin_conn *oc)
 {
 	struct pollfd p[2] = {
-	        {.fd = oc->origin->stop, .events = POLLIN}, {.fd = oc->fd, .events = POLLRDHUP}};
+		{.fd = oc->origin->stop, .events = POLLIN}, {.fd = oc->fd, .events = POLLRDHUP}};
 
 	poll(p, 2, -1);
 }

@@ -57,14 +57,14 @@ static bool read_request(struct origin_conn *oc, struct h1_request *rq)
 		rq->length = strtoull(value, NULL, 10);
 	rq->chunked = field(&rq->head, "transfer-encoding", value, sizeof(value));
 	rq->close = field(&rq->head, "connection", value, sizeof(value)) &&
-	            strcasecmp(value, "close") == 0;
+		    strcasecmp(value, "close") == 0;
 	rq->expect = field(&rq->head, "expect", value, sizeof(value));
 	origin_count_request(oc->origin);
 	return true;
 }
 
 static bool take_exactly(struct origin_conn *oc, uint64_t n, const struct plan *p, EVP_MD_CTX *sha,
-        struct bytes *body)
+	struct bytes *body)
 {
 	while (n > 0) {
 		if (!oc->in.n && !oc_fill(oc))
@@ -92,7 +92,7 @@ static bool take_line(struct origin_conn *oc, char *line, size_t size)
 }
 
 static bool take_chunks(
-        struct origin_conn *oc, const struct plan *p, EVP_MD_CTX *sha, struct bytes *body)
+	struct origin_conn *oc, const struct plan *p, EVP_MD_CTX *sha, struct bytes *body)
 {
 	char line[1024];
 
@@ -124,19 +124,19 @@ static bool send_head(struct origin_conn *oc, const struct h1_request *rq, const
 
 	if (p->declared && p->status != 204)
 		snprintf(framing, sizeof(framing), "Content-Length: %llu\r\n",
-		        (unsigned long long)p->length);
+			(unsigned long long)p->length);
 	else if (!p->until_eof && has_body(rq, p))
 		snprintf(framing, sizeof(framing), "Transfer-Encoding: chunked\r\n%s",
-		        p->trailers ? "Trailer: x-checksum\r\n" : "");
+			p->trailers ? "Trailer: x-checksum\r\n" : "");
 	if (p->hints &&
-	        !oc_say(oc, "HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n"))
+		!oc_say(oc, "HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n"))
 		return false;
 	snprintf(head, sizeof(head),
-	        "HTTP/1.1 %u Status\r\nX-Origin: %s\r\nETag: \"1\"\r\n%s%s%s\r\n", p->status,
-	        oc->origin->opts.name, framing, p->last ? "Connection: close\r\n" : "",
-	        p->hop ? "Connection: x-secret, keep-alive\r\nKeep-Alive: timeout=5\r\n"
-	                 "X-Secret: 1\r\nProxy-Connection: keep-alive\r\nX-Kept: 1\r\n"
-	               : "");
+		"HTTP/1.1 %u Status\r\nX-Origin: %s\r\nETag: \"1\"\r\n%s%s%s\r\n", p->status,
+		oc->origin->opts.name, framing, p->last ? "Connection: close\r\n" : "",
+		p->hop ? "Connection: x-secret, keep-alive\r\nKeep-Alive: timeout=5\r\n"
+			 "X-Secret: 1\r\nProxy-Connection: keep-alive\r\nX-Kept: 1\r\n"
+		       : "");
 	return oc_say(oc, head);
 }
 
@@ -197,7 +197,7 @@ static void linger(struct origin_conn *oc, unsigned ms)
 
 /* false: the connection is at its end. */
 static bool answer(struct origin_conn *oc, const struct h1_request *rq, struct plan *p,
-        const struct bytes *text)
+	const struct bytes *text)
 {
 	if (p->delay && !oc_wait(oc, p->delay))
 		return false;
@@ -228,7 +228,7 @@ static bool exchange(struct origin_conn *oc, struct h1_request *rq)
 		go_on = oc_say(oc, "HTTP/1.1 100 Continue\r\n\r\n");
 	if (go_on && !p.early)
 		go_on = rq->chunked ? take_chunks(oc, &p, sha, &body)
-		                    : take_exactly(oc, rq->length, &p, sha, &body);
+				    : take_exactly(oc, rq->length, &p, sha, &body);
 	if (go_on) {
 		plan_text(&p, &rq->head, &body, sha, &text);
 		go_on = answer(oc, rq, &p, &text);

@@ -43,9 +43,9 @@ static uint64_t now_ms(void)
 static nghttp2_nv nv(const char *name, const char *value)
 {
 	return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
-	        .namelen = strlen(name),
-	        .value = (uint8_t *)(uintptr_t)value,
-	        .valuelen = strlen(value)};
+		.namelen = strlen(name),
+		.value = (uint8_t *)(uintptr_t)value,
+		.valuelen = strlen(value)};
 }
 
 static struct h2_stream *stream_of(nghttp2_session *session, int32_t id)
@@ -82,7 +82,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 }
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-        size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
+	size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
 {
 	struct h2_stream *s = stream_of(session, frame->hd.stream_id);
 
@@ -122,7 +122,7 @@ static ssize_t body_end(struct h2_stream *s, uint32_t *flags)
 }
 
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
-        uint32_t *flags, nghttp2_data_source *source, void *arg)
+	uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
 	struct h2_stream *s = source->ptr;
 	const struct plan *p = &s->plan;
@@ -212,8 +212,8 @@ static void answer(struct h2_stream *s)
 	c->quit = c->quit || s->plan.vanish;
 	if (s->plan.last && !s->plan.early) {
 		nghttp2_submit_goaway(c->session, 0,
-		        nghttp2_session_get_last_proc_stream_id(c->session), NGHTTP2_NO_ERROR, NULL,
-		        0);
+			nghttp2_session_get_last_proc_stream_id(c->session), NGHTTP2_NO_ERROR, NULL,
+			0);
 		c->leaving = true;
 	}
 }
@@ -259,7 +259,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
-        size_t n, void *arg)
+	size_t n, void *arg)
 {
 	struct h2_stream *s = stream_of(session, id);
 
@@ -274,7 +274,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 {
 	(void)arg;
 	if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
-	        (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS))
+		(frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS))
 		return 0;
 	struct h2_stream *s = stream_of(session, frame->hd.stream_id);
 
@@ -302,7 +302,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 static nghttp2_session *session_new(struct h2_conn *c)
 {
 	nghttp2_settings_entry max = {
-	        NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->oc->origin->opts.max_streams};
+		NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->oc->origin->opts.max_streams};
 	nghttp2_session_callbacks *cb;
 	nghttp2_session *session = NULL;
 
@@ -363,7 +363,7 @@ static bool flush(struct h2_conn *c)
 static bool receive(struct h2_conn *c, int ms)
 {
 	struct pollfd p[2] = {
-	        {.fd = c->oc->origin->stop, .events = POLLIN}, {.fd = c->oc->fd, .events = POLLIN}};
+		{.fd = c->oc->origin->stop, .events = POLLIN}, {.fd = c->oc->fd, .events = POLLIN}};
 	uint8_t piece[65536];
 	ssize_t got;
 

@@ -71,10 +71,10 @@ struct plan {
 void plan_make(struct plan *p, struct origin *o, const char *path);
 /* The head and the body are complete: the text to send, owned by the caller (empty for a pattern). */
 void plan_text(struct plan *p, const struct bytes *head, const struct bytes *body, EVP_MD_CTX *sha,
-        struct bytes *out);
+	struct bytes *out);
 /* Takes body bytes in: into the hash, and into body if it will be sent back. */
 void plan_body(
-        const struct plan *p, EVP_MD_CTX *sha, struct bytes *body, const void *data, size_t n);
+	const struct plan *p, EVP_MD_CTX *sha, struct bytes *body, const void *data, size_t n);
 
 EVP_MD_CTX *sha_new(void);
 void sha_hex(EVP_MD_CTX *sha, char hex[65]);

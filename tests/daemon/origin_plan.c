@@ -164,32 +164,32 @@ static void cut_chunked(struct plan *p, struct origin *o, uint64_t a, uint64_t b
 }
 
 static const struct rule rules[] = {
-        {"/bytes/", 200, TEXT_PATTERN, of_length},
-        {"/chunked/", 200, TEXT_PATTERN, of_unknown_length},
-        {"/until-eof/", 200, TEXT_PATTERN, until_eof},
-        {"/sha", 200, TEXT_SHA, NULL},
-        {"/echo", 200, TEXT_ECHO, NULL},
-        {"/head", 200, TEXT_HEAD, NULL},
-        {"/status/", 200, TEXT_OK, with_status},
-        {"/slow/", 200, TEXT_OK, delayed},
-        {"/drip/", 200, TEXT_PATTERN, dripping},
-        {"/hints", 200, TEXT_OK, hints},
-        {"/continue", 200, TEXT_SHA, go_on},
-        {"/early-drain/", 413, TEXT_OK, early},
-        {"/early", 413, TEXT_OK, early},
-        {"/trailers", 200, TEXT_OK, trailers},
-        {"/hop", 200, TEXT_OK, hop},
-        {"/close-after", 200, TEXT_OK, last},
-        {"/vanish", 200, TEXT_OK, vanish},
-        {"/hangup", 200, TEXT_OK, hangup},
-        {"/reset", 200, TEXT_OK, reset},
-        {"/refuse-once", 200, TEXT_OK, refuse_once},
-        {"/garbage", 200, TEXT_OK, garbage},
-        {"/stall-body/", 200, TEXT_PATTERN, stall_body},
-        {"/stall", 200, TEXT_OK, stall},
-        {"/cut/", 200, TEXT_PATTERN, cut},
-        {"/cut-chunked/", 200, TEXT_PATTERN, cut_chunked},
-        {"", 200, TEXT_OK, NULL},
+	{"/bytes/", 200, TEXT_PATTERN, of_length},
+	{"/chunked/", 200, TEXT_PATTERN, of_unknown_length},
+	{"/until-eof/", 200, TEXT_PATTERN, until_eof},
+	{"/sha", 200, TEXT_SHA, NULL},
+	{"/echo", 200, TEXT_ECHO, NULL},
+	{"/head", 200, TEXT_HEAD, NULL},
+	{"/status/", 200, TEXT_OK, with_status},
+	{"/slow/", 200, TEXT_OK, delayed},
+	{"/drip/", 200, TEXT_PATTERN, dripping},
+	{"/hints", 200, TEXT_OK, hints},
+	{"/continue", 200, TEXT_SHA, go_on},
+	{"/early-drain/", 413, TEXT_OK, early},
+	{"/early", 413, TEXT_OK, early},
+	{"/trailers", 200, TEXT_OK, trailers},
+	{"/hop", 200, TEXT_OK, hop},
+	{"/close-after", 200, TEXT_OK, last},
+	{"/vanish", 200, TEXT_OK, vanish},
+	{"/hangup", 200, TEXT_OK, hangup},
+	{"/reset", 200, TEXT_OK, reset},
+	{"/refuse-once", 200, TEXT_OK, refuse_once},
+	{"/garbage", 200, TEXT_OK, garbage},
+	{"/stall-body/", 200, TEXT_PATTERN, stall_body},
+	{"/stall", 200, TEXT_OK, stall},
+	{"/cut/", 200, TEXT_PATTERN, cut},
+	{"/cut-chunked/", 200, TEXT_PATTERN, cut_chunked},
+	{"", 200, TEXT_OK, NULL},
 };
 
 void plan_make(struct plan *p, struct origin *o, const char *path)
@@ -206,7 +206,7 @@ void plan_make(struct plan *p, struct origin *o, const char *path)
 }
 
 void plan_body(
-        const struct plan *p, EVP_MD_CTX *sha, struct bytes *body, const void *data, size_t n)
+	const struct plan *p, EVP_MD_CTX *sha, struct bytes *body, const void *data, size_t n)
 {
 	EVP_DigestUpdate(sha, data, n);
 	if (p->text == TEXT_ECHO)
@@ -214,7 +214,7 @@ void plan_body(
 }
 
 void plan_text(struct plan *p, const struct bytes *head, const struct bytes *body, EVP_MD_CTX *sha,
-        struct bytes *out)
+	struct bytes *out)
 {
 	char hex[66];
 

@@ -54,7 +54,7 @@ START_TEST(slow_reader_costs_little_memory_and_does_not_slow_its_neighbours)
 	before = daemon_rss();
 
 	const char *argv[] = {"curl", "-sS", "-q", "--unix-socket", daemon_socket(), "--limit-rate",
-	        "1M", "-o", text("%s/got", harness_dir()), "http://origin/large", NULL};
+		"1M", "-o", text("%s/got", harness_dir()), "http://origin/large", NULL};
 
 	run(argv);
 	ck_assert_uint_gt(small_requests(harness_full() ? 110000 : 6000, before), 50);

@@ -41,12 +41,12 @@ static unsigned status_for(const char *host)
 static void reload(const char *config_text)
 {
 	unsigned done =
-	        daemon_logged("event=\"reloaded\"") + daemon_logged("event=\"reload failed\"");
+		daemon_logged("event=\"reloaded\"") + daemon_logged("event=\"reload failed\"");
 
 	daemon_rewrite(config_text);
 	kill(daemon_pid(), SIGHUP);
 	WAIT_FOR(daemon_logged("event=\"reloaded\"") + daemon_logged("event=\"reload failed\"") >
-	         done);
+		 done);
 }
 
 /* ---- reload ---- */
@@ -116,12 +116,12 @@ START_TEST(reload_removes_an_upstream_without_hurting_what_runs)
 	struct answer a;
 
 	daemon_start(config("", text("%s, %s, %s", upstream("alpha", alpha, ""),
-	                                upstream("beta", beta, ""), upstream("gamma", gamma, ""))));
+					upstream("beta", beta, ""), upstream("gamma", gamma, ""))));
 	c = client_open();
 	client_say(c, "GET /drip/10/60 HTTP/1.1\r\nHost: alpha\r\n\r\n");
 	WAIT_FOR(origin_counts(alpha).requests == 1);
 	reload(config(
-	        "", text("%s, %s", upstream("beta", beta, ""), upstream("gamma", gamma, ""))));
+		"", text("%s, %s", upstream("beta", beta, ""), upstream("gamma", gamma, ""))));
 	ck_assert_uint_eq(status_for("alpha"), 404);
 	ck_assert_uint_eq(status_for("beta"), 200);
 	a = client_answer(c);
@@ -182,10 +182,10 @@ START_TEST(reload_opens_and_closes_listeners)
 	struct origin *o = h1_origin();
 	const char *second = text("%s/second.sock", harness_dir());
 	const char *both =
-	        text("listeners = ( { name = \"main\"; path = \"%s\"; mode = \"0600\"; },\n"
-	             "{ name = \"b\"; path = \"%s\"; mode = \"0640\"; } );\n"
-	             "upstreams = ( %s );\n",
-	                daemon_socket(), second, upstream(NULL, o, ""));
+		text("listeners = ( { name = \"main\"; path = \"%s\"; mode = \"0600\"; },\n"
+		     "{ name = \"b\"; path = \"%s\"; mode = \"0640\"; } );\n"
+		     "upstreams = ( %s );\n",
+			daemon_socket(), second, upstream(NULL, o, ""));
 	struct client *c;
 	struct stat st;
 
@@ -307,7 +307,7 @@ START_TEST(drain_timeout_bounds_the_end)
 	int status;
 
 	daemon_start(text("daemon : { drain_timeout = \"500ms\"; };\n%s",
-	        config("", upstream(NULL, origin_of(_i), ""))));
+		config("", upstream(NULL, origin_of(_i), ""))));
 	c = client_open();
 	client_say(c, "GET /stall HTTP/1.1\r\nHost: origin\r\n\r\n");
 	ck_assert(client_quiet(c, 200));
@@ -408,16 +408,16 @@ START_TEST(check_of_a_bad_file_tells_every_error_and_exits_1)
 	char *out;
 
 	daemon_rewrite("daemon : { workerz = 1; };\n"
-	               "upstreams = (\n"
-	               "  { name = \"x\"; url = \"ftp://x.example\"; },\n"
-	               "  { name = \"y\"; url = \"https://y.example\"; idle_timeout = 30;\n"
-	               "    max_connections = -1; }\n"
-	               ");\n");
+		       "upstreams = (\n"
+		       "  { name = \"x\"; url = \"ftp://x.example\"; },\n"
+		       "  { name = \"y\"; url = \"https://y.example\"; idle_timeout = 30;\n"
+		       "    max_connections = -1; }\n"
+		       ");\n");
 	ck_assert_int_eq(sh(&out, "%s -t -c %s 2>&1", program(), daemon_config()), 1);
 	for (int line = 1; line <= 5; line++) {
 		if (line != 2)
 			ck_assert_msg(strstr(out, text("connpoold.conf:%d:", line)), "line %d: %s",
-			        line, out);
+				line, out);
 	}
 	ck_assert_msg(strstr(out, "workers"), "no suggestion: %s", out);
 }

@@ -42,7 +42,7 @@ static unsigned descriptors(void)
 START_TEST(clients_may_hang_up_at_any_byte_of_a_request)
 {
 	static const char request[] = "POST /sha HTTP/1.1\r\nHost: origin\r\nContent-Length: 20\r\n"
-	                              "X: y\r\n\r\n0123456789abcdefghij";
+				      "X: y\r\n\r\n0123456789abcdefghij";
 	unsigned before;
 
 	daemon_for(origin_of(_i), "");
@@ -63,8 +63,8 @@ END_TEST
 START_TEST(clients_may_hang_up_inside_a_chunked_body)
 {
 	static const char request[] = "POST /sha HTTP/1.1\r\nHost: origin\r\n"
-	                              "Transfer-Encoding: chunked\r\n\r\n"
-	                              "5;ext=1\r\n01234\r\na\r\nabcdefghij\r\n0\r\nT: v\r\n\r\n";
+				      "Transfer-Encoding: chunked\r\n\r\n"
+				      "5;ext=1\r\n01234\r\na\r\nabcdefghij\r\n0\r\nT: v\r\n\r\n";
 
 	daemon_for(origin_of(_i), "");
 	for (size_t n = 60; n <= sizeof(request) - 1; n++) {
@@ -163,7 +163,7 @@ START_TEST(half_closing_clients_get_their_answer)
 
 	c = client_open();
 	client_say(c, "POST /sha HTTP/1.1\r\nHost: origin\r\nContent-Length: 3\r\n\r\nabc"
-	              "GET /bytes/1000000 HTTP/1.1\r\nHost: origin\r\n\r\n");
+		      "GET /bytes/1000000 HTTP/1.1\r\nHost: origin\r\n\r\n");
 	client_shut(c);
 	ck_assert_uint_eq(client_answer(c).len, 65);
 	ck_assert_uint_eq(client_answer(c).len, 1000000);
@@ -216,18 +216,18 @@ struct failing {
 };
 
 static const struct failing failing[] = {
-        {"/reset", 502},
-        {"/hangup", 502},
-        {"/garbage", 502},
-        {"/stall", 504},
-        {"/stall-body/20000", 200},
-        {"/stall-body/20000000", 200},
-        {"/cut/2", 200},
-        {"/cut/20000", 200},
-        {"/cut/20000000", 200},
-        {"/cut-chunked/2", 200},
-        {"/cut-chunked/20000", 200},
-        {"/cut-chunked/20000000", 200},
+	{"/reset", 502},
+	{"/hangup", 502},
+	{"/garbage", 502},
+	{"/stall", 504},
+	{"/stall-body/20000", 200},
+	{"/stall-body/20000000", 200},
+	{"/cut/2", 200},
+	{"/cut/20000", 200},
+	{"/cut/20000000", 200},
+	{"/cut-chunked/2", 200},
+	{"/cut-chunked/20000", 200},
+	{"/cut-chunked/20000000", 200},
 };
 
 #define FAILING ((int)(sizeof(failing) / sizeof(failing[0])))
@@ -254,7 +254,7 @@ START_TEST(failing_upstreams_give_a_clear_or_a_cut_answer)
 	struct client *c;
 
 	daemon_for(
-	        origin_of(_i % 2), "response_timeout = \"400ms\"; body_idle_timeout = \"400ms\";");
+		origin_of(_i % 2), "response_timeout = \"400ms\"; body_idle_timeout = \"400ms\";");
 	assert_serves();
 	c = client_open();
 	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", f->path);
@@ -264,7 +264,7 @@ START_TEST(failing_upstreams_give_a_clear_or_a_cut_answer)
 
 	c = client_open();
 	client_say(
-	        c, "POST %s HTTP/1.1\r\nHost: origin\r\nContent-Length: 5\r\n\r\nhello", f->path);
+		c, "POST %s HTTP/1.1\r\nHost: origin\r\nContent-Length: 5\r\n\r\nhello", f->path);
 	assert_fails(c, f, true);
 	client_close(c);
 	assert_serves();
@@ -300,7 +300,7 @@ START_TEST(tls_end_without_close_notify_cuts_an_answer_without_length)
 	struct answer a;
 
 	daemon_for(
-	        some_origin(&(struct origin_opts){.tls = true, .serve = end_without_goodbye}), "");
+		some_origin(&(struct origin_opts){.tls = true, .serve = end_without_goodbye}), "");
 	c = client_open();
 	a = get(c, "/");
 	ck_assert_uint_eq(a.status, 200);
@@ -338,7 +338,7 @@ START_TEST(tls_handshake_that_stalls_ends_with_its_timeout)
 	struct answer a;
 
 	daemon_start(config("", upstream_at("origin", true, "h2", origin_port(o),
-	                                "tls_timeout = \"300ms\"; connect_timeout = \"300ms\";")));
+					"tls_timeout = \"300ms\"; connect_timeout = \"300ms\";")));
 	begun = harness_now();
 	a = get_once("/");
 	ck_assert_msg(a.status == 502 || a.status == 503 || a.status == 504, "%s", a.head);
@@ -375,8 +375,8 @@ START_TEST(answers_before_the_end_of_the_request_are_passed_on)
 	daemon_for(o, "");
 	c = client_open();
 	client_say(c,
-	        "PUT /early-drain/50 HTTP/1.1\r\nHost: origin\r\nContent-Length: 1000000\r\n\r\n"
-	        "only the beginning");
+		"PUT /early-drain/50 HTTP/1.1\r\nHost: origin\r\nContent-Length: 1000000\r\n\r\n"
+		"only the beginning");
 	a = client_answer(c);
 	ck_assert_uint_eq(a.status, 413);
 	ck_assert(a.whole);
@@ -395,11 +395,11 @@ START_TEST(large_uploads_that_are_refused_early_end)
 	pattern_file(file, 20 * 1024 * 1024);
 	for (int i = 0; i < 5; i++) {
 		sh(&out,
-		        "curl -q -s --max-time 20 --unix-socket %s -o /dev/null -w '%%{http_code}' "
-		        "--data-binary @%s http://origin/early",
-		        daemon_socket(), file);
+			"curl -q -s --max-time 20 --unix-socket %s -o /dev/null -w '%%{http_code}' "
+			"--data-binary @%s http://origin/early",
+			daemon_socket(), file);
 		ck_assert_msg(
-		        strcmp(out, "413") == 0 || (!_i && (strcmp(out, "502") == 0)), "%s", out);
+			strcmp(out, "413") == 0 || (!_i && (strcmp(out, "502") == 0)), "%s", out);
 	}
 	assert_serves();
 }
@@ -408,22 +408,22 @@ END_TEST
 /* ---- answers of HTTP/1 upstreams that nobody may trust ---- */
 
 static const char *const doubtful[] = {
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-        "HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
-        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nhello",
-        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nX : a\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nX: a\rContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
-        "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n",
-        "ICY 200 OK\r\nContent-Length: 0\r\n\r\n",
-        "hello\r\n\r\n",
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+	"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
+	"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nhello",
+	"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nX : a\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nX: a\rContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
+	"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n",
+	"ICY 200 OK\r\nContent-Length: 0\r\n\r\n",
+	"hello\r\n\r\n",
+	"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
 };
 
 #define DOUBTFUL ((int)(sizeof(doubtful) / sizeof(doubtful[0])))
@@ -447,7 +447,7 @@ START_TEST(doubtful_answers_of_upstreams_are_502)
 	struct answer a;
 
 	daemon_for(some_origin(&(struct origin_opts){.serve = say_doubtful}),
-	        "response_timeout = \"3s\";");
+		"response_timeout = \"3s\";");
 	c = client_open();
 	client_say(c, "GET /%d HTTP/1.1\r\nHost: origin\r\n\r\n", _i);
 	a = client_answer(c);
@@ -460,7 +460,7 @@ static void say_bad_chunks(struct origin_conn *oc)
 {
 	if (oc_read_head(oc))
 		oc_say(oc,
-		        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n");
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n");
 	oc_wait_hangup(oc);
 }
 
@@ -503,14 +503,14 @@ static void answer_twice(struct origin_conn *oc)
 {
 	while (oc_read_head(oc))
 		if (!oc_say(oc, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
-		                "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"))
+				"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"))
 			return;
 }
 
 START_TEST(answers_that_nobody_asked_for_reach_nobody)
 {
 	daemon_for(
-	        some_origin(&(struct origin_opts){.serve = answer_twice}), "max_connections = 1;");
+		some_origin(&(struct origin_opts){.serve = answer_twice}), "max_connections = 1;");
 	for (int i = 0; i < 20; i++) {
 		struct answer a = get_once("/");
 
@@ -543,7 +543,7 @@ START_TEST(refused_streams_are_sent_again_with_their_body)
 	daemon_for(o, "");
 	c = client_open();
 	client_say(
-	        c, "POST /refuse-once HTTP/1.1\r\nHost: origin\r\nContent-Length: 5\r\n\r\nhello");
+		c, "POST /refuse-once HTTP/1.1\r\nHost: origin\r\nContent-Length: 5\r\n\r\nhello");
 	a = client_answer(c);
 	ck_assert_msg(a.status == 200, "%s%s", a.head, a.body);
 	ck_assert_uint_eq(origin_counts(o).requests, 2);
@@ -561,9 +561,9 @@ START_TEST(a_post_that_died_on_a_new_connection_is_not_sent_again)
 	daemon_for(o, "");
 	c = client_open();
 	client_say(c,
-	        "POST /hangup HTTP/1.1\r\nHost: origin\r\nX: %0200d\r\n"
-	        "Content-Length: 5\r\n\r\nhello",
-	        1);
+		"POST /hangup HTTP/1.1\r\nHost: origin\r\nX: %0200d\r\n"
+		"Content-Length: 5\r\n\r\nhello",
+		1);
 	a = client_answer(c);
 	assert_own_answer(&a, 502);
 	ck_assert_uint_eq(origin_counts(o).requests, 1);
@@ -604,7 +604,7 @@ int main(void)
 	tcase_add_loop_test(clients, half_closing_inside_a_body_ends_the_connection, 0, 2);
 
 	tcase_add_loop_test(
-	        upstreams, failing_upstreams_give_a_clear_or_a_cut_answer, 0, 2 * FAILING);
+		upstreams, failing_upstreams_give_a_clear_or_a_cut_answer, 0, 2 * FAILING);
 	tcase_add_loop_test(upstreams, cut_answers_are_cut_for_http_1_0_clients_as_well, 0, 2);
 	tcase_add_test(upstreams, tls_end_without_close_notify_cuts_an_answer_without_length);
 	tcase_add_test(upstreams, refused_connections_are_502);
@@ -619,7 +619,7 @@ int main(void)
 	tcase_add_test(upstreams, keep_alive_connections_that_vanish_hurt_no_get);
 	tcase_add_test(upstreams, refused_streams_are_sent_again_with_their_body);
 	tcase_add_loop_test(
-	        upstreams, a_post_that_died_on_a_new_connection_is_not_sent_again, 0, 2);
+		upstreams, a_post_that_died_on_a_new_connection_is_not_sent_again, 0, 2);
 	tcase_add_loop_test(upstreams, a_post_that_died_is_not_sent_again, 0, 2);
 	return harness_main(s);
 }

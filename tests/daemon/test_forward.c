@@ -31,11 +31,11 @@ static const char *serve(enum kind kind)
 		break;
 	case NGHTTPD_H2:
 		daemon_start(config(
-		        "", upstream_at("origin", true, "h2", nghttpd_start(true, n.root), "")));
+			"", upstream_at("origin", true, "h2", nghttpd_start(true, n.root), "")));
 		break;
 	default:
 		daemon_start(config(
-		        "", upstream_at("origin", false, "h2c", nghttpd_start(false, n.root), "")));
+			"", upstream_at("origin", false, "h2c", nghttpd_start(false, n.root), "")));
 		break;
 	}
 	return n.root;
@@ -53,7 +53,7 @@ static const char *pattern_sum(uint64_t n)
 static const char *fetched_sum(const char *args)
 {
 	return text("%.64s",
-	        curl("-o %s/got %s && sha256sum < %s/got", harness_dir(), args, harness_dir()));
+		curl("-o %s/got %s && sha256sum < %s/got", harness_dir(), args, harness_dir()));
 }
 
 START_TEST(get_brings_the_bytes_of_the_file)
@@ -65,7 +65,7 @@ START_TEST(get_brings_the_bytes_of_the_file)
 		/* A name for each size: servers keep what they know of a file for a while. */
 		pattern_file(text("%s/file%zu", root, i), sizes[i]);
 		ck_assert_str_eq(
-		        fetched_sum(text("http://origin/file%zu", i)), pattern_sum(sizes[i]));
+			fetched_sum(text("http://origin/file%zu", i)), pattern_sum(sizes[i]));
 	}
 }
 END_TEST
@@ -115,8 +115,8 @@ START_TEST(sixty_four_parallel_clients_get_what_they_asked_for)
 
 	pattern_file(text("%s/file", root), 10 * KIB);
 	const char *said =
-	        curl("-Z --parallel-immediate --parallel-max 64 -o /dev/null "
-	             "-w '%%{http_code} %%{size_download}\\n' 'http://origin/file?[1-640]'");
+		curl("-Z --parallel-immediate --parallel-max 64 -o /dev/null "
+		     "-w '%%{http_code} %%{size_download}\\n' 'http://origin/file?[1-640]'");
 
 	for (const char *p = said; (p = strstr(p, "200 10240\n")); p++)
 		good++;
@@ -133,7 +133,7 @@ START_TEST(put_and_delete_reach_nginx)
 	curl("-T %s -o /dev/null http://origin/dav/up", file);
 	ck_assert_str_eq(fetched_sum("http://origin/dav/up"), pattern_sum(300 * KIB));
 	ck_assert_str_eq(
-	        curl("-X DELETE -o /dev/null -w '%%{http_code}' http://origin/dav/up"), "204");
+		curl("-X DELETE -o /dev/null -w '%%{http_code}' http://origin/dav/up"), "204");
 	ck_assert_str_eq(curl("-o /dev/null -w '%%{http_code}' http://origin/dav/up"), "404");
 }
 END_TEST
@@ -146,8 +146,8 @@ START_TEST(methods_and_lengths_reach_nginx)
 	ck_assert_str_eq(curl("-d '' http://origin/method"), "POST 0 127.0.0.1\n");
 	ck_assert_str_eq(curl("-X PATCH -d 1 http://origin/method"), "PATCH 1 127.0.0.1\n");
 	ck_assert_str_eq(curl("-o /dev/null -w '%%{http_code} %%{size_download}' "
-	                      "http://origin/nothing"),
-	        "204 0");
+			      "http://origin/nothing"),
+		"204 0");
 }
 END_TEST
 
@@ -158,7 +158,7 @@ START_TEST(nghttpd_echoes_what_was_uploaded)
 
 	pattern_file(file, MIB);
 	ck_assert_str_eq(
-	        fetched_sum(text("--data-binary @%s http://origin/echo", file)), pattern_sum(MIB));
+		fetched_sum(text("--data-binary @%s http://origin/echo", file)), pattern_sum(MIB));
 }
 END_TEST
 
@@ -240,7 +240,7 @@ START_TEST(a_large_echo_passes_both_ways)
 	daemon_for(origin_of(_i), "");
 	pattern_file(file, 8 * MIB);
 	ck_assert_str_eq(fetched_sum(text("--data-binary @%s http://origin/echo", file)),
-	        pattern_sum(8 * MIB));
+		pattern_sum(8 * MIB));
 }
 END_TEST
 

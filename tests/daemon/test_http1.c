@@ -47,7 +47,7 @@ END_TEST
 START_TEST(pipelined_requests_are_answered_in_order)
 {
 	static const char *const paths[] = {"/slow/300", "/bytes/3", "/slow/20", "/chunked/70000",
-	        "/status/204", "/bytes/1", "/slow/1", "/bytes/0"};
+		"/status/204", "/bytes/1", "/slow/1", "/bytes/0"};
 	static const size_t lengths[] = {3, 3, 3, 70000, 0, 1, 3, 0};
 	struct client *c;
 
@@ -73,7 +73,7 @@ START_TEST(a_thousand_pipelined_requests_are_answered)
 	c = client_open();
 	for (int i = 0; i < 1000; i++)
 		client_say(c,
-		        "POST /echo HTTP/1.1\r\nHost: origin\r\nContent-Length: 4\r\n\r\n%04d", i);
+			"POST /echo HTTP/1.1\r\nHost: origin\r\nContent-Length: 4\r\n\r\n%04d", i);
 	for (int i = 0; i < 1000; i++) {
 		struct answer a = client_answer(c);
 
@@ -92,12 +92,12 @@ START_TEST(chunked_requests_arrive_without_their_framing)
 	daemon_for(origin_of(_i), "");
 	c = client_open();
 	client_say(c,
-	        "POST /echo HTTP/1.1\r\nHost: origin\r\nTransfer-Encoding: chunked\r\n\r\n"
-	        "5;ext=\"a;b\"\r\nhello\r\n0001\r\n \r\nA\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n");
+		"POST /echo HTTP/1.1\r\nHost: origin\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"5;ext=\"a;b\"\r\nhello\r\n0001\r\n \r\nA\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n");
 	a = client_answer(c);
 	ck_assert_str_eq(a.body, "hello 0123456789");
 	client_say(c,
-	        "POST /echo HTTP/1.1\r\nHost: origin\r\nTransfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n");
+		"POST /echo HTTP/1.1\r\nHost: origin\r\nTransfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n");
 	a = client_answer(c);
 	ck_assert_uint_eq(a.status, 200);
 	ck_assert_uint_eq(a.len, 0);
@@ -109,9 +109,9 @@ END_TEST
 START_TEST(chunked_requests_may_come_byte_by_byte)
 {
 	static const char request[] =
-	        "POST /echo HTTP/1.1\r\nHost: origin\r\n"
-	        "Transfer-Encoding: chunked\r\n\r\n"
-	        "5\r\nhello\r\n1\r\n \r\na\r\n0123456789\r\n0\r\nT: v\r\n\r\n";
+		"POST /echo HTTP/1.1\r\nHost: origin\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n"
+		"5\r\nhello\r\n1\r\n \r\na\r\n0123456789\r\n0\r\nT: v\r\n\r\n";
 	struct client *c;
 	struct answer a;
 
@@ -229,9 +229,9 @@ static struct client *expecting(const char *path)
 	struct client *c = client_open();
 
 	client_say(c,
-	        "POST %s HTTP/1.1\r\nHost: origin\r\nContent-Length: 5\r\n"
-	        "Expect: 100-continue\r\n\r\n",
-	        path);
+		"POST %s HTTP/1.1\r\nHost: origin\r\nContent-Length: 5\r\n"
+		"Expect: 100-continue\r\n\r\n",
+		path);
 	return c;
 }
 
@@ -337,7 +337,7 @@ START_TEST(connection_close_is_honoured)
 	daemon_for(origin_of(_i), "");
 	c = client_open();
 	client_say(c, "GET /chunked/10 HTTP/1.1\r\nHost: origin\r\nConnection: foo, Close\r\n\r\n"
-	              "GET /never HTTP/1.1\r\nHost: origin\r\n\r\n");
+		      "GET /never HTTP/1.1\r\nHost: origin\r\n\r\n");
 	a = client_answer(c);
 	ck_assert_uint_eq(a.status, 200);
 	assert_pattern(&a, 10);
@@ -413,7 +413,7 @@ START_TEST(waiting_clients_are_not_idle)
 	struct client *c;
 
 	daemon_start(config("idle_timeout = \"200ms\"; header_timeout = \"200ms\";",
-	        upstream(NULL, h1_origin(), "")));
+		upstream(NULL, h1_origin(), "")));
 	c = client_open();
 	ck_assert_uint_eq(get(c, "/slow/800").status, 200);
 	client_say(c, "POST /sha HTTP/1.1\r\nHost: origin\r\nContent-Length: 10\r\n\r\nhello");
@@ -460,10 +460,10 @@ START_TEST(fields_of_the_hop_do_not_reach_the_origin)
 
 	daemon_for(origin_of(_i), "");
 	head = seen_head(
-	        "GET /head HTTP/1.1\r\nHost: origin\r\nConnection: x-secret, keep-alive\r\n"
-	        "Connection: x-other\r\nX-Secret: 1\r\nX-Other: 1\r\nKeep-Alive: timeout=5\r\n"
-	        "Proxy-Connection: keep-alive\r\nUpgrade: websocket\r\nTE: gzip\r\n"
-	        "X-Kept: yes\r\n\r\n");
+		"GET /head HTTP/1.1\r\nHost: origin\r\nConnection: x-secret, keep-alive\r\n"
+		"Connection: x-other\r\nX-Secret: 1\r\nX-Other: 1\r\nKeep-Alive: timeout=5\r\n"
+		"Proxy-Connection: keep-alive\r\nUpgrade: websocket\r\nTE: gzip\r\n"
+		"X-Kept: yes\r\n\r\n");
 	assert_has(head, "x-kept: yes\r\n");
 	assert_has_not(head, "x-secret");
 	assert_has_not(head, "x-other");
@@ -493,8 +493,8 @@ START_TEST(fields_keep_their_order_and_their_values)
 
 	daemon_for(origin_of(_i), "");
 	head = seen_head(
-	        "GET /head?a=b%20c&d=%2F//x/../y HTTP/1.1\r\nHost: origin\r\nA: 1\r\nB:2  \r\n"
-	        "A: 3\r\nC:\r\nAccept: text/*;q=0.3, \"x\"\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n");
+		"GET /head?a=b%20c&d=%2F//x/../y HTTP/1.1\r\nHost: origin\r\nA: 1\r\nB:2  \r\n"
+		"A: 3\r\nC:\r\nAccept: text/*;q=0.3, \"x\"\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n");
 	assert_has(head, "/head?a=b%20c&d=%2f//x/../y");
 	assert_has(head, "a: 1\r\nb: 2\r\na: 3\r\n");
 	assert_has(head, "accept: text/*;q=0.3, \"x\"\r\n");
@@ -561,8 +561,8 @@ static void set_two_cookies(struct origin_conn *oc)
 {
 	while (oc_read_head(oc))
 		if (!oc_say(oc,
-		            "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX-Between: 1\r\nSet-Cookie: b=2\r\n"
-		            "Content-Length: 0\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"))
+			    "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX-Between: 1\r\nSet-Cookie: b=2\r\n"
+			    "Content-Length: 0\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"))
 			return;
 }
 
@@ -592,7 +592,7 @@ int main(void)
 	tcase_add_loop_test(framing, chunked_requests_arrive_without_their_framing, 0, 2);
 	tcase_add_loop_test(framing, chunked_requests_may_come_byte_by_byte, 0, 2);
 	tcase_add_loop_test(
-	        framing, answers_without_a_length_come_chunked_with_their_trailers, 0, 2);
+		framing, answers_without_a_length_come_chunked_with_their_trailers, 0, 2);
 	tcase_add_loop_test(framing, answers_with_a_length_keep_it, 0, 2);
 	tcase_add_loop_test(framing, pieces_of_an_answer_are_passed_on_as_they_come, 0, 2);
 	tcase_add_loop_test(framing, bodiless_answers_leave_the_connection_in_step, 0, 2);
@@ -600,7 +600,7 @@ int main(void)
 
 	tcase_add_loop_test(interim, expect_is_answered_by_the_upstream, 0, 2);
 	tcase_add_loop_test(
-	        interim, expect_is_answered_by_the_daemon_when_the_upstream_is_silent, 0, 2);
+		interim, expect_is_answered_by_the_daemon_when_the_upstream_is_silent, 0, 2);
 	tcase_add_loop_test(interim, expect_may_be_answered_by_a_refusal, 0, 2);
 	tcase_add_loop_test(interim, clients_that_expect_but_do_not_wait_are_served, 0, 2);
 	tcase_add_loop_test(interim, interim_answers_are_passed_on, 0, 2);

@@ -61,7 +61,7 @@ END_TEST
 START_TEST(a_burst_on_a_cold_http_2_upstream_uses_few_connections)
 {
 	struct origin *o =
-	        some_origin(&(struct origin_opts){.tls = true, .h2 = true, .max_streams = 128});
+		some_origin(&(struct origin_opts){.tls = true, .h2 = true, .max_streams = 128});
 
 	daemon_for(o, "queue_timeout = \"30s\";");
 	ck_assert_uint_eq(burst(1000, "/slow/50"), 1000);
@@ -73,7 +73,7 @@ END_TEST
 START_TEST(a_burst_on_a_warm_http_2_upstream_opens_no_more_than_it_needs)
 {
 	struct origin *o =
-	        some_origin(&(struct origin_opts){.tls = true, .h2 = true, .max_streams = 100});
+		some_origin(&(struct origin_opts){.tls = true, .h2 = true, .max_streams = 100});
 
 	daemon_for(o, "");
 	ck_assert_uint_eq(get_once("/").status, 200);
@@ -96,7 +96,7 @@ END_TEST
 START_TEST(http_2_upstreams_get_no_more_than_max_connections)
 {
 	struct origin *o =
-	        some_origin(&(struct origin_opts){.tls = true, .h2 = true, .max_streams = 2});
+		some_origin(&(struct origin_opts){.tls = true, .h2 = true, .max_streams = 2});
 
 	daemon_for(o, "max_connections = 3; queue_timeout = \"30s\";");
 	ck_assert_uint_eq(burst(60, "/slow/20"), 60);
@@ -223,7 +223,7 @@ START_TEST(a_slow_upstream_does_not_hold_up_another)
 	struct client *c[20];
 
 	daemon_start(config("", text("%s, %s", upstream("slow", slow, "max_connections = 1;"),
-	                                upstream("quick", quick, ""))));
+					upstream("quick", quick, ""))));
 	for (size_t i = 0; i < 20; i++) {
 		c[i] = client_open();
 		client_say(c[i], "GET /stall HTTP/1.1\r\nHost: slow\r\n\r\n");
