@@ -378,6 +378,8 @@ static bool start_workers(struct control *c)
 		c->running++;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	for (unsigned i = 0; c->started == c->worker_count && i < c->started; i++)
+		worker_team(c->workers[i], c->workers, c->worker_count);
 	if (c->started == c->worker_count)
 		return true;
 

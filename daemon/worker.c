@@ -4,12 +4,15 @@
  *   control thread ── mailbox: configure, drain, stop, dump ──> worker
  *   worker ── owner's mailbox: configured, stopped ──> control thread
  *
+ *   worker ── mailbox: a client whose upstream lives there ──> worker
+ *
  * Everything below belongs to the worker's thread from worker_start on, but
- * for the two mailboxes.
+ * for the mailboxes and the number of clients, which the others read.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +56,9 @@ struct worker {
 	struct exchange_env env;
 	struct listener_set *listeners;
 	struct list ports;
-	unsigned clients;
+	struct worker *const *team;	/* NULL until worker_team */
+	unsigned team_count;
+	atomic_uint clients;
 	struct list old_pools;		/* drained, not empty yet */
 	bool draining;
 	struct timer drain_timer;
@@ -65,6 +70,17 @@ struct order {
 	struct conf *conf;
 	struct listener_set *listeners;
 	uint64_t timeout;
+	struct worker *const *team;
+	unsigned team_count;
+};
+
+/* A client on its way to the home of its upstream. */
+struct parcel {
+	struct message m;
+	int fd;
+	int listener;	/* its descriptor, which names the port in every worker */
+	size_t n;
+	char bytes[];	/* what it has sent already */
 };
 
 /* What the worker answers. */
@@ -105,12 +121,16 @@ static void report(struct worker *w, void (*tell)(struct worker *w, void *arg))
 
 /* ---- accepting --------------------------------------------------------- */
 
+/* daemon.max_clients is for all workers together; a listener's is shared out evenly. */
 static bool has_room(const struct port *p)
 {
 	const struct worker *w = p->worker;
-	unsigned own = p->front.conf->max_clients;
+	unsigned own = (p->front.conf->max_clients + w->team_count - 1) / w->team_count;
+	unsigned all = 0;
 
-	return w->clients < w->env.conf->max_clients && (own == 0 || p->front.count < own);
+	for (unsigned i = 0; i < w->team_count; i++)
+		all += atomic_load_explicit(&w->team[i]->clients, memory_order_relaxed);
+	return all < w->env.conf->max_clients && (own == 0 || p->front.count < own);
 }
 
 static void port_free(struct port *p)
@@ -160,8 +180,12 @@ static void accept_again(struct timer *t)
 {
 	struct port *p = container_of(t, struct port, again);
 
-	if (p->accept && has_room(p))
+	if (!p->accept)
+		return;
+	if (has_room(p))
 		event_add(p->accept, NULL);
+	else if (p->worker->team_count > 1)
+		timer_start(p->worker->env.ctx, &p->again, NO_FD_PAUSE);
 }
 
 /* Out of descriptors or memory: the queue of the kernel holds the clients meanwhile. */
@@ -184,7 +208,9 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 		int client;
 
 		if (!has_room(p)) {
-			event_del(p->accept); /* client_left goes on */
+			event_del(p->accept); /* client_left goes on; other workers' clients do not tell */
+			if (w->team_count > 1)
+				timer_start(w->env.ctx, &p->again, NO_FD_PAUSE);
 			log_line(w->env.log, LOG_LEVEL_WARNING, "accepting rests",
 				"listener=%s reason=\"max_clients\" clients=%u", p->front.conf->name,
 				w->clients);
@@ -205,6 +231,60 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* ---- clients of another home -------------------------------------------- */
+
+static struct port *port_of_fd(struct worker *w, int fd)
+{
+	list_each (e, tmp, &w->ports) {
+		struct port *p = container_of(e, struct port, link);
+
+		if (p->listener->fd == fd)
+			return p;
+	}
+	return NULL;
+}
+
+static void deliver_parcel(struct message *m, void *arg)
+{
+	struct parcel *parcel = (struct parcel *)m;
+	struct worker *w = arg;
+	struct port *p = port_of_fd(w, parcel->listener);
+
+	if (!p) /* its listener was removed in this moment */
+		close(parcel->fd);
+	else if (front_accept_with(&p->front, parcel->fd, parcel->bytes, parcel->n))
+		w->clients++;
+	free(parcel);
+}
+
+static const struct worker *home_of(const struct worker *w, const struct conf_upstream *up)
+{
+	return w->team[up->index % w->team_count];
+}
+
+static bool lives_elsewhere(struct front_listener *fl, const struct conf_upstream *up)
+{
+	const struct worker *w = container_of(fl, struct port, front)->worker;
+
+	return home_of(w, up) != w;
+}
+
+static bool pass_client(struct front_listener *fl, const struct conf_upstream *up, int fd,
+	struct cc_buf *bytes)
+{
+	struct port *p = container_of(fl, struct port, front);
+	struct parcel *parcel = malloc(sizeof(*parcel) + bytes->len);
+
+	if (!parcel)
+		return false;
+	parcel->m.deliver = deliver_parcel;
+	parcel->fd = fd;
+	parcel->listener = p->listener->fd;
+	parcel->n = cc_buf_peek(bytes, parcel->bytes, bytes->len);
+	mailbox_send(home_of(p->worker, up)->mailbox, &parcel->m);
+	return true;
+}
+
 /* ---- configuration ----------------------------------------------------- */
 
 static struct port *port_new(struct worker *w, unsigned i)
@@ -220,6 +300,9 @@ static struct port *port_new(struct worker *w, unsigned i)
 	p->front.env = &w->env;
 	p->front.conf = &p->conf->listeners[i];
 	p->front.left = client_left;
+	p->front.alone = w->team_count == 1;
+	p->front.elsewhere = lives_elsewhere;
+	p->front.pass = pass_client;
 	list_init(&p->front.conns);
 	list_init(&p->link);
 	timer_init(&p->again, accept_again);
@@ -359,8 +442,8 @@ static bool configure(struct worker *w, struct conf *conf, struct listener_set *
 	conf_unref(old_conf);
 	listener_set_unref(w->listeners);
 	w->listeners = listeners;
-	w->env.ctx->slabs.max = conf->memory_limit;
-	return configure_ports(w);
+	w->env.ctx->slabs.max = conf->memory_limit / conf->workers;
+	return !w->team || configure_ports(w);
 }
 
 /* ---- orders ------------------------------------------------------------ */
@@ -407,6 +490,19 @@ static void do_drain(struct message *m, void *arg)
 	stop_if_empty(w);
 }
 
+static void do_team(struct message *m, void *arg)
+{
+	struct order *o = (struct order *)m;
+	struct worker *w = arg;
+
+	w->team = o->team;
+	w->team_count = o->team_count;
+	free(o);
+	if (!configure_ports(w))
+		log_line(w->env.log, LOG_LEVEL_ERROR, "cannot accept",
+			"worker=%u reason=\"out of memory or descriptors\"", w->index);
+}
+
 static void do_stop(struct message *m, void *arg)
 {
 	struct worker *w = arg;
@@ -441,6 +537,17 @@ static struct order *order(void (*deliver)(struct message *m, void *arg))
 	if (o)
 		o->m.deliver = deliver;
 	return o;
+}
+
+void worker_team(struct worker *w, struct worker *const *team, unsigned n)
+{
+	struct order *o = order(do_team);
+
+	if (!o)
+		return;
+	o->team = team;
+	o->team_count = n;
+	mailbox_send(w->mailbox, &o->m);
 }
 
 void worker_configure(struct worker *w, struct conf *conf, struct listener_set *listeners)

@@ -30,6 +30,12 @@ struct worker_owner {
 /* Starts the thread; signals are blocked in it. Takes references of conf and listeners. NULL: *error is a malloc'ed sentence. */
 struct worker *worker_start(unsigned index, struct conf *conf, struct listener_set *listeners,
 			    struct log *log, const struct worker_owner *owner, char **error);
+/*
+ * Who the others are, the worker itself included; it accepts from then on. team
+ * must stay as it is until all have stopped. An upstream's home, the one worker
+ * that has its pool, is team[index of the upstream modulo n].
+ */
+void worker_team(struct worker *w, struct worker *const *team, unsigned n);
 /* Another configuration (references are taken). All from the control thread. */
 void worker_configure(struct worker *w, struct conf *conf, struct listener_set *listeners);
 /* Stops accepting, finishes what runs (at most timeout ms), then stopped() comes. */

@@ -12,11 +12,14 @@
 #define FRONT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "lib/base/list.h"
 
+struct cc_buf;
 struct conf;
 struct conf_listener;
+struct conf_upstream;
 struct exchange_env;
 
 struct front_listener {
@@ -25,12 +28,22 @@ struct front_listener {
 	struct list conns;			/* struct front_conn */
 	unsigned count;
 	bool draining;				/* connections close after their answer */
+	bool alone;				/* every upstream's home is this worker */
+	/*
+	 * Is the upstream's home another worker? Then the client goes there, whole, with the bytes of
+	 * the request that was begun: pass takes over fd and bytes. Not called when alone.
+	 */
+	bool (*elsewhere)(struct front_listener *fl, const struct conf_upstream *up);
+	bool (*pass)(struct front_listener *fl, const struct conf_upstream *up, int fd,
+		struct cc_buf *bytes);
 	/* A client left. May be where the listener is freed. */
 	void (*left)(struct front_listener *fl);
 };
 
 /* Takes over an accepted, non-blocking fd. false: no memory, fd is closed. */
 bool front_accept(struct front_listener *fl, int fd);
+/* The same for a client that another worker passed, with n bytes it has sent already. */
+bool front_accept_with(struct front_listener *fl, int fd, const void *bytes, size_t n);
 /* Idle clients are closed now, the others after the answer they wait for. */
 void front_drain(struct front_listener *fl);
 /* At once, unfinished answers are cut. */

@@ -9,6 +9,10 @@
  * request is BUSY the socket is still watched: a client that hangs up stops
  * its upstream request.
  *
+ * With several workers an upstream has one as its home, so that its limits stay
+ * exact. A client whose request is for an upstream of another home goes there
+ * whole: the bytes of the head are kept (raw) until it is known.
+ *
  * LINGER: the answer is out and the write side shut, but the client may still
  * be sending. Closing now could reset the connection under the answer, so what
  * comes is read and dropped for a moment.
@@ -24,6 +28,7 @@
 #include "daemon/base/log.h"
 #include "daemon/exchange/answer.h"
 #include "daemon/exchange/exchange.h"
+#include "daemon/exchange/route.h"
 #include "daemon/front/front.h"
 #include "lib/base/ctx.h"
 #include "lib/codec/h1_codec.h"
@@ -45,6 +50,7 @@ struct front_conn {
 	struct cc_ctx *ctx;
 	struct link *link;
 	enum front_state state;
+	struct cc_buf raw;		/* the head's bytes so far, unless alone */
 	struct h1_parser *parser;	/* while not idle */
 	struct cc_head *head;		/* being built; then the exchange's */
 	struct exchange *ex;		/* while BUSY and the answer is not complete */
@@ -74,6 +80,7 @@ static void free_run(struct turn_item *item)
 	link_free(fc->link);
 	h1_parser_free(fc->parser);
 	cc_head_free(fc->head);
+	cc_buf_clear(&fc->raw);
 	list_del(&fc->node);
 	mem_free(fc->ctx, fc);
 	fl->count--;
@@ -316,11 +323,35 @@ static bool begin_request(struct front_conn *fc)
 	return true;
 }
 
+/* true: the client is another worker's now. */
+static bool passed_on(struct front_conn *fc)
+{
+	struct front_listener *fl = fc->fl;
+	const struct conf_upstream *up;
+
+	if (fl->alone || fl->draining)
+		return false;
+	up = route_find(fl->env->conf, fl->conf, cc_head_authority(fc->head));
+	if (!up || !fl->elsewhere(fl, up))
+		return false;
+	if (cc_buf_move(&fc->raw, &fc->link->in, fc->link->in.len) < 0 ||
+		!fl->pass(fl, up, fc->link->fd, &fc->raw)) {
+		front_close(fc);
+		return true;
+	}
+	link_detach(fc->link);
+	front_close(fc);
+	return true;
+}
+
 static void head_came(struct front_conn *fc)
 {
 	struct cc_str method = cc_head_method(fc->head);
 	struct cc_head *head = fc->head;
 
+	if (passed_on(fc))
+		return;
+	cc_buf_clear(&fc->raw);
 	timer_stop(&fc->timer);
 	fc->state = FRONT_BUSY;
 	fc->http10 = h1_parser_minor(fc->parser) == 0;
@@ -434,11 +465,23 @@ static void event_came(struct front_conn *fc, enum h1_event ev, const char *data
 	}
 }
 
+/* Parsed bytes go; those of a head are kept while it may be another worker's. */
+static bool take_bytes(struct front_conn *fc, size_t n)
+{
+	if (fc->fl->alone || fc->state != FRONT_HEAD) {
+		cc_buf_drain(&fc->link->in, n);
+	} else if (cc_buf_move(&fc->raw, &fc->link->in, n) < 0) {
+		front_close(fc);
+		return false;
+	}
+	return true;
+}
+
 static void front_parse(struct front_conn *fc)
 {
 	struct cc_buf *in = &fc->link->in;
 
-	if (fc->state == FRONT_IDLE && fc->link->out.len > PIPELINE_MAX) {
+	if (fc->state == FRONT_IDLE && fc->link->out.len > (fc->fl->alone ? PIPELINE_MAX : 0)) {
 		link_pause(fc->link, true); /* it asks and does not read: on_written goes on */
 		return;
 	}
@@ -455,7 +498,8 @@ static void front_parse(struct front_conn *fc)
 		/* Without input the parser may still hold an event: the end of a request without body. */
 		ev = h1_parser_feed(fc->parser, p ? p : "", n, &used, &data, &len);
 		if (ev != H1_BODY) { /* a body event points into the bytes */
-			cc_buf_drain(in, used);
+			if (!take_bytes(fc, used))
+				return;
 			used = 0;
 		}
 		if (ev == H1_MORE && in->len == 0) {
@@ -520,7 +564,7 @@ static void on_written(struct link *l, size_t n)
 		front_close(fc);
 	else if (fc->state == FRONT_LINGER)
 		timer_start(fc->ctx, &fc->timer, left > 0 ? STALL_MS : LINGER_MS);
-	else if (fc->state == FRONT_IDLE && l->paused && left <= PIPELINE_MAX)
+	else if (fc->state == FRONT_IDLE && l->paused && left <= (fc->fl->alone ? PIPELINE_MAX : 0))
 		read_on(fc);
 }
 
@@ -547,7 +591,7 @@ static void timer_fired(struct timer *t)
 
 /* ---- life -------------------------------------------------------------- */
 
-bool front_accept(struct front_listener *fl, int fd)
+static struct front_conn *front_new(struct front_listener *fl, int fd)
 {
 	struct cc_ctx *ctx = fl->env->ctx;
 	struct front_conn *fc = mem_zalloc(ctx, sizeof(*fc));
@@ -555,16 +599,38 @@ bool front_accept(struct front_listener *fl, int fd)
 	if (!fc || link_new(ctx, fd, NULL, &ops, fc, &fc->link) < 0) {
 		mem_free(ctx, fc);
 		close(fd);
-		return false;
+		return NULL;
 	}
 	fc->fl = fl;
 	fc->ctx = ctx;
+	cc_buf_init(&fc->raw, ctx);
 	timer_init(&fc->timer, timer_fired);
 	turn_item_init(&fc->turn, go_on_run);
 	list_add_tail(&fl->conns, &fc->node);
 	fl->count++;
-	fl->env->stats.clients_accepted++;
 	rest(fc);
+	return fc;
+}
+
+bool front_accept(struct front_listener *fl, int fd)
+{
+	if (!front_new(fl, fd))
+		return false;
+	fl->env->stats.clients_accepted++;
+	return true;
+}
+
+bool front_accept_with(struct front_listener *fl, int fd, const void *bytes, size_t n)
+{
+	struct front_conn *fc = front_new(fl, fd);
+
+	if (!fc)
+		return false;
+	if (cc_buf_add(&fc->link->in, bytes, n) < 0) {
+		front_close(fc);
+		return true;
+	}
+	read_on(fc);
 	return true;
 }
 

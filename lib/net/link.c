@@ -694,6 +694,17 @@ void link_close(struct link *l)
 	cc_buf_clear(&l->out);
 }
 
+int link_detach(struct link *l)
+{
+	int fd = l->fd;
+
+	stop_events(l);
+	turn_cancel(&l->flush);
+	l->state = LINK_CLOSED;
+	l->fd = -1;
+	return fd;
+}
+
 void link_abort(struct link *l)
 {
 	struct linger now = {.l_onoff = 1};

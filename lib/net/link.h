@@ -92,6 +92,12 @@ bool link_readable(const struct link *l);
 void link_close(struct link *l);
 /* The same without a last attempt: what the kernel still holds is dropped, too (TCP sends RST). */
 void link_abort(struct link *l);
+/*
+ * Gives the descriptor up instead of closing it and returns it; the link is
+ * then only good for link_free. In clear only, with out empty; what was read
+ * and not drained is in l->in.
+ */
+int link_detach(struct link *l);
 void link_free(struct link *l);		/* closes too; NULL is fine */
 /* Gives back what link_new hung on the context. */
 void link_ctx_clear(struct cc_ctx *ctx);
