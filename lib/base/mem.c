@@ -82,17 +82,23 @@ void mem_small_clear(struct mem_small *s, struct cc_ctx *ctx)
 		mem_cache_clear(&s->classes[i], ctx);
 }
 
+/* Which list a block of n bytes comes from. */
+static size_t class_of(size_t n)
+{
+	if (n > MEM_SMALL_CLASSES * SMALL_STEP - sizeof(struct small_head))
+		return MEM_SMALL_CLASSES;
+	return (n + sizeof(struct small_head) - 1) / SMALL_STEP;
+}
+
 void *mem_small_alloc(struct cc_ctx *ctx, size_t n)
 {
-	size_t class = (n + sizeof(struct small_head) - 1) / SMALL_STEP;
-	struct small_head *h;
+	size_t class = class_of(n);
+	struct small_head *h = NULL;
 
-	if (class < MEM_SMALL_CLASSES) {
+	if (class < MEM_SMALL_CLASSES)
 		h = mem_cache_get(&ctx->small.classes[class], ctx);
-	} else {
-		class = MEM_SMALL_CLASSES;
-		h = n <= SIZE_MAX - sizeof(*h) ? mem_alloc(ctx, n + sizeof(*h)) : NULL;
-	}
+	else if (n <= SIZE_MAX - sizeof(*h))
+		h = mem_alloc(ctx, n + sizeof(*h));
 	if (!h)
 		return NULL;
 	h->class = class;
