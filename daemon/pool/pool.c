@@ -37,7 +37,10 @@ static void pool_move(struct pool_conn *pc, enum pool_place to)
 	pc->pool->count[pc->place]--;
 	pc->place = to;
 	pc->pool->count[to]++;
-	list_add_tail(&pc->pool->conns[to], &pc->link);
+	if (to == POOL_AVAILABLE) /* the one used last is the next one used: surplus falls idle */
+		list_add_head(&pc->pool->conns[to], &pc->link);
+	else
+		list_add_tail(&pc->pool->conns[to], &pc->link);
 }
 
 static enum pool_place place_of(const struct cc_conn *cc)
@@ -116,6 +119,8 @@ static struct pool_conn *best(const struct pool *pool)
 			most = room;
 			found = pc;
 		}
+		if (found && pool->last_proto == CC_PROTO_H1)
+			break; /* they carry one each, and there may be hundreds */
 	}
 	return found;
 }
