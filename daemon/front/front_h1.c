@@ -323,6 +323,12 @@ static bool begin_request(struct front_conn *fc)
 	return true;
 }
 
+/* It is refused, and what follows it was meant for a tunnel. */
+static bool is_connect(struct cc_str method)
+{
+	return method.n == 7 && memcmp(method.p, "CONNECT", 7) == 0;
+}
+
 /* true: the client is another worker's now. */
 static bool passed_on(struct front_conn *fc)
 {
@@ -355,7 +361,7 @@ static void head_came(struct front_conn *fc)
 	timer_stop(&fc->timer);
 	fc->state = FRONT_BUSY;
 	fc->http10 = h1_parser_minor(fc->parser) == 0;
-	fc->keep = h1_parser_keep_alive(fc->parser);
+	fc->keep = h1_parser_keep_alive(fc->parser) && !is_connect(method);
 	fc->head_method = method.n == 4 && memcmp(method.p, "HEAD", 4) == 0;
 	fc->ex = exchange_new(fc->fl->env, &exchange_ops, fc);
 	if (!fc->ex) {
@@ -533,8 +539,11 @@ static void on_eof(struct link *l, bool clean)
 	struct front_conn *fc = l->owner;
 
 	(void)clean;
-	if (fc->state == FRONT_BUSY && fc->request_done && !link_peer_gone(l)) {
-		fc->half_closed = true; /* shutdown(SHUT_WR) after the request: the answer is awaited */
+	/* shutdown(SHUT_WR) behind a request: its answer is awaited, and those of what it pipelined. */
+	if (((fc->state == FRONT_BUSY && fc->request_done) ||
+		    (fc->state == FRONT_IDLE && l->in.len > 0)) &&
+		!link_peer_gone(l)) {
+		fc->half_closed = true;
 		return;
 	}
 	if (fc->state == FRONT_LINGER && l->out.len > 0 && !link_peer_gone(l))

@@ -460,6 +460,7 @@ void conn_close(struct cc_conn *conn, int err, const char *detail)
 	conn->dial = NULL;
 	if (conn->proto)
 		conn->proto->close(conn);
+	turn_cancel(&conn->notify); /* CLOSED is told last: behind the ends of the requests */
 	while ((l = list_pop(&conn->reqs))) {
 		struct cc_req *req = container_of(l, struct cc_req, link);
 
