@@ -9,6 +9,7 @@
 #include "daemon/base/conf.h"
 #include "daemon/exchange/answer.h"
 #include "tests/unit/ctx_fixture.h"
+#include "tests/unit/run.h"
 
 static struct ctx_fixture f;
 static struct cc_head *h;
@@ -147,8 +148,6 @@ int main(void)
 {
 	Suite *s = suite_create("answer");
 	TCase *t = tcase_create("answer");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, an_answer_names_cause_upstream_and_limit);
@@ -156,9 +155,5 @@ int main(void)
 	tcase_add_test(t, what_an_upstream_says_cannot_break_out_of_the_fields);
 	tcase_add_test(t, timeouts_are_504_and_the_rest_502);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include "tests/unit/ctx_fixture.h"
+#include "tests/unit/run.h"
 
 static struct ctx_fixture f;
 static struct cc_buf b, c;
@@ -205,8 +206,6 @@ int main(void)
 {
 	Suite *s = suite_create("buf");
 	TCase *t = tcase_create("buf");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, what_was_added_is_there_whatever_its_size);
@@ -218,9 +217,5 @@ int main(void)
 	tcase_add_test(t, the_limit_of_the_context_refuses_and_leaves_the_buffer_as_it_was);
 	tcase_add_test(t, random_moves_between_two_lose_and_invent_nothing);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lib/conn/conn_state.h"
+#include "tests/unit/run.h"
 
 static struct conn_state ready(uint32_t limit, uint32_t cap, uint64_t max_requests)
 {
@@ -203,8 +204,6 @@ int main(void)
 {
 	Suite *s = suite_create("conn_state");
 	TCase *c = tcase_create("slots");
-	SRunner *r;
-	int failed;
 
 	tcase_add_test(c, a_connecting_one_has_no_slots);
 	tcase_add_test(c, the_limit_grows_with_each_completed_request);
@@ -218,9 +217,5 @@ int main(void)
 	tcase_add_test(c, states_never_move_backwards_and_the_first_cause_stays);
 	tcase_add_test(c, the_identity_holds_over_random_histories);
 	suite_add_tcase(s, c);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

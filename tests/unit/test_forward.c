@@ -5,6 +5,7 @@
 
 #include "daemon/exchange/forward.h"
 #include "tests/unit/ctx_fixture.h"
+#include "tests/unit/run.h"
 
 static struct ctx_fixture f;
 static struct cc_head *h;
@@ -120,8 +121,6 @@ int main(void)
 {
 	Suite *s = suite_create("forward");
 	TCase *t = tcase_create("request");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, scheme_and_authority_become_the_upstreams);
@@ -130,9 +129,5 @@ int main(void)
 	tcase_add_test(t, hop_by_hop_fields_and_those_connection_names_are_removed);
 	tcase_add_test(t, tunnels_traces_and_unknown_expectations_are_refused);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "daemon/pool/pick.h"
+#include "tests/unit/run.h"
 
 static struct pick_demand demand(unsigned waiting, uint64_t each)
 {
@@ -78,8 +79,6 @@ int main(void)
 {
 	Suite *s = suite_create("pick");
 	TCase *c = tcase_create("dials");
-	SRunner *r;
-	int failed;
 
 	tcase_add_test(c, nobody_waits_nothing_is_opened);
 	tcase_add_test(c, an_unknown_protocol_is_asked_by_one_connection);
@@ -87,9 +86,5 @@ int main(void)
 	tcase_add_test(c, http2_gets_as_many_as_its_streams_need);
 	tcase_add_test(c, max_connections_is_never_exceeded);
 	suite_add_tcase(s, c);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "daemon/exchange/retry.h"
+#include "tests/unit/run.h"
 
 static const struct retry_facts unsent_post = {
 	.unprocessed = true,
@@ -129,8 +130,6 @@ int main(void)
 {
 	Suite *s = suite_create("retry");
 	TCase *c = tcase_create("verdict");
-	SRunner *r;
-	int failed;
 
 	tcase_add_test(c, what_was_surely_not_processed_is_sent_again_whatever_its_method);
 	tcase_add_test(c, never_means_never);
@@ -144,9 +143,5 @@ int main(void)
 	tcase_add_test(c, a_post_that_may_have_been_done_is_never_repeated);
 	tcase_add_test(c, methods_are_idempotent_and_safe_as_rfc_9110_says);
 	suite_add_tcase(s, c);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/exchange/route.h"
+#include "tests/unit/run.h"
 
 static const char *const hosts[] = {"stripe.internal", "pay"};
 static struct conf_upstream upstreams[] = {
@@ -79,8 +80,6 @@ int main(void)
 {
 	Suite *s = suite_create("route");
 	TCase *c = tcase_create("find");
-	SRunner *r;
-	int failed;
 
 	tcase_add_test(c, by_name_by_the_urls_host_and_by_further_hosts);
 	tcase_add_test(c, case_and_port_do_not_matter);
@@ -89,9 +88,5 @@ int main(void)
 	tcase_add_test(c, an_unknown_host_goes_to_the_default);
 	tcase_add_test(c, a_fixed_upstream_ignores_the_host);
 	suite_add_tcase(s, c);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

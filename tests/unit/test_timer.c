@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/ctx_fixture.h"
+#include "tests/unit/run.h"
 
 static struct ctx_fixture f;
 
@@ -156,8 +157,6 @@ int main(void)
 {
 	Suite *s = suite_create("timer");
 	TCase *c = tcase_create("timer");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, fires_once_when_its_time_has_come_and_not_before);
@@ -167,9 +166,5 @@ int main(void)
 	tcase_add_test(c, different_durations_fire_each_at_its_time);
 	tcase_add_test(c, a_thousand_durations_share_queues_and_are_late_by_at_most_a_16th);
 	suite_add_tcase(s, c);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }
