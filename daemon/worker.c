@@ -25,6 +25,7 @@
 #include "daemon/base/conf.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mailbox.h"
+#include "daemon/base/stats.h"
 #include "daemon/exchange/exchange.h"
 #include "daemon/front/front.h"
 #include "daemon/front/listener.h"
@@ -511,23 +512,34 @@ static void do_stop(struct message *m, void *arg)
 	event_base_loopexit(w->base, NULL);
 }
 
+static void dump(struct worker *w, const struct pool *p)
+{
+	struct stats_view v = {
+		.worker = w->index,
+		.upstream = p->up->name,
+		.waiting = p->waiting,
+		.connecting = p->count[POOL_CONNECTING],
+		.available = p->count[POOL_AVAILABLE],
+		.full = p->count[POOL_FULL],
+		.draining = p->count[POOL_DRAINING],
+		.counters = &p->stats,
+	};
+	char *json = stats_json(&v);
+
+	if (json)
+		log_line(w->env.log, LOG_LEVEL_NOTICE, "counters", "json=%s", json);
+	free(json);
+}
+
+/* Pools that live elsewhere are empty here. */
 static void do_dump(struct message *m, void *arg)
 {
 	struct worker *w = arg;
-	char text[900];
 
 	free(m);
-	for (unsigned i = 0; i < w->env.conf->upstream_count; i++) {
-		const struct pool *p = w->env.pools[i];
-
-		text[0] = '\0';
-		stats_print(&p->stats, text, sizeof(text));
-		log_line(w->env.log, LOG_LEVEL_NOTICE, "counters",
-			"json={\"worker\":%u,\"upstream\":\"%s\",\"waiting\":%u,\"connecting\":%u,"
-			"\"available\":%u,\"full\":%u,\"draining\":%u%s}",
-			w->index, p->up->name, p->waiting, p->count[POOL_CONNECTING],
-			p->count[POOL_AVAILABLE], p->count[POOL_FULL], p->count[POOL_DRAINING], text);
-	}
+	for (unsigned i = 0; i < w->env.conf->upstream_count; i++)
+		if (w->team[i % w->team_count] == w)
+			dump(w, w->env.pools[i]);
 }
 
 static struct order *order(void (*deliver)(struct message *m, void *arg))

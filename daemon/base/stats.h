@@ -1,11 +1,10 @@
 /*
  * stats.h - counters of one worker, and of one pool. Plain numbers of one
- * thread; printed as JSON by stats_print.
+ * thread; printed by stats_json.
  */
 #ifndef STATS_H
 #define STATS_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #define POOL_COUNTERS(X) \
@@ -31,7 +30,15 @@ struct worker_stats {
 	uint64_t clients_accepted, clients_refused, bad_requests, unrouted;
 };
 
-/* Appends "name":n,... ; returns the bytes written, below size. */
-size_t stats_print(const struct pool_stats *s, char *out, size_t size);
+/* One pool at one moment. */
+struct stats_view {
+	unsigned worker;
+	const char *upstream;
+	unsigned waiting, connecting, available, full, draining;
+	const struct pool_stats *counters;
+};
+
+/* One JSON object in one line, to be freed; NULL: no memory. */
+char *stats_json(const struct stats_view *v);
 
 #endif
