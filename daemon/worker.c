@@ -258,9 +258,14 @@ static void deliver_parcel(struct message *m, void *arg)
 	free(parcel);
 }
 
+/* By the name alone (FNV-1a), so that a reload that adds or reorders upstreams moves no pool. */
 static const struct worker *home_of(const struct worker *w, const struct conf_upstream *up)
 {
-	return w->team[up->index % w->team_count];
+	uint32_t hash = 2166136261u;
+
+	for (const char *c = up->name; *c; c++)
+		hash = (hash ^ (unsigned char)*c) * 16777619u;
+	return w->team[hash % w->team_count];
 }
 
 static bool lives_elsewhere(struct front_listener *fl, const struct conf_upstream *up)
@@ -538,7 +543,7 @@ static void do_dump(struct message *m, void *arg)
 
 	free(m);
 	for (unsigned i = 0; i < w->env.conf->upstream_count; i++)
-		if (w->team[i % w->team_count] == w)
+		if (home_of(w, w->env.pools[i]->up) == w)
 			dump(w, w->env.pools[i]);
 }
 

@@ -32,8 +32,8 @@ struct worker *worker_start(unsigned index, struct conf *conf, struct listener_s
 			    struct log *log, const struct worker_owner *owner, char **error);
 /*
  * Who the others are, the worker itself included; it accepts from then on. team
- * must stay as it is until all have stopped. An upstream's home, the one worker
- * that has its pool, is team[index of the upstream modulo n].
+ * must stay as it is until all have stopped. One of them is the home of each
+ * upstream: the worker whose pool opens connections to it.
  */
 void worker_team(struct worker *w, struct worker *const *team, unsigned n);
 /* Another configuration (references are taken). All from the control thread. */

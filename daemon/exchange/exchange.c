@@ -481,17 +481,32 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 
 /* ---- waiting ----------------------------------------------------------- */
 
+static void bind_pool(struct exchange *ex, struct pool *pool)
+{
+	if (ex->pool == pool)
+		return;
+	pool_use(pool);
+	if (ex->pool)
+		pool_unuse(ex->pool);
+	ex->pool = pool;
+}
+
 static void granted(struct waiter *w, struct pool_conn *pc)
 {
-	send_on(container_of(w, struct exchange, waiter), pc);
+	struct exchange *ex = container_of(w, struct exchange, waiter);
+
+	bind_pool(ex, w->pool); /* a reload may have moved the queue */
+	send_on(ex, pc);
 }
 
 static void not_granted(struct waiter *w, enum waiter_failure why, int err, const char *detail)
 {
 	struct exchange *ex = container_of(w, struct exchange, waiter);
-	struct answer a = about(ex, 503, "connection_limit_reached", detail);
+	struct answer a;
 	char text[200];
 
+	bind_pool(ex, w->pool);
+	a = about(ex, 503, "connection_limit_reached", detail);
 	a.retry_safe = true;
 	switch (why) {
 	case WAITER_TIMEOUT:
@@ -526,6 +541,20 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 	answer(ex, &a);
 }
 
+/* The pool that has the upstream's name now; false: the configuration dropped it. */
+static bool follow_reload(struct exchange *ex)
+{
+	const char *name = ex->pool->up->name;
+	const struct conf_upstream *up;
+
+	if (!ex->pool->draining)
+		return true;
+	up = conf_find_upstream(ex->env->conf, name, strlen(name));
+	if (up)
+		bind_pool(ex, ex->env->pools[up->index]);
+	return up != NULL;
+}
+
 static void ask_pool(struct exchange *ex, bool again)
 {
 	struct pool_conn *pc = NULL;
@@ -533,6 +562,11 @@ static void ask_pool(struct exchange *ex, bool again)
 	char text[160];
 
 	ex->state = EX_WAITING;
+	if (!follow_reload(ex)) {
+		ex->waiter.pool = ex->pool;
+		not_granted(&ex->waiter, WAITER_POOL_GONE, CC_ECLOSED, "");
+		return;
+	}
 	switch (pool_ask(ex->pool, &ex->waiter, again, &pc)) {
 	case POOL_GRANTED:
 		send_on(ex, pc);
@@ -619,8 +653,7 @@ void exchange_start(struct exchange *ex, const struct conf_listener *l, struct c
 		refuse_unrouted(ex);
 		return;
 	}
-	ex->pool = ex->env->pools[up->index];
-	pool_use(ex->pool);
+	bind_pool(ex, ex->env->pools[up->index]);
 	ex->pool->stats.requests++;
 	if (forward_request(head, ex->pool->up) < 0) {
 		a = about(ex, 400, "http_request_error", "the request head cannot be forwarded");
