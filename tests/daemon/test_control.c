@@ -462,6 +462,31 @@ START_TEST(version_and_help_are_printed)
 }
 END_TEST
 
+START_TEST(waiting_requests_follow_an_upstream_that_moved)
+{
+	struct origin *before = h1_origin(), *after = h2_origin();
+	struct client *runs, *waits;
+	struct answer a;
+
+	daemon_start(config("", upstream("origin", before, "max_connections = 1;")));
+	runs = client_open();
+	client_say(runs, "GET /slow/600 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	WAIT_FOR(origin_counts(before).requests == 1);
+	waits = client_open();
+	client_say(waits, "POST /sha HTTP/1.1\r\nHost: origin\r\nContent-Length: 3\r\n\r\nabc");
+	ck_assert(client_quiet(waits, 100));
+	reload(config("", upstream("origin", after, "")));
+	a = client_answer(waits);
+	ck_assert_msg(a.status == 200, "%s%s", a.head, a.body);
+	ck_assert_uint_eq(origin_counts(after).requests, 1);
+	ck_assert_uint_eq(client_answer(runs).status, 200);
+	ck_assert_uint_eq(origin_counts(before).requests, 1);
+	WAIT_FOR(origin_counts(before).open == 0);
+	client_close(waits);
+	client_close(runs);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("control");
@@ -471,6 +496,7 @@ int main(void)
 	tcase_add_loop_test(reloads, reload_keeps_the_connections_of_unchanged_upstreams, 0, 2);
 	tcase_add_loop_test(reloads, reload_keeps_connections_when_only_limits_change, 0, 2);
 	tcase_add_test(reloads, reload_moves_an_upstream_without_hurting_what_runs);
+	tcase_add_test(reloads, waiting_requests_follow_an_upstream_that_moved);
 	tcase_add_loop_test(reloads, reload_removes_an_upstream_without_hurting_what_runs, 0, 2);
 	tcase_add_loop_test(reloads, an_invalid_file_changes_nothing_and_is_reported, 0, 2);
 	tcase_add_loop_test(reloads, reloads_under_load_cost_no_request, 0, 2);
