@@ -15,6 +15,7 @@
 #include <ares.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <strings.h>
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -338,6 +339,42 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	turn_add(r->ctx, TURN_NOTIFY, &l->deliver);
 }
 
+/* RFC 6761 6.3: these are the loopback addresses, and no server is asked for them. */
+static bool is_localhost(const char *host)
+{
+	static const char name[] = "localhost";
+	size_t n = strlen(host), len = sizeof(name) - 1;
+
+	if (n > 0 && host[n - 1] == '.')
+		n--;
+	if (n < len || strncasecmp(host + n - len, name, len) != 0)
+		return false;
+	return n == len || host[n - len - 1] == '.';
+}
+
+static void answer_localhost(struct lookup *l)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(l->port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(l->port)};
+	struct cc_ctx *ctx = l->resolver->ctx;
+
+	v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	v6.sin6_addr = in6addr_loopback;
+	l->answered = true;
+	l->addrs = mem_zalloc(ctx, 2 * sizeof(*l->addrs));
+	if (l->addrs) {
+		l->n = 2;
+		l->addrs[0].len = sizeof(v4);
+		memcpy(&l->addrs[0].sa, &v4, sizeof(v4));
+		l->addrs[1].len = sizeof(v6);
+		memcpy(&l->addrs[1].sa, &v6, sizeof(v6));
+	} else {
+		l->err = CC_ENOMEM;
+	}
+	l->detail = cc_strerror(l->err);
+	turn_add(ctx, TURN_NOTIFY, &l->deliver);
+}
+
 int resolve_start(struct cc_ctx *ctx, const char *host, uint16_t port, resolve_fn done, void *arg,
         struct lookup **ret)
 {
@@ -360,6 +397,10 @@ int resolve_start(struct cc_ctx *ctx, const char *host, uint16_t port, resolve_f
 	turn_item_init(&l->deliver, deliver);
 	list_add_tail(&r->lookups, &l->link);
 	*ret = l;
+	if (is_localhost(host)) {
+		answer_localhost(l);
+		return 0;
+	}
 	r->asked++;
 	ares_getaddrinfo(r->channel, host, NULL, &hints, on_answer, l);
 	settle(r);

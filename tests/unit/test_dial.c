@@ -443,7 +443,7 @@ START_TEST(unix_socket_connects)
 }
 END_TEST
 
-START_TEST(name_of_the_hosts_file_connects)
+START_TEST(localhost_needs_no_server)
 {
 	struct probe p = {0};
 
@@ -1016,7 +1016,7 @@ static TCase *plain_tests(void)
 	tcase_add_test(t, calls_without_sense_are_refused);
 	tcase_add_test(t, number_connects_without_a_lookup);
 	tcase_add_test(t, unix_socket_connects);
-	tcase_add_test(t, name_of_the_hosts_file_connects);
+	tcase_add_test(t, localhost_needs_no_server);
 	tcase_add_test(t, tcp_options_are_set);
 	tcase_add_test(t, refused_connection_names_the_address);
 	tcase_add_test(t, missing_unix_socket_names_the_path);
