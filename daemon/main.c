@@ -36,7 +36,7 @@
 #endif
 
 #define DEFAULT_FILE SYSCONFDIR "/connpoold/connpoold.conf"
-#define SIGNALS 5
+#define SIGNALS      5
 
 struct options {
 	const char *file; /* -c; NULL: the default, or the command line is the configuration */
@@ -96,21 +96,21 @@ static void complain_lines(char *text)
 static int print_usage(void)
 {
 	return printf("Usage: connpoold [-t] [-c FILE]\n"
-	              "       connpoold [-t] --upstream [NAME=]URL ... --listen PATH ...\n"
-	              "\n"
-	              "Forwards HTTP requests from local Unix sockets to HTTPS servers, over few\n"
-	              "connections that are kept open and shared.\n"
-	              "\n"
-	              "  -c, --config FILE          the configuration [%s]\n"
-	              "  -t, --test                 check the configuration, print all errors, exit 0 or 1\n"
-	              "      --upstream [NAME=]URL  no file: forward to this server; may be repeated\n"
-	              "      --listen PATH          no file: listen on this socket; may be repeated\n"
-	              "  -V, --version              print the version\n"
-	              "  -h, --help                 print this text\n"
-	              "\n"
-	              "Signals: TERM and INT finish what runs and stop, a second one stops at once;\n"
-	              "HUP reloads the configuration; USR1 logs the counters. See connpoold(8).\n",
-	               DEFAULT_FILE) < 0;
+		      "       connpoold [-t] --upstream [NAME=]URL ... --listen PATH ...\n"
+		      "\n"
+		      "Forwards HTTP requests from local Unix sockets to HTTPS servers, over few\n"
+		      "connections that are kept open and shared.\n"
+		      "\n"
+		      "  -c, --config FILE          the configuration [%s]\n"
+		      "  -t, --test                 check the configuration, print all errors, exit 0 or 1\n"
+		      "      --upstream [NAME=]URL  no file: forward to this server; may be repeated\n"
+		      "      --listen PATH          no file: listen on this socket; may be repeated\n"
+		      "  -V, --version              print the version\n"
+		      "  -h, --help                 print this text\n"
+		      "\n"
+		      "Signals: TERM and INT finish what runs and stop, a second one stops at once;\n"
+		      "HUP reloads the configuration; USR1 logs the counters. See connpoold(8).\n",
+		       DEFAULT_FILE) < 0;
 }
 
 /* ---- options -------------------------------------------------------------------------------- */
@@ -119,7 +119,7 @@ static bool fit_together(const struct options *o)
 {
 	if (o->file && (o->cli.upstream_count || o->cli.listen_count)) {
 		complain("-c cannot be mixed with --upstream and --listen: a file holds the whole "
-		         "configuration");
+			 "configuration");
 		return false;
 	}
 	if (o->cli.listen_count && !o->cli.upstream_count) {
@@ -135,16 +135,16 @@ static bool fit_together(const struct options *o)
 
 /* upstreams and listen have room for every argument. What is wrong has been said at the return. */
 static void parse_options(
-        int argc, char **argv, struct options *o, const char **upstreams, const char **listen)
+	int argc, char **argv, struct options *o, const char **upstreams, const char **listen)
 {
 	static const struct option longs[] = {
-	        {"config", required_argument, NULL, 'c'},
-	        {"test", no_argument, NULL, 't'},
-	        {"upstream", required_argument, NULL, 'u'},
-	        {"listen", required_argument, NULL, 'l'},
-	        {"version", no_argument, NULL, 'V'},
-	        {"help", no_argument, NULL, 'h'},
-	        {NULL, 0, NULL, 0},
+		{"config", required_argument, NULL, 'c'},
+		{"test", no_argument, NULL, 't'},
+		{"upstream", required_argument, NULL, 'u'},
+		{"listen", required_argument, NULL, 'l'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -161,7 +161,7 @@ static void parse_options(
 	}
 	if (o->action < VERSION && optind < argc) {
 		complain(
-		        "unexpected argument \"%s\"; connpoold -h lists the options", argv[optind]);
+			"unexpected argument \"%s\"; connpoold -h lists the options", argv[optind]);
 		o->action = WRONG;
 	}
 	if (o->action < VERSION && !fit_together(o))
@@ -205,7 +205,7 @@ static void drain(struct control *c)
 	c->state = CONTROL_DRAINING;
 	notify_stopping(c->notify, timeout);
 	log_line(c->log, LOG_LEVEL_INFO, "stopping", "drain_timeout=%llums",
-	        (unsigned long long)timeout);
+		(unsigned long long)timeout);
 	reload_end(c->reload);
 	listener_set_retire(reload_listeners(c->reload), NULL);
 	for (unsigned i = 0; i < c->started; i++)
@@ -287,9 +287,9 @@ static bool watch_signals(struct control *c)
 		int sig;
 		event_callback_fn run;
 	} table[SIGNALS] = {
-	        {SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGHUP, on_reload_signal},
-	        {SIGUSR1, on_dump_signal},
-	        {SIGUSR2, on_nothing}, /* kept for later; by default it would kill */
+		{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGHUP, on_reload_signal},
+		{SIGUSR1, on_dump_signal},
+		{SIGUSR2, on_nothing}, /* kept for later; by default it would kill */
 	};
 
 	for (unsigned i = 0; i < SIGNALS; i++) {
@@ -320,13 +320,13 @@ static bool control_init(struct control *c, const struct conf *conf)
 
 /* Opens the sockets and takes conf into reload, which frees it. NULL: *error. */
 static struct reload *open_sockets(
-        struct control *c, const struct options *o, struct conf *conf, char **error)
+	struct control *c, const struct options *o, struct conf *conf, char **error)
 {
 	struct reload_opts opts = {.path = o->cli.upstream_count ? NULL : o->file,
-	        .cli = &o->cli,
-	        .logs = c->logs,
-	        .log = c->log,
-	        .workers = c->workers};
+		.cli = &o->cli,
+		.logs = c->logs,
+		.log = c->log,
+		.workers = c->workers};
 	const struct listener_fd *sockets;
 	struct listener_set *listeners;
 	struct reload *r;
@@ -372,7 +372,7 @@ static bool start_workers(struct control *c)
 		unsigned i = c->started;
 
 		c->workers[i] = worker_start(i, reload_conf(c->reload), reload_listeners(c->reload),
-		        log_of(c->logs, 1 + i), &c->owner, &error);
+			log_of(c->logs, 1 + i), &c->owner, &error);
 		if (!c->workers[i])
 			break;
 		c->running++;
@@ -415,8 +415,8 @@ static void say_ready(struct control *c)
 	const struct conf *conf = reload_conf(c->reload);
 
 	log_line(c->log, LOG_LEVEL_INFO, "ready",
-	        "listeners=%u upstreams=%u workers=%u pid=%ld version=%s", conf->listener_count,
-	        conf->upstream_count, conf->workers, (long)getpid(), PACKAGE_VERSION);
+		"listeners=%u upstreams=%u workers=%u pid=%ld version=%s", conf->listener_count,
+		conf->upstream_count, conf->workers, (long)getpid(), PACKAGE_VERSION);
 	reload_say_ready(c->reload);
 }
 
@@ -479,8 +479,8 @@ static int check(const char *file, struct conf *conf, char *warnings)
 	while ((line = next_line(&warnings)))
 		complain("warning: %s", line);
 	printf("connpoold: %s: the configuration is good (%u upstream%s, %u listener%s)\n", file,
-	        conf->upstream_count, conf->upstream_count == 1 ? "" : "s", conf->listener_count,
-	        conf->listener_count == 1 ? "" : "s");
+		conf->upstream_count, conf->upstream_count == 1 ? "" : "s", conf->listener_count,
+		conf->listener_count == 1 ? "" : "s");
 	conf_unref(conf);
 	return 0;
 }

@@ -38,14 +38,14 @@
 
 /* One listener as this worker sees it. Lives until its last client left. */
 struct port {
-	struct list link;		/* in worker->ports */
+	struct list link; /* in worker->ports */
 	struct worker *worker;
-	struct conf *conf;		/* counted: front.conf lies in it */
-	struct listener_set *listeners;	/* counted: fd lies in it */
+	struct conf *conf;              /* counted: front.conf lies in it */
+	struct listener_set *listeners; /* counted: fd lies in it */
 	const struct listener *listener;
 	struct front_listener front;
-	struct event *accept;		/* NULL: closed for new clients */
-	struct timer again;		/* accepting rests until then */
+	struct event *accept; /* NULL: closed for new clients */
+	struct timer again;   /* accepting rests until then */
 };
 
 struct worker {
@@ -57,10 +57,10 @@ struct worker {
 	struct exchange_env env;
 	struct listener_set *listeners;
 	struct list ports;
-	struct worker *const *team;	/* NULL until worker_team */
+	struct worker *const *team; /* NULL until worker_team */
 	unsigned team_count;
 	atomic_uint clients;
-	struct list old_pools;		/* drained, not empty yet */
+	struct list old_pools; /* drained, not empty yet */
 	bool draining;
 	struct timer drain_timer;
 };
@@ -79,9 +79,9 @@ struct order {
 struct parcel {
 	struct message m;
 	int fd;
-	int listener;	/* its descriptor, which names the port in every worker */
+	int listener; /* its descriptor, which names the port in every worker */
 	size_t n;
-	char bytes[];	/* what it has sent already */
+	char bytes[]; /* what it has sent already */
 };
 
 /* What the worker answers. */
@@ -196,7 +196,8 @@ static void rest_accepting(struct port *p, const char *why)
 	timer_start(p->worker->env.ctx, &p->again, NO_FD_PAUSE);
 	p->worker->env.stats.clients_refused++;
 	log_line(p->worker->env.log, LOG_LEVEL_WARNING, "accepting rests",
-		"listener=%s reason=\"%s\" clients=%u", p->front.conf->name, why, p->worker->clients);
+		"listener=%s reason=\"%s\" clients=%u", p->front.conf->name, why,
+		p->worker->clients);
 }
 
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
@@ -209,12 +210,13 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 		int client;
 
 		if (!has_room(p)) {
-			event_del(p->accept); /* client_left goes on; other workers' clients do not tell */
+			event_del(
+				p->accept); /* client_left goes on; other workers' clients do not tell */
 			if (w->team_count > 1)
 				timer_start(w->env.ctx, &p->again, NO_FD_PAUSE);
 			log_line(w->env.log, LOG_LEVEL_WARNING, "accepting rests",
-				"listener=%s reason=\"max_clients\" clients=%u", p->front.conf->name,
-				w->clients);
+				"listener=%s reason=\"max_clients\" clients=%u",
+				p->front.conf->name, w->clients);
 			return;
 		}
 		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -275,8 +277,8 @@ static bool lives_elsewhere(struct front_listener *fl, const struct conf_upstrea
 	return home_of(w, up) != w;
 }
 
-static bool pass_client(struct front_listener *fl, const struct conf_upstream *up, int fd,
-	struct cc_buf *bytes)
+static bool pass_client(
+	struct front_listener *fl, const struct conf_upstream *up, int fd, struct cc_buf *bytes)
 {
 	struct port *p = container_of(fl, struct port, front);
 	struct parcel *parcel = malloc(sizeof(*parcel) + bytes->len);
@@ -395,8 +397,8 @@ static struct pool *old_pool(struct pool **pools, unsigned n, const char *name)
  * An upstream whose connections are still good keeps its pool; else a new pool
  * takes the name and the waiters, and the old one drains.
  */
-static struct pool *pool_for(struct worker *w, struct conf *conf, const struct conf_upstream *up,
-	struct pool *old)
+static struct pool *pool_for(
+	struct worker *w, struct conf *conf, const struct conf_upstream *up, struct pool *old)
 {
 	struct pool *pool = NULL;
 
@@ -470,8 +472,8 @@ static void drain_over(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, drain_timer);
 
-	log_line(w->env.log, LOG_LEVEL_WARNING, "drain timed out", "worker=%u clients=%u requests=%u",
-		w->index, w->clients, w->env.running);
+	log_line(w->env.log, LOG_LEVEL_WARNING, "drain timed out",
+		"worker=%u clients=%u requests=%u", w->index, w->clients, w->env.running);
 	event_base_loopexit(w->base, NULL);
 }
 

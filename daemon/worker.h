@@ -19,7 +19,7 @@ struct worker;
 
 /* What workers tell the control thread, in its loop. */
 struct worker_owner {
-	struct mailbox *mailbox;	/* of the control thread */
+	struct mailbox *mailbox; /* of the control thread */
 	/* The configuration of the last worker_configure is in force. */
 	void (*configured)(struct worker *w, void *arg);
 	/* Drained, or told to stop at once: the thread has ended its loop and can be joined. */
@@ -29,7 +29,7 @@ struct worker_owner {
 
 /* Starts the thread; signals are blocked in it. Takes references of conf and listeners. NULL: *error is a malloc'ed sentence. */
 struct worker *worker_start(unsigned index, struct conf *conf, struct listener_set *listeners,
-			    struct log *log, const struct worker_owner *owner, char **error);
+	struct log *log, const struct worker_owner *owner, char **error);
 /*
  * Who the others are, the worker itself included; it accepts from then on. team
  * must stay as it is until all have stopped. One of them is the home of each
@@ -40,8 +40,8 @@ void worker_team(struct worker *w, struct worker *const *team, unsigned n);
 void worker_configure(struct worker *w, struct conf *conf, struct listener_set *listeners);
 /* Stops accepting, finishes what runs (at most timeout ms), then stopped() comes. */
 void worker_drain(struct worker *w, uint64_t timeout);
-void worker_stop(struct worker *w);	/* at once */
-void worker_join(struct worker *w);	/* after stopped(): ends the thread and frees w */
+void worker_stop(struct worker *w); /* at once */
+void worker_join(struct worker *w); /* after stopped(): ends the thread and frees w */
 /* Asks the worker to log its counters as JSON (SIGUSR1). */
 void worker_dump(struct worker *w);
 

@@ -33,41 +33,41 @@ extern "C" {
 struct event_base;
 struct ssl_ctx_st;
 
-struct cc_ctx;		/* one thread's loop, memory, resolver */
-struct cc_transport;	/* how to reach servers: TLS, proxy, protocols, limits */
-struct cc_conn;		/* exactly one connection */
-struct cc_req;		/* one request on it */
-struct cc_buf;		/* chain of shared slabs, <clientconn/buf.h> */
-struct cc_head;		/* one message head, <clientconn/head.h> */
+struct cc_ctx;       /* one thread's loop, memory, resolver */
+struct cc_transport; /* how to reach servers: TLS, proxy, protocols, limits */
+struct cc_conn;      /* exactly one connection */
+struct cc_req;       /* one request on it */
+struct cc_buf;       /* chain of shared slabs, <clientconn/buf.h> */
+struct cc_head;      /* one message head, <clientconn/head.h> */
 
 /* ---- errors ---------------------------------------------------------- */
 
 enum cc_err {
 	CC_OK = 0,
 	CC_ENOMEM = -1,
-	CC_EINVAL = -2,		/* the call itself is wrong */
-	CC_EFULL = -3,		/* no capacity now; a later state hook will tell */
-	CC_ECLOSED = -4,	/* connection draining or closed */
+	CC_EINVAL = -2,  /* the call itself is wrong */
+	CC_EFULL = -3,   /* no capacity now; a later state hook will tell */
+	CC_ECLOSED = -4, /* connection draining or closed */
 	CC_ERESOLVE = -5,
 	CC_ECONNECT = -6,
 	CC_ETLS = -7,
-	CC_EIO = -8,		/* the socket failed under a request */
-	CC_EEOF = -9,		/* the peer closed under a request */
-	CC_EPROTO = -10,	/* the peer broke HTTP */
-	CC_EREFUSED = -11,	/* the peer did not process it: safe to resend */
-	CC_ERESET = -12,	/* the peer reset this request only */
+	CC_EIO = -8,       /* the socket failed under a request */
+	CC_EEOF = -9,      /* the peer closed under a request */
+	CC_EPROTO = -10,   /* the peer broke HTTP */
+	CC_EREFUSED = -11, /* the peer did not process it: safe to resend */
+	CC_ERESET = -12,   /* the peer reset this request only */
 	CC_ETIMEOUT = -13,
-	CC_ETOOBIG = -14,	/* head larger than max_head */
-	CC_ECANCELED = -15,	/* by cc_req_cancel, cc_conn_close or cc_conn_free */
-	CC_EGOAWAY = -16,	/* the server asked us to leave (cc_conn_err) */
-	CC_ECERT = -17		/* the server's certificate is not to be trusted */
+	CC_ETOOBIG = -14,   /* head larger than max_head */
+	CC_ECANCELED = -15, /* by cc_req_cancel, cc_conn_close or cc_conn_free */
+	CC_EGOAWAY = -16,   /* the server asked us to leave (cc_conn_err) */
+	CC_ECERT = -17      /* the server's certificate is not to be trusted */
 };
 
-const char *cc_strerror(int err);	/* static string, never NULL */
+const char *cc_strerror(int err); /* static string, never NULL */
 
 /* ---- context: one per thread ----------------------------------------- */
 
-struct cc_mem {			/* as nghttp2_mem: arg comes last */
+struct cc_mem { /* as nghttp2_mem: arg comes last */
 	void *(*alloc)(size_t size, void *arg);
 	void *(*resize)(void *ptr, size_t size, void *arg);
 	void (*release)(void *ptr, void *arg);
@@ -75,10 +75,10 @@ struct cc_mem {			/* as nghttp2_mem: arg comes last */
 };
 
 struct cc_ctx_opts {
-	size_t size;			/* sizeof(struct cc_ctx_opts) */
-	struct event_base *base;	/* required; outlives the context */
-	const struct cc_mem *mem;	/* NULL: malloc; copied */
-	size_t max_buffered;		/* slab bytes in the context, 256 MiB */
+	size_t size;              /* sizeof(struct cc_ctx_opts) */
+	struct event_base *base;  /* required; outlives the context */
+	const struct cc_mem *mem; /* NULL: malloc; copied */
+	size_t max_buffered;      /* slab bytes in the context, 256 MiB */
 };
 
 int cc_ctx_new(const struct cc_ctx_opts *opts, struct cc_ctx **ret);
@@ -89,36 +89,36 @@ void cc_ctx_free(struct cc_ctx *ctx);
 
 enum cc_proto_id { CC_PROTO_NONE, CC_PROTO_H1, CC_PROTO_H2, CC_PROTO_H3 };
 
-#define CC_OFFER_H1	(1u << CC_PROTO_H1)
-#define CC_OFFER_H2	(1u << CC_PROTO_H2)
-#define CC_OFFER_H3	(1u << CC_PROTO_H3)	/* reserved: CC_EINVAL today */
+#define CC_OFFER_H1 (1u << CC_PROTO_H1)
+#define CC_OFFER_H2 (1u << CC_PROTO_H2)
+#define CC_OFFER_H3 (1u << CC_PROTO_H3) /* reserved: CC_EINVAL today */
 
-#define CC_NEVER	UINT64_MAX
+#define CC_NEVER UINT64_MAX /* for idle_timeout and ping_after */
 
 struct cc_transport_opts {
-	size_t size;			/* sizeof(struct cc_transport_opts) */
-	unsigned offer;			/* CC_OFFER_*: into ALPN; in clear, H2 only if alone */
-	struct ssl_ctx_st *tls;		/* NULL: system trust, TLS 1.2+; a reference is taken */
-	const char *tls_name;		/* SNI and verified name; NULL: the host */
-	uint64_t connect_timeout;	/* resolve + TCP connect, 10 s */
-	uint64_t tcp_keepalive;		/* idle time before the first probe, 0: off */
-	uint64_t tcp_user_timeout;	/* unacknowledged data for so long: broken, 0: the system's */
-	uint64_t tls_timeout;		/* TLS handshake; h2: also the peer's SETTINGS, 10 s */
-	uint64_t idle_timeout;		/* no request in flight, 60 s */
-	uint64_t max_age;		/* drains itself after it, 0: never */
-	uint64_t ping_after;		/* HTTP/2: nothing read for so long under a request: PING, 10 s; CC_NEVER */
-	uint64_t ping_timeout;		/* nothing read for so long after a PING: closed, 5 s */
-	uint64_t max_requests;		/* drains itself after it, 0: no limit */
-	uint32_t max_concurrent;	/* own cap below the peer's, 256 */
-	size_t max_head;		/* response head, 64 KiB */
-	size_t window;			/* unconsumed response bytes a request, 256 KiB */
-	size_t conn_window;		/* HTTP/2: bytes in flight on the connection, 16 MiB */
+	size_t size;               /* sizeof(struct cc_transport_opts) */
+	unsigned offer;            /* CC_OFFER_*: into ALPN; in clear, H2 only if alone */
+	struct ssl_ctx_st *tls;    /* NULL: system trust, TLS 1.2+; a reference is taken */
+	const char *tls_name;      /* SNI and verified name; NULL: the host */
+	uint64_t connect_timeout;  /* resolve + TCP connect, 10 s */
+	uint64_t tcp_keepalive;    /* idle time before the first probe, 0: off */
+	uint64_t tcp_user_timeout; /* unacknowledged data for so long: broken, 0: the system's */
+	uint64_t tls_timeout;      /* TLS handshake; h2: also the peer's SETTINGS, 10 s */
+	uint64_t idle_timeout;     /* no request in flight: closes, 60 s */
+	uint64_t max_age;          /* drains itself after it, 0: never */
+	uint64_t ping_after;       /* HTTP/2: a request runs and nothing was read: PING, 10 s */
+	uint64_t ping_timeout;     /* nothing read for so long after a PING: closed, 5 s */
+	uint64_t max_requests;     /* drains itself after it, 0: no limit */
+	uint32_t max_concurrent;   /* own cap below the peer's, 256 */
+	size_t max_head;           /* response head, 64 KiB */
+	size_t window;             /* unconsumed response bytes a request, 256 KiB */
+	size_t conn_window;        /* HTTP/2: bytes in flight on the connection, 16 MiB */
 };
 
-/* Copies the options. TLS sessions are kept here and resumed. */
-int cc_transport_new(struct cc_ctx *ctx, const struct cc_transport_opts *opts,
-		     struct cc_transport **ret);
-void cc_transport_free(struct cc_transport *t);	/* connections made from it live on */
+/* Copies the options. 0, CC_EINVAL, CC_ENOMEM. */
+int cc_transport_new(
+	struct cc_ctx *ctx, const struct cc_transport_opts *opts, struct cc_transport **ret);
+void cc_transport_free(struct cc_transport *t); /* connections made from it live on */
 
 /*
  * Opens a new connection, always: nothing is reused, nothing is pooled.
@@ -128,17 +128,16 @@ void cc_transport_free(struct cc_transport *t);	/* connections made from it live
  */
 typedef void (*cc_state_hook)(struct cc_conn *conn, void *arg);
 
-int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme,
-				 const char *address, cc_state_hook hook, void *arg,
-				 struct cc_conn **ret);
+int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme, const char *address,
+	cc_state_hook hook, void *arg, struct cc_conn **ret);
 
 /* ---- connection ------------------------------------------------------ */
 
-enum cc_state {			/* moves only downward in this list */
-	CC_CONNECTING,		/* resolving, connecting, in the TLS handshake */
-	CC_READY,		/* takes requests while cc_conn_available() > 0 */
-	CC_DRAINING,		/* finishes what it has, takes nothing new */
-	CC_CLOSED		/* cc_conn_err() says why */
+enum cc_state {        /* moves only downward in this list */
+	CC_CONNECTING, /* resolving, connecting, in the TLS handshake */
+	CC_READY,      /* takes requests while cc_conn_available() > 0 */
+	CC_DRAINING,   /* finishes what it has, takes nothing new */
+	CC_CLOSED      /* cc_conn_err() says why */
 };
 
 /*
@@ -165,11 +164,11 @@ void cc_conn_close(struct cc_conn *conn);
 void cc_conn_free(struct cc_conn *conn);
 
 enum cc_state cc_conn_state(const struct cc_conn *conn);
-enum cc_proto_id cc_conn_proto(const struct cc_conn *conn);	/* NONE while connecting */
-int cc_conn_err(const struct cc_conn *conn);		/* 0: usable; else enum cc_err */
-const char *cc_conn_detail(const struct cc_conn *conn);	/* for logs, "" if none */
-bool cc_conn_settled(const struct cc_conn *conn);	/* its limits are known: HTTP/2 got SETTINGS */
-uint64_t cc_conn_id(const struct cc_conn *conn);	/* unique in the context */
+enum cc_proto_id cc_conn_proto(const struct cc_conn *conn); /* NONE while connecting */
+int cc_conn_err(const struct cc_conn *conn);                /* 0: usable; else enum cc_err */
+const char *cc_conn_detail(const struct cc_conn *conn);     /* for logs, "" if none */
+bool cc_conn_settled(const struct cc_conn *conn); /* its limits are known: HTTP/2 got SETTINGS */
+uint64_t cc_conn_id(const struct cc_conn *conn);  /* unique in the context */
 
 /*
  * Capacity. At every moment request_limit == requests_completed + in_flight +
@@ -178,9 +177,9 @@ uint64_t cc_conn_id(const struct cc_conn *conn);	/* unique in the context */
  */
 uint64_t cc_conn_request_limit(const struct cc_conn *conn);
 uint64_t cc_conn_requests_completed(const struct cc_conn *conn);
-uint32_t cc_conn_in_flight(const struct cc_conn *conn);	/* reserved ones count */
+uint32_t cc_conn_in_flight(const struct cc_conn *conn); /* reserved ones count */
 uint32_t cc_conn_available(const struct cc_conn *conn);
-uint32_t cc_conn_waiting(const struct cc_conn *conn);	/* round trips that wait their turn */
+uint32_t cc_conn_waiting(const struct cc_conn *conn); /* round trips that wait their turn */
 
 /* Holds one slot for a later round trip. CC_EFULL, CC_ECLOSED. */
 int cc_conn_reserve(struct cc_conn *conn);
@@ -189,22 +188,22 @@ void cc_conn_release(struct cc_conn *conn);
 
 /* ---- request --------------------------------------------------------- */
 
-enum cc_phase {			/* how far a request got */
-	CC_PHASE_QUEUED,	/* no byte left this process */
+enum cc_phase {          /* how far a request got */
+	CC_PHASE_QUEUED, /* no byte left this process */
 	CC_PHASE_SENDING,
-	CC_PHASE_WAITING,	/* all sent, no response head yet */
+	CC_PHASE_WAITING, /* all sent, no response head yet */
 	CC_PHASE_RECEIVING,
 	CC_PHASE_COMPLETE
 };
 
-struct cc_result {		/* valid during on_done */
-	int err;		/* 0 or enum cc_err */
-	enum cc_phase phase;	/* where it was when it ended */
-	bool unprocessed;	/* the peer surely did not act on it */
-	uint64_t proto_error;	/* code of RST_STREAM or GOAWAY, else 0 */
-	const struct cc_head *trailers;	/* NULL if none */
-	uint64_t sent, received;	/* body bytes */
-	uint64_t t_sent, t_head, t_done;	/* us since the round trip began, 0: not reached */
+struct cc_result {                       /* valid during on_done */
+	int err;                         /* 0 or enum cc_err */
+	enum cc_phase phase;             /* where it was when it ended */
+	bool unprocessed;                /* the peer surely did not act on it */
+	uint64_t proto_error;            /* code of RST_STREAM or GOAWAY, else 0 */
+	const struct cc_head *trailers;  /* NULL if none */
+	uint64_t sent, received;         /* body bytes */
+	uint64_t t_sent, t_head, t_done; /* us since the round trip began, 0: not reached */
 };
 
 struct cc_req_ops {
@@ -220,9 +219,9 @@ struct cc_req_ops {
 	void (*on_done)(struct cc_req *req, const struct cc_result *res, void *arg);
 };
 
-#define CC_RT_END_STREAM	(1u << 0)	/* the head is all there is */
-#define CC_RT_RESERVED		(1u << 1)	/* use a slot from cc_conn_reserve */
-#define CC_RT_NOWAIT		(1u << 2)	/* CC_EFULL instead of waiting for a slot */
+#define CC_RT_END_STREAM (1u << 0) /* the head is all there is */
+#define CC_RT_RESERVED   (1u << 1) /* use a slot from cc_conn_reserve */
+#define CC_RT_NOWAIT     (1u << 2) /* CC_EFULL instead of waiting for a slot */
 
 /*
  * Sends a request. The head is encoded or copied before the call returns
@@ -233,7 +232,7 @@ struct cc_req_ops {
  * a reserved slot is given back.
  */
 int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigned flags,
-		       const struct cc_req_ops *ops, void *arg, struct cc_req **ret);
+	const struct cc_req_ops *ops, void *arg, struct cc_req **ret);
 
 /* Moves all of body into the request. eos: nothing follows. */
 int cc_req_send(struct cc_req *req, struct cc_buf *body, bool eos);

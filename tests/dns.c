@@ -17,8 +17,8 @@ static size_t put_record(unsigned char *p, int type, uint32_t ttl, const char *t
 {
 	size_t len = type == TYPE_A ? 4 : 16;
 	unsigned char head[] = {0xc0, 0x0c, 0, (unsigned char)type, 0, 1,
-	        (unsigned char)(ttl >> 24), (unsigned char)(ttl >> 16), (unsigned char)(ttl >> 8),
-	        (unsigned char)ttl, 0, (unsigned char)len};
+		(unsigned char)(ttl >> 24), (unsigned char)(ttl >> 16), (unsigned char)(ttl >> 8),
+		(unsigned char)ttl, 0, (unsigned char)len};
 
 	memcpy(p, head, sizeof(head));
 	ck_assert_int_eq(inet_pton(type == TYPE_A ? AF_INET : AF_INET6, text, p + sizeof(head)), 1);

@@ -18,7 +18,7 @@ struct dns {
 	unsigned rcode;
 	const char *a[4], *aaaa[4]; /* as many as are not NULL */
 	uint32_t a_ttl[4];
-	bool silent; /* hears and says nothing */
+	bool silent;   /* hears and says nothing */
 	bool truncate; /* by UDP: asks to come again by TCP */
 	unsigned asked, asked_by_tcp;
 

@@ -258,7 +258,7 @@ void peer_free(struct peer *p)
 /* ---- TLS --------------------------------------------------------------- */
 
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-        const unsigned char *in, unsigned in_len, void *arg)
+	const unsigned char *in, unsigned in_len, void *arg)
 {
 	struct peer *p = arg;
 	unsigned char wire[33];
@@ -268,7 +268,7 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 	wire[0] = (unsigned char)n;
 	memcpy(wire + 1, p->alpn, n);
 	if (n == 0 || SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_len, wire, n + 1,
-	                      in, in_len) != OPENSSL_NPN_NEGOTIATED)
+			      in, in_len) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_NOACK;
 	/* It points into wire; the name in the client's list lives on. */
 	for (unsigned i = 0; i < in_len; i += in[i] + 1u) {
@@ -297,7 +297,7 @@ static X509 *certificate(EVP_PKEY *key, const char *name, int days)
 	X509_gmtime_adj(X509_getm_notBefore(x), -30L * 86400);
 	X509_gmtime_adj(X509_getm_notAfter(x), days * 86400L);
 	X509_NAME_add_entry_by_txt(
-	        subject, "CN", MBSTRING_ASC, (const unsigned char *)"peer", -1, -1, 0);
+		subject, "CN", MBSTRING_ASC, (const unsigned char *)"peer", -1, -1, 0);
 	X509_set_issuer_name(x, subject);
 	X509_set_pubkey(x, key);
 	X509_add_ext(x, san, -1);
@@ -344,7 +344,7 @@ void peer_expect(struct peer *p, const char *text)
 
 	until(p->base, p->in_len >= n || p->eof);
 	ck_assert_msg(p->in_len >= n && memcmp(p->in, text, n) == 0,
-	        "expected \"%s\", got \"%s\"%s", text, p->in, p->eof ? " and the end" : "");
+		"expected \"%s\", got \"%s\"%s", text, p->in, p->eof ? " and the end" : "");
 	in_drop(p, n);
 }
 
@@ -448,10 +448,10 @@ void peer_wait_eof(struct peer *p)
 /* ---- HTTP/2 ------------------------------------------------------------ */
 
 void h2_send(struct peer *p, enum h2_type type, unsigned flags, uint32_t stream,
-        const void *payload, size_t n)
+	const void *payload, size_t n)
 {
 	unsigned char head[9] = {(unsigned char)(n >> 16), (unsigned char)(n >> 8),
-	        (unsigned char)n, (unsigned char)type, (unsigned char)flags};
+		(unsigned char)n, (unsigned char)type, (unsigned char)flags};
 
 	stream = htonl(stream);
 	memcpy(head + 5, &stream, 4);
@@ -521,7 +521,7 @@ static void take_field(struct peer *p, const nghttp2_nv *nv)
 		snprintf(p->authority, sizeof(p->authority), "%s", nv->value);
 	else
 		snprintf(p->fields + used, sizeof(p->fields) - used, "%s: %s\n", nv->name,
-		        nv->value);
+			nv->value);
 }
 
 /* Every HEADERS must be decoded, wanted or not: they share one table (RFC 7541 2.2). */
@@ -569,7 +569,7 @@ uint32_t h2_request(struct peer *p)
 
 /* A literal field without indexing (RFC 7541 6.2.2), plain strings shorter than 127. */
 static size_t put_field(
-        unsigned char *to, const char *name, size_t name_len, const char *value, size_t value_len)
+	unsigned char *to, const char *name, size_t name_len, const char *value, size_t value_len)
 {
 	ck_assert(name_len < 127 && value_len < 127);
 	to[0] = 0;
@@ -597,7 +597,7 @@ void h2_respond(struct peer *p, uint32_t stream, int status, const char *fields,
 		ck_assert(colon && eol && colon < eol);
 		ck_assert_uint_lt(n, sizeof(block) - 300);
 		n += put_field(block + n, fields, (size_t)(colon - fields), colon + 2,
-		        (size_t)(eol - colon) - 2);
+			(size_t)(eol - colon) - 2);
 		fields = eol + 1;
 	}
 	h2_send(p, H2_HEADERS, H2_END_HEADERS | (end ? H2_END_STREAM : 0u), stream, block, n);

@@ -32,15 +32,32 @@ struct ssl_ctx_st;
 struct ssl_st;
 
 enum h2_type {
-	H2_DATA, H2_HEADERS, H2_PRIORITY, H2_RST_STREAM, H2_SETTINGS, H2_PUSH_PROMISE, H2_PING,
-	H2_GOAWAY, H2_WINDOW_UPDATE, H2_CONTINUATION
+	H2_DATA,
+	H2_HEADERS,
+	H2_PRIORITY,
+	H2_RST_STREAM,
+	H2_SETTINGS,
+	H2_PUSH_PROMISE,
+	H2_PING,
+	H2_GOAWAY,
+	H2_WINDOW_UPDATE,
+	H2_CONTINUATION
 };
 enum { H2_END_STREAM = 1, H2_ACK = 1, H2_END_HEADERS = 4 };
 enum { H2_MAX_STREAMS = 3, H2_INITIAL_WINDOW = 4 }; /* settings */
 enum h2_error {
-	H2_NO_ERROR, H2_PROTOCOL_ERROR, H2_INTERNAL_ERROR, H2_FLOW_CONTROL_ERROR,
-	H2_SETTINGS_TIMEOUT, H2_STREAM_CLOSED, H2_FRAME_SIZE_ERROR, H2_REFUSED_STREAM, H2_CANCEL,
-	H2_COMPRESSION_ERROR, H2_CONNECT_ERROR, H2_ENHANCE_YOUR_CALM
+	H2_NO_ERROR,
+	H2_PROTOCOL_ERROR,
+	H2_INTERNAL_ERROR,
+	H2_FLOW_CONTROL_ERROR,
+	H2_SETTINGS_TIMEOUT,
+	H2_STREAM_CLOSED,
+	H2_FRAME_SIZE_ERROR,
+	H2_REFUSED_STREAM,
+	H2_CANCEL,
+	H2_COMPRESSION_ERROR,
+	H2_CONNECT_ERROR,
+	H2_ENHANCE_YOUR_CALM
 };
 
 struct h2_frame {
@@ -53,23 +70,23 @@ struct h2_frame {
 struct peer {
 	struct event_base *base;
 	char address[128]; /* as cc_transport_new_client_conn takes it */
-	char dir[64]; /* of the Unix socket, else "" */
-	int listener, fd; /* fd -1: nobody is connected */
+	char dir[64];      /* of the Unix socket, else "" */
+	int listener, fd;  /* fd -1: nobody is connected */
 	unsigned accepted;
 	struct event *on_listen, *on_read;
 	struct ssl_ctx_st *tls;
 	struct ssl_st *ssl;
 	struct bio_method_st *bio;
 	char alpn[32]; /* what it speaks in TLS, "" anything */
-	bool mute; /* accepts, and neither reads nor answers, not even TLS */
-	bool eof; /* the client has closed its side */
-	int error; /* errno of the broken connection */
+	bool mute;     /* accepts, and neither reads nor answers, not even TLS */
+	bool eof;      /* the client has closed its side */
+	int error;     /* errno of the broken connection */
 
 	char *in; /* received, not yet expected; terminated */
 	size_t in_len, in_size;
 
 	struct nghttp2_hd_inflater *inflater;
-	struct h2_frame frame; /* the last one waited for */
+	struct h2_frame frame;                                    /* the last one waited for */
 	char method[32], path[128], authority[128], fields[2048]; /* of the last HEADERS */
 };
 
@@ -107,16 +124,16 @@ void peer_head(struct peer *p, char *buf, size_t size);
 void peer_say(struct peer *p, const char *text);
 void peer_send(struct peer *p, const void *data, size_t n);
 void peer_stall(struct peer *p, bool stalled); /* stops reading; the kernel's buffers fill */
-void peer_finish(struct peer *p); /* close_notify and FIN, goes on reading */
-void peer_cut(struct peer *p); /* closes without close_notify */
-void peer_reset(struct peer *p); /* RST: TCP only */
-void peer_next(struct peer *p); /* cut, if need be, and ready for another connection */
+void peer_finish(struct peer *p);              /* close_notify and FIN, goes on reading */
+void peer_cut(struct peer *p);                 /* closes without close_notify */
+void peer_reset(struct peer *p);               /* RST: TCP only */
+void peer_next(struct peer *p);     /* cut, if need be, and ready for another connection */
 void peer_wait_eof(struct peer *p); /* the client closed, in whatever way */
 
 /* ---- HTTP/2 ----------------------------------------------------------- */
 
 void h2_send(struct peer *p, enum h2_type type, unsigned flags, uint32_t stream,
-	     const void *payload, size_t n);
+	const void *payload, size_t n);
 /* Waits for the client's preface, sends a SETTINGS frame (max_streams < 0: an empty one). */
 void h2_begin(struct peer *p, int64_t max_streams);
 void h2_preface(struct peer *p); /* only waits */

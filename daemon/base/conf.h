@@ -19,42 +19,42 @@ struct ssl_ctx_st;
 enum conf_access { CONF_ACCESS_OFF, CONF_ACCESS_ERRORS, CONF_ACCESS_ALL };
 enum conf_retry { CONF_RETRY_NEVER, CONF_RETRY_SAFE, CONF_RETRY_IDEMPOTENT };
 
-#define CONF_PROTO_H1	(1u << 0)
-#define CONF_PROTO_H2	(1u << 1)	/* by ALPN */
-#define CONF_PROTO_H2C	(1u << 2)	/* in clear, by prior knowledge */
+#define CONF_PROTO_H1  (1u << 0)
+#define CONF_PROTO_H2  (1u << 1) /* by ALPN */
+#define CONF_PROTO_H2C (1u << 2) /* in clear, by prior knowledge */
 
 struct conf_listener {
 	const char *name;
 	const char *path;
-	unsigned mode;			/* 0660 */
-	const char *owner, *group;	/* "": the daemon's */
-	const char *upstream;		/* "": by Host */
-	const char *default_upstream;	/* "": none, or the only one */
-	const struct conf_upstream *fixed;	/* upstream, found; NULL */
-	const struct conf_upstream *fallback;	/* default_upstream or the only upstream; NULL */
-	unsigned max_clients;		/* 0: only daemon.max_clients */
+	unsigned mode;                        /* 0660 */
+	const char *owner, *group;            /* "": the daemon's */
+	const char *upstream;                 /* "": by Host */
+	const char *default_upstream;         /* "": none, or the only one */
+	const struct conf_upstream *fixed;    /* upstream, found; NULL */
+	const struct conf_upstream *fallback; /* default_upstream or the only upstream; NULL */
+	unsigned max_clients;                 /* 0: only daemon.max_clients */
 	unsigned backlog;
-	uint64_t header_timeout, idle_timeout;	/* ms, 0: off */
+	uint64_t header_timeout, idle_timeout; /* ms, 0: off */
 	size_t max_header_size;
 	unsigned max_headers;
 };
 
 struct conf_tls {
-	const char *ca_file, *server_name, *cert, *key;	/* "": default */
-	const char *min_version;			/* "1.2" "1.3" */
+	const char *ca_file, *server_name, *cert, *key; /* "": default */
+	const char *min_version;                        /* "1.2" "1.3" */
 };
 
 struct conf_upstream {
-	unsigned index;			/* in conf->upstreams */
+	unsigned index; /* in conf->upstreams */
 	const char *name;
 	const char *url;
 	bool https;
-	const char *host;		/* of the url, lower case, no brackets; "" for unix */
+	const char *host; /* of the url, lower case, no brackets; "" for unix */
 	uint16_t port;
-	const char *address;		/* to dial: "host:port", "[v6]:port" or "unix:/path" */
-	const char *authority;		/* for Host: host, and the port unless default */
-	const char *base_path;		/* of the url, before every path; "" if none */
-	const char *const *hosts;	/* further Host values, lower case */
+	const char *address;      /* to dial: "host:port", "[v6]:port" or "unix:/path" */
+	const char *authority;    /* for Host: host, and the port unless default */
+	const char *base_path;    /* of the url, before every path; "" if none */
+	const char *const *hosts; /* further Host values, lower case */
 	unsigned host_count;
 
 	unsigned max_connections, max_connecting, max_streams, max_queue;
@@ -68,20 +68,20 @@ struct conf_upstream {
 	unsigned retry_attempts;
 	size_t retry_buffer;
 	size_t buffer;
-	unsigned protocols;		/* CONF_PROTO_* */
-	bool h1_first;			/* ALPN order */
+	unsigned protocols; /* CONF_PROTO_* */
+	bool h1_first;      /* ALPN order */
 	size_t h2_stream_window, h2_connection_window;
 	struct conf_tls tls;
-	struct ssl_ctx_st *ssl;		/* made at load when https; counted by OpenSSL */
-	unsigned char tls_digest[32];	/* of what ca_file, cert and key held at load */
+	struct ssl_ctx_st *ssl;       /* made at load when https; counted by OpenSSL */
+	unsigned char tls_digest[32]; /* of what ca_file, cert and key held at load */
 };
 
 struct conf {
 	unsigned workers;
-	unsigned max_clients;		/* resolved: never 0 */
+	unsigned max_clients; /* resolved: never 0 */
 	size_t memory_limit;
 	uint64_t drain_timeout;
-	int log_level;			/* enum log_level */
+	int log_level; /* enum log_level */
 	enum conf_access access;
 	bool query_strings;
 	struct conf_listener *listeners;
@@ -92,9 +92,9 @@ struct conf {
 
 /* What the command line gave instead of a file. */
 struct conf_cli {
-	const char *const *upstreams;	/* "URL" or "NAME=URL" */
+	const char *const *upstreams; /* "URL" or "NAME=URL" */
 	unsigned upstream_count;
-	const char *const *listen;	/* socket paths */
+	const char *const *listen; /* socket paths */
 	unsigned listen_count;
 };
 
@@ -105,10 +105,10 @@ struct conf_cli {
  * with success) likewise; NULL if there are none, free() both.
  * The result has one reference.
  */
-struct conf *conf_load(const char *path, const struct conf_cli *cli, char **errors,
-		       char **warnings);
+struct conf *conf_load(
+	const char *path, const struct conf_cli *cli, char **errors, char **warnings);
 struct conf *conf_ref(struct conf *c);
-void conf_unref(struct conf *c);	/* NULL is fine; atomic */
+void conf_unref(struct conf *c); /* NULL is fine; atomic */
 
 /* Would the connections of a be good for b? url, protocols, tls, window and proxy settings equal
  * (certificate files included, by content). */

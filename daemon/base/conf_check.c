@@ -10,8 +10,8 @@
 #include "daemon/base/conf_value.h"
 
 #define OWN_DESCRIPTORS 32 /* epoll, eventfds, listeners, logs, resolver, files of a reload */
-#define MIN_CLIENTS 16 /* with less than this the daemon is of no use */
-#define MAX_CLIENTS 1000000
+#define MIN_CLIENTS     16 /* with less than this the daemon is of no use */
+#define MAX_CLIENTS     1000000
 
 /* ---- upstreams --------------------------------------------------------- */
 

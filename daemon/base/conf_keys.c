@@ -11,12 +11,12 @@
 #include "daemon/base/conf_value.h"
 #include "daemon/base/log.h"
 
-#define BASE_DAEMON struct conf
-#define BASE_LOG struct conf
+#define BASE_DAEMON   struct conf
+#define BASE_LOG      struct conf
 #define BASE_LISTENER struct conf_listener
-#define BASE_POOL struct conf_upstream
+#define BASE_POOL     struct conf_upstream
 #define BASE_UPSTREAM struct conf_upstream
-#define BASE_TLS struct conf_upstream
+#define BASE_TLS      struct conf_upstream
 
 static const struct conf_key keys[] = {
 #define CONF_GROUP(where, name, of, kind, text)                                                    \

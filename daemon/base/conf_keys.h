@@ -11,34 +11,44 @@
 /* Bits, so that an upstream can take its own keys and those of a pool. */
 enum conf_group {
 	CONF_ROOT = 1 << 0,
-	CONF_DAEMON = 1 << 1,	/* members of struct conf */
-	CONF_LISTENER = 1 << 2,	/* of struct conf_listener */
-	CONF_LOG = 1 << 3,	/* of struct conf */
-	CONF_POOL = 1 << 4,	/* of struct conf_upstream, as the next two */
+	CONF_DAEMON = 1 << 1,   /* members of struct conf */
+	CONF_LISTENER = 1 << 2, /* of struct conf_listener */
+	CONF_LOG = 1 << 3,      /* of struct conf */
+	CONF_POOL = 1 << 4,     /* of struct conf_upstream, as the next two */
 	CONF_UPSTREAM = 1 << 5,
 	CONF_TLS = 1 << 6
 };
 
 enum conf_kind {
-	CONF_IS_GROUP, CONF_IS_LIST,	/* hold the keys of another group */
-	CONF_IS_COUNT, CONF_IS_COUNT64, CONF_IS_BOOL,
-	CONF_IS_DURATION, CONF_IS_DURATION_OFF, CONF_IS_SIZE,
-	CONF_IS_TEXT, CONF_IS_CHOICE, CONF_IS_LEVEL, CONF_IS_WORD, CONF_IS_MODE,
-	CONF_IS_NAMES, CONF_IS_PROTOCOLS
+	CONF_IS_GROUP,
+	CONF_IS_LIST, /* hold the keys of another group */
+	CONF_IS_COUNT,
+	CONF_IS_COUNT64,
+	CONF_IS_BOOL,
+	CONF_IS_DURATION,
+	CONF_IS_DURATION_OFF,
+	CONF_IS_SIZE,
+	CONF_IS_TEXT,
+	CONF_IS_CHOICE,
+	CONF_IS_LEVEL,
+	CONF_IS_WORD,
+	CONF_IS_MODE,
+	CONF_IS_NAMES,
+	CONF_IS_PROTOCOLS
 };
 
 struct conf_key {
 	enum conf_group in;
-	enum conf_group keys;	/* of CONF_IS_GROUP and CONF_IS_LIST */
+	enum conf_group keys; /* of CONF_IS_GROUP and CONF_IS_LIST */
 	enum conf_kind kind;
 	const char *name;
 	size_t offset;
 	const char *initial, *low, *high;
 };
 
-#define CONF_WHY_MAX	256
+#define CONF_WHY_MAX 256
 
-const struct conf_key *conf_key_find(unsigned groups, const char *name);	/* NULL: none */
+const struct conf_key *conf_key_find(unsigned groups, const char *name); /* NULL: none */
 /* What the writer may have meant; NULL: nothing is near. */
 const struct conf_key *conf_key_nearest(unsigned groups, const char *name);
 /* The group that has a key of this name, in words; NULL: none. */

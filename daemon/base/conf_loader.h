@@ -33,13 +33,13 @@ enum severity { WARNING, ERROR };
 struct loader {
 	struct loaded *loaded;
 	struct conf *conf;
-	const char *path, *dir;	/* of the file; NULL with options */
-	struct config_setting_t *root, *defaults;	/* NULL: not there */
-	struct conf_upstream model;	/* what each upstream begins with */
+	const char *path, *dir;                   /* of the file; NULL with options */
+	struct config_setting_t *root, *defaults; /* NULL: not there */
+	struct conf_upstream model;               /* what each upstream begins with */
 	bool model_checked;
 	struct place *listener_at, *upstream_at;
-	struct x509_store_st *system_store;	/* read once for all upstreams; NULL: not yet */
-	FILE *out[2];		/* by severity */
+	struct x509_store_st *system_store; /* read once for all upstreams; NULL: not yet */
+	FILE *out[2];                       /* by severity */
 	char *text[2];
 	size_t text_len[2];
 	unsigned count[2];
@@ -61,6 +61,6 @@ void loader_complain_key(struct loader *l, enum severity how, const struct conf_
 bool loader_is_own(const struct loader *l, const struct conf_upstream *u, const char *key);
 
 void conf_check(struct loader *l);
-void conf_tls_make(struct loader *l, struct conf_upstream *u);	/* u->ssl, or an error */
+void conf_tls_make(struct loader *l, struct conf_upstream *u); /* u->ssl, or an error */
 
 #endif

@@ -139,11 +139,12 @@ static bool is_shorter(const SSL_CIPHER *c, const SSL_CIPHER *than)
 	return SSL_CIPHER_get_cipher_nid(c) == NID_aes_128_gcm &&
 	       SSL_CIPHER_get_cipher_nid(than) == NID_aes_256_gcm &&
 	       SSL_CIPHER_get_kx_nid(c) == SSL_CIPHER_get_kx_nid(than) &&
-	       SSL_CIPHER_get_auth_nid(c) == SSL_CIPHER_get_auth_nid(than) && is_13(c) == is_13(than);
+	       SSL_CIPHER_get_auth_nid(c) == SSL_CIPHER_get_auth_nid(than) &&
+	       is_13(c) == is_13(than);
 }
 
 /* Cipher i into its list, unless it is there already. */
-static void list_cipher(const STACK_OF(SSL_CIPHER) *all, int i, bool *listed, char *lists[2])
+static void list_cipher(const STACK_OF(SSL_CIPHER) * all, int i, bool *listed, char *lists[2])
 {
 	const SSL_CIPHER *c = sk_SSL_CIPHER_value(all, i);
 	char *list = lists[is_13(c)];

@@ -14,19 +14,19 @@
  * refused: peers of ours disagree on whether it means seconds or milliseconds.
  */
 bool conf_duration(const char *text, uint64_t *ms);
-bool conf_size(const char *text, uint64_t *bytes);	/* "512B" "64KiB" "10MiB" "1GiB", "0" */
-bool conf_count(const char *text, uint64_t *n);		/* digits only */
+bool conf_size(const char *text, uint64_t *bytes); /* "512B" "64KiB" "10MiB" "1GiB", "0" */
+bool conf_count(const char *text, uint64_t *n);    /* digits only */
 
-#define CONF_HOST_MAX	253	/* RFC 1035 3.1, in text */
-#define CONF_PATH_MAX	107	/* sun_path less its end, unix(7) */
+#define CONF_HOST_MAX 253 /* RFC 1035 3.1, in text */
+#define CONF_PATH_MAX 107 /* sun_path less its end, unix(7) */
 
 struct conf_url {
 	bool https, local;
-	char host[CONF_HOST_MAX + 1];	/* lower case, no brackets; "" when local */
+	char host[CONF_HOST_MAX + 1]; /* lower case, no brackets; "" when local */
 	bool v6;
 	uint16_t port;
-	const char *path;		/* in the url: the base path, or the socket's when local */
-	size_t path_len;		/* without the closing slash */
+	const char *path; /* in the url: the base path, or the socket's when local */
+	size_t path_len;  /* without the closing slash */
 };
 
 /* NULL, or what is wrong with it in words; *ret is then undefined. */

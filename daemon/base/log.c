@@ -22,12 +22,12 @@
 
 #include "daemon/base/log.h"
 
-#define RING_SIZE (256 * 1024) /* a power of two */
-#define LINE_SIZE 1024
-#define LINE_TAIL 80 /* kept free in a line for what is added behind its fields */
-#define CHUNK_SIZE 4096 /* PIPE_BUF: a pipe that polls as writable takes so much without blocking */
-#define WRITE_WAIT 1000 /* ms; well below any watchdog, the control thread has other duties */
-#define LIMITS 64
+#define RING_SIZE      (256 * 1024) /* a power of two */
+#define LINE_SIZE      1024
+#define LINE_TAIL      80 /* kept free in a line for what is added behind its fields */
+#define CHUNK_SIZE     4096 /* PIPE_BUF: a pipe that polls as writable takes so much without blocking */
+#define WRITE_WAIT     1000 /* ms; well below any watchdog, the control thread has other duties */
+#define LIMITS         64
 #define LINES_A_SECOND 10
 
 struct limit { /* lines of one event in the second that began at since */
@@ -42,7 +42,7 @@ struct log {
 	struct limit limits[LIMITS]; /* hashed by address; the writer's, as lost is */
 	unsigned lost;
 	_Atomic size_t head; /* bytes ever written, by the owning thread */
-	char apart[64]; /* head and tail in lines of cache of their own */
+	char apart[64];      /* head and tail in lines of cache of their own */
 	_Atomic size_t tail; /* bytes ever taken, by the control thread */
 	char ring[RING_SIZE];
 };
@@ -249,7 +249,7 @@ static size_t printable(const unsigned char *p, size_t n)
 	if (p[0] == 0xc2 && p[1] < 0xa0) /* U+0080 to U+009F: CSI is among them */
 		return 0;
 	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		(p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
 		return 0;
 	return len;
 }
@@ -293,7 +293,7 @@ __attribute__((format(printf, 2, 3))) static void line_add(struct line *line, co
 }
 
 static void line_begin(struct line *line, const struct log *l, enum log_level level,
-        const struct timespec *now, const char *what)
+	const struct timespec *now, const char *what)
 {
 	static const char *const names[] = {"ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"};
 	struct tm tm;
@@ -304,8 +304,8 @@ static void line_begin(struct line *line, const struct log *l, enum log_level le
 	} else {
 		gmtime_r(&now->tv_sec, &tm);
 		line_add(line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s ", tm.tm_year + 1900,
-		        tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		        (int)(now->tv_nsec / 1000000), names[level - LOG_LEVEL_ERROR]);
+			tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+			(int)(now->tv_nsec / 1000000), names[level - LOG_LEVEL_ERROR]);
 	}
 	line_add(line, "event=\"");
 	line_escape(line, what, strlen(what));
@@ -321,7 +321,7 @@ static void line_fields(struct line *line, const char *fmt, va_list ap)
 		return;
 	line_add(line, " ");
 	if (!line_escape(line, raw, (size_t)n < sizeof(raw) ? (size_t)n : sizeof(raw) - 1) ||
-	        (size_t)n >= sizeof(raw))
+		(size_t)n >= sizeof(raw))
 		line_add(line, "...");
 }
 
@@ -358,7 +358,7 @@ static bool limit_passes(struct limit *lim, const struct timespec *now)
 
 /* lim NULL: every line counts. */
 static void emit(struct log *l, enum log_level level, const char *what, struct limit *lim,
-        const struct timespec *now, const char *fmt, va_list ap)
+	const struct timespec *now, const char *fmt, va_list ap)
 {
 	struct line line;
 

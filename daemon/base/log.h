@@ -13,26 +13,32 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_NOTICE,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
 
 struct timespec;
-struct log;	/* one a thread: its ring */
+struct log; /* one a thread: its ring */
 
 /* One set a process. wake_fd becomes readable when a ring has something (an eventfd). */
 struct log_set;
 
 struct log_set *log_set_new(int out_fd, bool priorities, unsigned rings);
-void log_set_free(struct log_set *s);	/* after log_set_drain */
+void log_set_free(struct log_set *s); /* after log_set_drain */
 int log_set_fd(const struct log_set *s);
 /*
  * Control thread only: writes out what the rings hold. A reader that takes nothing for a second ends the
  * call early; the rest stays, and wake_fd stays readable.
  */
 void log_set_drain(struct log_set *s);
-void log_set_level(struct log_set *s, enum log_level level);	/* atomic */
+void log_set_level(struct log_set *s, enum log_level level); /* atomic */
 /* Before the first line: another clock than the wall's, for tests. */
 void log_set_clock(struct log_set *s, void (*clock)(struct timespec *now));
-struct log *log_of(struct log_set *s, unsigned ring);	/* ring 0: the control thread's */
+struct log *log_of(struct log_set *s, unsigned ring); /* ring 0: the control thread's */
 
 bool log_enabled(const struct log *l, enum log_level level);
 

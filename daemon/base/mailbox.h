@@ -12,11 +12,12 @@ struct mailbox;
 
 struct message {
 	struct message *next;
-	void (*deliver)(struct message *m, void *arg);	/* in the receiver's thread; owns m */
+	void (*deliver)(struct message *m, void *arg); /* in the receiver's thread; owns m */
 };
 
-struct mailbox *mailbox_new(struct event_base *base, void *arg);	/* NULL: no memory or descriptors */
-void mailbox_free(struct mailbox *m);	/* delivers what is left first */
-void mailbox_send(struct mailbox *m, struct message *msg);	/* any thread */
+struct mailbox *mailbox_new(
+	struct event_base *base, void *arg);               /* NULL: no memory or descriptors */
+void mailbox_free(struct mailbox *m);                      /* delivers what is left first */
+void mailbox_send(struct mailbox *m, struct message *msg); /* any thread */
 
 #endif

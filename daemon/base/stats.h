@@ -7,17 +7,17 @@
 
 #include <stdint.h>
 
-#define POOL_COUNTERS(X) \
-	X(requests, "requests that were routed here") \
-	X(answered, "answers passed on to the end") \
-	X(cut, "answers that ended early") \
-	X(rejected, "answered by the daemon itself") \
-	X(abandoned, "given up by the client") \
-	X(retried, "attempts after the first") \
-	X(opened, "connections opened") \
-	X(closed, "connections closed") \
-	X(connect_failed, "connections that never came up") \
-	X(queue_full, "rejected: max_queue") \
+#define POOL_COUNTERS(X)                                                                           \
+	X(requests, "requests that were routed here")                                              \
+	X(answered, "answers passed on to the end")                                                \
+	X(cut, "answers that ended early")                                                         \
+	X(rejected, "answered by the daemon itself")                                               \
+	X(abandoned, "given up by the client")                                                     \
+	X(retried, "attempts after the first")                                                     \
+	X(opened, "connections opened")                                                            \
+	X(closed, "connections closed")                                                            \
+	X(connect_failed, "connections that never came up")                                        \
+	X(queue_full, "rejected: max_queue")                                                       \
 	X(queue_timeout, "rejected: queue_timeout")
 
 struct pool_stats {

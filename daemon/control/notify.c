@@ -54,10 +54,10 @@ static char *check_socket(const struct listener_fd *s)
 	if (sd_is_socket_unix(s->fd, SOCK_STREAM, 1, NULL, 0) > 0)
 		return NULL;
 	if (asprintf(&error,
-	            "systemd passed \"%s\" (descriptor %d), which is not a listening stream "
-	            "socket of the Unix family; the socket unit must say "
-	            "ListenStream=/a/path and Accept=no",
-	            s->name, s->fd) < 0)
+		    "systemd passed \"%s\" (descriptor %d), which is not a listening stream "
+		    "socket of the Unix family; the socket unit must say "
+		    "ListenStream=/a/path and Accept=no",
+		    s->name, s->fd) < 0)
 		return NULL;
 	return error;
 }
@@ -69,7 +69,7 @@ static char *take_sockets(struct notify *n)
 	char *error = NULL;
 
 	if (count < 0 && asprintf(&error, "cannot take the sockets that systemd passes: %s",
-	                         strerror(-count)) < 0)
+				 strerror(-count)) < 0)
 		return NULL;
 	if (count <= 0)
 		return error;
@@ -163,7 +163,7 @@ void notify_reloading(struct notify *n)
 	(void)n;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=Reloading.",
-	        (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+		(unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
 	sd_notify(0, text);
 }
 
@@ -173,7 +173,7 @@ void notify_stopping(struct notify *n, uint64_t timeout)
 
 	(void)n;
 	snprintf(text, sizeof(text),
-	        "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Finishing what runs.",
-	        (unsigned long long)(timeout + 5000) * 1000);
+		"STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=Finishing what runs.",
+		(unsigned long long)(timeout + 5000) * 1000);
 	sd_notify(0, text);
 }

@@ -16,7 +16,7 @@ struct notify;
 
 /* Takes the passed sockets and starts the watchdog in base. NULL: *error is a malloc'ed sentence. */
 struct notify *notify_new(struct event_base *base, char **error);
-void notify_free(struct notify *n);	/* NULL is fine */
+void notify_free(struct notify *n); /* NULL is fine */
 
 /* Passed sockets; valid as long as n. */
 const struct listener_fd *notify_sockets(const struct notify *n, unsigned *count);

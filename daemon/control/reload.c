@@ -23,7 +23,7 @@ struct reload {
 };
 
 struct reload *reload_new(
-        const struct reload_opts *opts, struct conf *conf, struct listener_set *listeners)
+	const struct reload_opts *opts, struct conf *conf, struct listener_set *listeners)
 {
 	struct reload *r = calloc(1, sizeof(*r));
 
@@ -69,8 +69,8 @@ void reload_say_ready(struct reload *r)
 	char status[128];
 
 	snprintf(status, sizeof(status), "Serving %u upstream%s on %u socket%s.",
-	        r->conf->upstream_count, r->conf->upstream_count == 1 ? "" : "s",
-	        r->conf->listener_count, r->conf->listener_count == 1 ? "" : "s");
+		r->conf->upstream_count, r->conf->upstream_count == 1 ? "" : "s",
+		r->conf->listener_count, r->conf->listener_count == 1 ? "" : "s");
 	notify_ready(r->opts.notify, status);
 }
 
@@ -103,12 +103,12 @@ static void fail(struct reload *r, char *errors)
 	char status[256], *rest = errors, *first;
 
 	log_lines(r->opts.log, LOG_LEVEL_ERROR, "configuration error",
-	        errors); /* cuts it into lines */
+		errors); /* cuts it into lines */
 	log_line(r->opts.log, LOG_LEVEL_ERROR, "reload failed",
-	        "kept=\"the configuration in force\"");
+		"kept=\"the configuration in force\"");
 	first = next_line(&rest);
 	snprintf(status, sizeof(status), "Reload failed, the old configuration stays: %.150s",
-	        first ? first : "out of memory");
+		first ? first : "out of memory");
 	notify_ready(r->opts.notify, status);
 }
 
@@ -118,10 +118,10 @@ static char *cannot_change(const struct conf *now, const struct conf *next)
 	char *error = NULL;
 
 	if (now->workers != next->workers &&
-	        asprintf(&error,
-	                "daemon.workers: cannot change from %u to %u in a running daemon: "
-	                "restart it, or set it back",
-	                now->workers, next->workers) < 0)
+		asprintf(&error,
+			"daemon.workers: cannot change from %u to %u in a running daemon: "
+			"restart it, or set it back",
+			now->workers, next->workers) < 0)
 		return NULL;
 	return error;
 }
@@ -199,7 +199,7 @@ void reload_configured(struct reload *r)
 		return;
 	r->state = RELOAD_IDLE;
 	log_line(r->opts.log, LOG_LEVEL_NOTICE, "reloaded", "listeners=%u upstreams=%u",
-	        r->conf->listener_count, r->conf->upstream_count);
+		r->conf->listener_count, r->conf->upstream_count);
 	reload_say_ready(r);
 	if (again)
 		reload_begin(r);

@@ -19,21 +19,22 @@ struct notify;
 struct reload;
 struct worker;
 
-struct reload_opts {	/* all borrowed; they outlive the reload */
-	const char *path;		/* the file; NULL: cli */
+struct reload_opts {      /* all borrowed; they outlive the reload */
+	const char *path; /* the file; NULL: cli */
 	const struct conf_cli *cli;
 	struct log_set *logs;
-	struct log *log;		/* the control thread's */
+	struct log *log; /* the control thread's */
 	struct notify *notify;
-	struct worker *const *workers;	/* conf->workers of them, started by the time of reload_begin */
+	struct worker *const
+		*workers; /* conf->workers of them, started by the time of reload_begin */
 };
 
 /* Takes over the references of what is in force at the start. NULL: no memory, they stay the caller's. */
-struct reload *reload_new(const struct reload_opts *opts, struct conf *conf,
-			  struct listener_set *listeners);
-void reload_free(struct reload *r);	/* NULL is fine */
+struct reload *reload_new(
+	const struct reload_opts *opts, struct conf *conf, struct listener_set *listeners);
+void reload_free(struct reload *r); /* NULL is fine */
 
-struct conf *reload_conf(const struct reload *r);	/* in force, or being put in force */
+struct conf *reload_conf(const struct reload *r); /* in force, or being put in force */
 struct listener_set *reload_listeners(const struct reload *r);
 /* Says READY=1 and in a sentence what is served. */
 void reload_say_ready(struct reload *r);

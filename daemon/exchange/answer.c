@@ -111,7 +111,9 @@ static int fill_head(const struct answer *a, struct cc_head *head, size_t length
 	proxy_status(a, text, sizeof(text));
 	err = err < 0 ? err : add(head, CC_STR("proxy-status"), text);
 	if (a->status >= 502)
-		err = err < 0 ? err : add(head, CC_STR("connpool-retry-safe"), a->retry_safe ? "yes" : "no");
+		err = err < 0 ? err
+		              : add(head, CC_STR("connpool-retry-safe"),
+					a->retry_safe ? "yes" : "no");
 	if (a->retry_after > 0) {
 		snprintf(text, sizeof(text), "%u", a->retry_after);
 		err = err < 0 ? err : add(head, CC_STR("retry-after"), text);
@@ -154,7 +156,8 @@ void answer_from_error(struct answer *a, int err, enum cc_phase phase)
 		break;
 	case CC_ETIMEOUT:
 		a->status = 504;
-		a->error = phase == CC_PHASE_QUEUED ? "connection_timeout" : "http_response_timeout";
+		a->error =
+			phase == CC_PHASE_QUEUED ? "connection_timeout" : "http_response_timeout";
 		break;
 	case CC_EPROTO:
 	case CC_ETOOBIG:

@@ -14,13 +14,13 @@ struct conf;
 
 struct answer {
 	unsigned status;
-	const char *error;	/* Proxy-Status error type (RFC 9209 2.3): "connection_refused" */
-	const char *detail;	/* a sentence for people */
-	const char *upstream;	/* name, NULL: none chosen */
-	const char *limit;	/* "max_queue" and the like, NULL: none */
-	const struct conf *names;	/* lists all upstreams' names, for 404; NULL */
-	unsigned retry_after;	/* seconds, 0: none */
-	bool retry_safe;	/* surely not processed: the caller may repeat it */
+	const char *error;        /* Proxy-Status error type (RFC 9209 2.3): "connection_refused" */
+	const char *detail;       /* a sentence for people */
+	const char *upstream;     /* name, NULL: none chosen */
+	const char *limit;        /* "max_queue" and the like, NULL: none */
+	const struct conf *names; /* lists all upstreams' names, for 404; NULL */
+	unsigned retry_after;     /* seconds, 0: none */
+	bool retry_safe;          /* surely not processed: the caller may repeat it */
 };
 
 /* Fills head (reset first) and body. 0 or CC_ENOMEM. */

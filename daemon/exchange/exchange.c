@@ -28,31 +28,31 @@ enum exchange_state { EX_WAITING, EX_SENDING, EX_ANSWERING, EX_OWN_ANSWER, EX_DO
 
 struct exchange {
 	struct exchange_env *env;
-	const struct exchange_ops *ops;	/* NULL: the client is gone, or heard the end */
+	const struct exchange_ops *ops; /* NULL: the client is gone, or heard the end */
 	void *stream;
 	enum exchange_state state;
-	struct pool *pool;		/* counted by pool_use; NULL: none chosen */
+	struct pool *pool; /* counted by pool_use; NULL: none chosen */
 	struct waiter waiter;
-	struct cc_req *req;		/* NULL: no attempt runs */
-	struct cc_head *head;		/* as it is sent; kept for a retry and the access line */
-	struct cc_head *trailers;	/* of the request */
-	struct cc_buf pending;		/* body that no attempt has taken */
-	struct cc_buf kept;		/* body from its beginning, while replayable */
+	struct cc_req *req;       /* NULL: no attempt runs */
+	struct cc_head *head;     /* as it is sent; kept for a retry and the access line */
+	struct cc_head *trailers; /* of the request */
+	struct cc_buf pending;    /* body that no attempt has taken */
+	struct cc_buf kept;       /* body from its beginning, while replayable */
 	bool replayable;
-	bool body_end;			/* the client sent all of it */
-	bool expects;			/* waits for 100, and has not got one */
+	bool body_end; /* the client sent all of it */
+	bool expects;  /* waits for 100, and has not got one */
 	bool room_wanted;
-	bool reused;			/* the attempt's connection had answered before */
+	bool reused; /* the attempt's connection had answered before */
 	unsigned attempts;
 	uint64_t conn_id;
-	struct timer timer;		/* response_timeout or body_idle_timeout, by state */
-	uint64_t activity;		/* ms: last read or write of a body */
+	struct timer timer; /* response_timeout or body_idle_timeout, by state */
+	uint64_t activity;  /* ms: last read or write of a body */
 	struct timer continue_timer;
-	struct turn_item turn;		/* own answer, then the memory */
-	uint64_t began;			/* us */
-	uint64_t received;		/* bytes of the answer's body */
-	unsigned status;		/* of the answer, 0: none */
-	struct cc_head *own;		/* the daemon's own answer */
+	struct turn_item turn; /* own answer, then the memory */
+	uint64_t began;        /* us */
+	uint64_t received;     /* bytes of the answer's body */
+	unsigned status;       /* of the answer, 0: none */
+	struct cc_head *own;   /* the daemon's own answer */
 	struct cc_buf own_body;
 };
 
@@ -99,7 +99,7 @@ static void access_line(struct exchange *ex, const char *how)
 		" status=%u end=%s bytes=%" PRIu64 " attempts=%u us=%" PRIu64,
 		(int)method.n, method.p, (int)path.n, path.p, ex->pool ? ex->pool->up->name : "-",
 		ex->conn_id, ex->status, how, ex->received, ex->attempts,
-		cc_now_us(ex->env->ctx) - ex->began);
+		ctx_now_us(ex->env->ctx) - ex->began);
 }
 
 /* Everything stops; the memory goes back at the end of the turn. */
@@ -171,8 +171,8 @@ static void answer(struct exchange *ex, const struct answer *a)
 	if (a->status >= 500)
 		log_line(ex->env->log, LOG_LEVEL_NOTICE, "request failed",
 			"upstream=%s status=%u error=%s detail=\"%s\" conn=%" PRIu64 " attempts=%u",
-			a->upstream ? a->upstream : "-", a->status, a->error, a->detail, ex->conn_id,
-			ex->attempts);
+			a->upstream ? a->upstream : "-", a->status, a->error, a->detail,
+			ex->conn_id, ex->attempts);
 	ex->own = cc_head_new(ex->env->ctx);
 	if (!ex->own || answer_build(a, ex->own, &ex->own_body) < 0) {
 		cut(ex);
@@ -182,8 +182,8 @@ static void answer(struct exchange *ex, const struct answer *a)
 	turn_add(ex->env->ctx, TURN_NOTIFY, &ex->turn);
 }
 
-static struct answer about(const struct exchange *ex, unsigned status, const char *error,
-	const char *detail)
+static struct answer about(
+	const struct exchange *ex, unsigned status, const char *error, const char *detail)
 {
 	return (struct answer){
 		.status = status,
@@ -247,9 +247,9 @@ static void timer_fired(struct timer *t)
 {
 	struct exchange *ex = container_of(t, struct exchange, timer);
 	bool awaits_head = ex->state == EX_SENDING && ex->body_end && ex->pending.len == 0;
-	uint64_t timeout = awaits_head ? ex->pool->up->response_timeout
-				       : ex->pool->up->body_idle_timeout;
-	uint64_t idle = cc_now(ex->env->ctx) - ex->activity;
+	uint64_t timeout =
+		awaits_head ? ex->pool->up->response_timeout : ex->pool->up->body_idle_timeout;
+	uint64_t idle = ctx_now(ex->env->ctx) - ex->activity;
 
 	if (timeout == 0)
 		return;
@@ -264,14 +264,14 @@ static void timer_fired(struct timer *t)
 /* A body moved, or the phase changed: the time begins anew. */
 static void active(struct exchange *ex)
 {
-	ex->activity = cc_now(ex->env->ctx);
+	ex->activity = ctx_now(ex->env->ctx);
 }
 
 static void watch(struct exchange *ex)
 {
 	uint64_t timeout = ex->state == EX_SENDING && ex->body_end
-				   ? ex->pool->up->response_timeout
-				   : ex->pool->up->body_idle_timeout;
+	                           ? ex->pool->up->response_timeout
+	                           : ex->pool->up->body_idle_timeout;
 
 	active(ex);
 	if (timeout > 0)
@@ -359,7 +359,7 @@ static bool may_retry(const struct exchange *ex, const struct cc_result *res)
 		.unprocessed = res->unprocessed,
 		.reused = ex->reused,
 		.silent = res->phase < CC_PHASE_RECEIVING &&
-			(res->err == CC_EEOF || res->err == CC_EIO || res->err == CC_EGOAWAY),
+	                  (res->err == CC_EEOF || res->err == CC_EIO || res->err == CC_EGOAWAY),
 		.idempotent = retry_method_idempotent(method),
 		.safe = retry_method_safe(method),
 		.replayable = ex->replayable,
@@ -587,7 +587,8 @@ static void ask_pool(struct exchange *ex, bool again)
 
 /* ---- from the front ---------------------------------------------------- */
 
-struct exchange *exchange_new(struct exchange_env *env, const struct exchange_ops *ops, void *stream)
+struct exchange *exchange_new(
+	struct exchange_env *env, const struct exchange_ops *ops, void *stream)
 {
 	struct exchange *ex = mem_cache_get(&env->exchanges, env->ctx);
 
@@ -597,7 +598,7 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_op
 	ex->env = env;
 	ex->ops = ops;
 	ex->stream = stream;
-	ex->began = cc_now_us(env->ctx);
+	ex->began = ctx_now_us(env->ctx);
 	cc_buf_init(&ex->pending, env->ctx);
 	cc_buf_init(&ex->kept, env->ctx);
 	cc_buf_init(&ex->own_body, env->ctx);
@@ -615,7 +616,8 @@ static void refuse_unrouted(struct exchange *ex)
 	struct answer a = about(ex, 404, "destination_not_found", "");
 	char text[300];
 
-	snprintf(text, sizeof(text), "no upstream is named \"%.*s\"; write http://NAME/... with one of the names listed",
+	snprintf(text, sizeof(text),
+		"no upstream is named \"%.*s\"; write http://NAME/... with one of the names listed",
 		(int)(host.n < 128 ? host.n : 128), host.n ? host.p : "");
 	a.detail = text;
 	a.names = ex->env->conf;
@@ -641,7 +643,8 @@ void exchange_start(struct exchange *ex, const struct conf_listener *l, struct c
 		return;
 	}
 	if (slabs_pressure(&ex->env->ctx->slabs) >= 90) {
-		a = about(ex, 503, "proxy_internal_limit", "buffer memory is used up: daemon.memory_limit");
+		a = about(ex, 503, "proxy_internal_limit",
+			"buffer memory is used up: daemon.memory_limit");
 		a.limit = "memory_limit";
 		a.retry_after = 1;
 		a.retry_safe = true;
@@ -713,7 +716,8 @@ void exchange_trailers(struct exchange *ex, const struct cc_head *trailers)
 		return;
 	ex->trailers = cc_head_new(ex->env->ctx);
 	for (size_t i = 0; ex->trailers && err == 0 && i < cc_head_count(trailers); i++)
-		err = cc_head_add(ex->trailers, cc_head_name(trailers, i), cc_head_value(trailers, i));
+		err = cc_head_add(
+			ex->trailers, cc_head_name(trailers, i), cc_head_value(trailers, i));
 	if (!ex->trailers || err < 0) {
 		cut(ex);
 		return;

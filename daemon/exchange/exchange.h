@@ -31,8 +31,8 @@ struct pool;
 struct exchange_env {
 	struct cc_ctx *ctx;
 	struct log *log;
-	struct conf *conf;	/* of now; a running exchange keeps to its pool's */
-	struct pool **pools;	/* by index of the upstream in conf */
+	struct conf *conf;   /* of now; a running exchange keeps to its pool's */
+	struct pool **pools; /* by index of the upstream in conf */
 	struct worker_stats stats;
 	struct mem_cache exchanges;
 	unsigned running;
@@ -40,7 +40,7 @@ struct exchange_env {
 
 /* Called in the order info* head body* (end | cut), or cut alone. Nothing follows end or cut. */
 struct exchange_ops {
-	void (*info)(void *stream, const struct cc_head *head);	/* 1xx */
+	void (*info)(void *stream, const struct cc_head *head); /* 1xx */
 	void (*head)(void *stream, const struct cc_head *head);
 	/* Takes all of body. Tell exchange_sent when bytes have left. */
 	void (*body)(void *stream, struct cc_buf *body);
@@ -54,7 +54,8 @@ struct exchange_ops {
 void exchange_env_init(struct exchange_env *env);
 
 /* NULL: no memory. stream is handed to ops. */
-struct exchange *exchange_new(struct exchange_env *env, const struct exchange_ops *ops, void *stream);
+struct exchange *exchange_new(
+	struct exchange_env *env, const struct exchange_ops *ops, void *stream);
 
 /*
  * Begins. head is taken over (freed here in every case); end_stream: no body

@@ -17,7 +17,7 @@ bool retry_method_safe(struct cc_str m)
 bool retry_method_idempotent(struct cc_str m)
 {
 	return retry_method_safe(m) || is(m, "PUT") || is(m, "DELETE") || is(m, "OPTIONS") ||
-		is(m, "TRACE");
+	       is(m, "TRACE");
 }
 
 bool retry_verdict(const struct retry_facts *f, enum conf_retry policy, unsigned max)

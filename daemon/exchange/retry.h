@@ -10,13 +10,13 @@
 #include "daemon/base/conf.h"
 
 struct retry_facts {
-	bool answered;	   /* the client saw a byte of the answer */
-	bool unprocessed;  /* the upstream surely did not act on it */
-	bool reused;	   /* the connection had answered requests before */
-	bool silent;	   /* it ended without a byte of the answer */
-	bool idempotent;   /* RFC 9110 9.2.2 */
-	bool safe;	   /* GET or HEAD */
-	bool replayable;   /* all of the request body is still here */
+	bool answered;    /* the client saw a byte of the answer */
+	bool unprocessed; /* the upstream surely did not act on it */
+	bool reused;      /* the connection had answered requests before */
+	bool silent;      /* it ended without a byte of the answer */
+	bool idempotent;  /* RFC 9110 9.2.2 */
+	bool safe;        /* GET or HEAD */
+	bool replayable;  /* all of the request body is still here */
 	bool client_gone;
 	unsigned attempts; /* made so far */
 };

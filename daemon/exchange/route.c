@@ -34,8 +34,8 @@ static bool has_host(const struct conf_upstream *u, struct cc_str host)
 	return equal(host, u->host);
 }
 
-const struct conf_upstream *route_find(const struct conf *conf, const struct conf_listener *l,
-	struct cc_str authority)
+const struct conf_upstream *route_find(
+	const struct conf *conf, const struct conf_listener *l, struct cc_str authority)
 {
 	struct cc_str host = host_of(authority);
 

@@ -14,7 +14,7 @@
 #include "daemon/base/conf.h"
 
 /* NULL: none. */
-const struct conf_upstream *route_find(const struct conf *conf, const struct conf_listener *l,
-	struct cc_str authority);
+const struct conf_upstream *route_find(
+	const struct conf *conf, const struct conf_listener *l, struct cc_str authority);
 
 #endif

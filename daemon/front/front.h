@@ -24,11 +24,11 @@ struct exchange_env;
 
 struct front_listener {
 	struct exchange_env *env;
-	const struct conf_listener *conf;	/* replaced at a reload */
-	struct list conns;			/* struct front_conn */
+	const struct conf_listener *conf; /* replaced at a reload */
+	struct list conns;                /* struct front_conn */
 	unsigned count;
-	bool draining;				/* connections close after their answer */
-	bool alone;				/* every upstream's home is this worker */
+	bool draining; /* connections close after their answer */
+	bool alone;    /* every upstream's home is this worker */
 	/*
 	 * Is the upstream's home another worker? Then the client goes there, whole, with the bytes of
 	 * the request that was begun: pass takes over fd and bytes. Not called when alone.

@@ -34,38 +34,38 @@
 #include "lib/codec/h1_codec.h"
 #include "lib/net/link.h"
 
-#define PIPELINE_MAX 65536u	/* bytes of further requests held while one is busy */
-#define STALL_MS     60000	/* the rest of an answer that closes does not move for so long */
-#define LINGER_MS    1000
-#define LOOK_MS      1000	/* is the client that is not read from still there? */
-#define DRAIN_GRACE_MS 1000	/* for the first request of a client that has just connected */
-#define LINGER_MAX   (1u << 20) /* bytes dropped before the patience ends */
-#define TARGET_MAX   16384u
+#define PIPELINE_MAX   65536u /* bytes of further requests held while one is busy */
+#define STALL_MS       60000  /* the rest of an answer that closes does not move for so long */
+#define LINGER_MS      1000
+#define LOOK_MS        1000       /* is the client that is not read from still there? */
+#define DRAIN_GRACE_MS 1000       /* for the first request of a client that has just connected */
+#define LINGER_MAX     (1u << 20) /* bytes dropped before the patience ends */
+#define TARGET_MAX     16384u
 
 enum front_state { FRONT_IDLE, FRONT_HEAD, FRONT_BUSY, FRONT_LINGER, FRONT_CLOSED };
 
 struct front_conn {
-	struct list node;		/* in listener->conns */
+	struct list node; /* in listener->conns */
 	struct front_listener *fl;
 	struct cc_ctx *ctx;
 	struct link *link;
 	enum front_state state;
-	struct cc_buf raw;		/* the head's bytes so far, unless alone */
-	struct h1_parser *parser;	/* while not idle */
-	struct cc_head *head;		/* being built; then the exchange's */
-	struct exchange *ex;		/* while BUSY and the answer is not complete */
-	size_t owed;			/* answer body bytes in link->out not yet told to ex */
-	size_t dropped;			/* while lingering */
-	enum h1_framing framing;	/* of the answer */
-	bool request_done;		/* all of it was parsed */
+	struct cc_buf raw;        /* the head's bytes so far, unless alone */
+	struct h1_parser *parser; /* while not idle */
+	struct cc_head *head;     /* being built; then the exchange's */
+	struct exchange *ex;      /* while BUSY and the answer is not complete */
+	size_t owed;              /* answer body bytes in link->out not yet told to ex */
+	size_t dropped;           /* while lingering */
+	enum h1_framing framing;  /* of the answer */
+	bool request_done;        /* all of it was parsed */
 	bool answer_begun, answer_done;
-	bool head_method;		/* the request was HEAD */
+	bool head_method; /* the request was HEAD */
 	bool http10;
-	bool keep;			/* the client allows another request */
-	bool half_closed;		/* the client sends no more, but waits for its answer */
-	bool asked;			/* it has sent a request */
-	struct timer timer;		/* header, idle or linger time, by state */
-	struct turn_item turn;		/* goes on with pipelined bytes; frees */
+	bool keep;             /* the client allows another request */
+	bool half_closed;      /* the client sends no more, but waits for its answer */
+	bool asked;            /* it has sent a request */
+	struct timer timer;    /* header, idle or linger time, by state */
+	struct turn_item turn; /* goes on with pipelined bytes; frees */
 };
 
 static void front_parse(struct front_conn *fc);
@@ -284,8 +284,8 @@ static void refuse(struct front_conn *fc, unsigned status, const char *detail)
 	struct answer a = {.status = status, .error = "http_request_error", .detail = detail};
 
 	fc->fl->env->stats.bad_requests++;
-	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request refused", "listener=%s status=%u detail=\"%s\"",
-		fc->fl->conf->name, status, detail);
+	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request refused",
+		"listener=%s status=%u detail=\"%s\"", fc->fl->conf->name, status, detail);
 	fc->keep = false;
 	fc->request_done = true; /* nothing more of it is parsed */
 	fc->state = FRONT_BUSY;
@@ -420,8 +420,8 @@ static void bad_request(struct front_conn *fc)
 		refuse(fc, e->status, e->reason);
 		return;
 	}
-	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request broken off", "listener=%s detail=\"%s\"",
-		fc->fl->conf->name, e->reason);
+	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request broken off",
+		"listener=%s detail=\"%s\"", fc->fl->conf->name, e->reason);
 	front_close(fc);
 }
 

@@ -33,7 +33,7 @@ struct perms { /* who may connect */
 struct sock {
 	atomic_uint refs;
 	int fd;
-	bool inherited; /* the descriptor is not ours to close, the file not ours to unlink */
+	bool inherited;     /* the descriptor is not ours to close, the file not ours to unlink */
 	atomic_bool linked; /* the file is there and ours */
 	dev_t dev;
 	ino_t ino;
@@ -117,9 +117,9 @@ static void sock_unref(struct sock *k)
 static bool no_such(const struct conf_listener *c, const char *what, const char *name, char **error)
 {
 	return refuse(error,
-	        "listener %s: there is no %s \"%s\" on this system; create it, or set %s "
-	        "to one that exists (\"\" means the one connpoold runs as)",
-	        c->name, what, name, !strcmp(what, "group") ? "group" : "owner");
+		"listener %s: there is no %s \"%s\" on this system; create it, or set %s "
+		"to one that exists (\"\" means the one connpoold runs as)",
+		c->name, what, name, !strcmp(what, "group") ? "group" : "owner");
 }
 
 /* Names and numbers of owner and group. The control thread is the only one that asks for them. */
@@ -155,7 +155,7 @@ static bool chown_failed(const struct conf_listener *c, const struct perms *p, c
 		hint = away ? "; only root can give files away"
 		            : "; the user connpoold runs as must be a member of that group";
 	return refuse(error, "listener %s: cannot give %s to %s \"%s\": %s%s", c->name, c->path,
-	        away ? "user" : "group", away ? c->owner : c->group, strerror(errno), hint);
+		away ? "user" : "group", away ? c->owner : c->group, strerror(errno), hint);
 }
 
 /* The group first: a mode given earlier would be that of the wrong group for a moment. */
@@ -165,7 +165,7 @@ static bool perms_set(const struct conf_listener *c, const struct perms *p, char
 		return chown_failed(c, p, error);
 	if (chmod(c->path, p->mode) < 0)
 		return refuse(error, "listener %s: cannot set the mode of %s to %04o: %s", c->name,
-		        c->path, (unsigned)p->mode, strerror(errno));
+			c->path, (unsigned)p->mode, strerror(errno));
 	return true;
 }
 
@@ -179,9 +179,9 @@ static bool address_of(const struct conf_listener *c, struct sockaddr_un *un, ch
 		return refuse(error, "listener %s: path is empty", c->name);
 	if (n >= sizeof(un->sun_path))
 		return refuse(error,
-		        "listener %s: the path %s is %zu bytes long; a Unix socket's path can "
-		        "have %zu",
-		        c->name, c->path, n, sizeof(un->sun_path) - 1);
+			"listener %s: the path %s is %zu bytes long; a Unix socket's path can "
+			"have %zu",
+			c->name, c->path, n, sizeof(un->sun_path) - 1);
 	memset(un, 0, sizeof(*un));
 	un->sun_family = AF_UNIX;
 	memcpy(un->sun_path, c->path, n);
@@ -200,7 +200,7 @@ static int is_live(const struct sockaddr_un *un)
 	close(fd);
 	errno = err;
 	if (err == 0 || err == EAGAIN ||
-	        err == EPROTOTYPE) /* a full backlog; another socket type */
+		err == EPROTOTYPE) /* a full backlog; another socket type */
 		return 1;
 	return err == ECONNREFUSED || err == ENOENT ? 0 : -1;
 }
@@ -214,24 +214,24 @@ static bool clear_path(const struct conf_listener *c, const struct sockaddr_un *
 		return true; /* nothing there; other reasons come back from bind, with a better name */
 	if (!S_ISSOCK(st.st_mode))
 		return refuse(error,
-		        "listener %s: %s exists and is not a socket; remove it or choose "
-		        "another path",
-		        c->name, c->path);
+			"listener %s: %s exists and is not a socket; remove it or choose "
+			"another path",
+			c->name, c->path);
 	switch (is_live(un)) {
 	case 0:
 		break;
 	case 1:
 		return refuse(error,
-		        "listener %s: another process accepts connections on %s; is connpoold "
-		        "running already?",
-		        c->name, c->path);
+			"listener %s: another process accepts connections on %s; is connpoold "
+			"running already?",
+			c->name, c->path);
 	default:
 		return refuse(error, "listener %s: cannot tell whether %s is in use: %s", c->name,
-		        c->path, strerror(errno));
+			c->path, strerror(errno));
 	}
 	if (unlink(c->path) < 0 && errno != ENOENT)
 		return refuse(error, "listener %s: cannot replace the stale socket %s: %s", c->name,
-		        c->path, strerror(errno));
+			c->path, strerror(errno));
 	return true;
 }
 
@@ -243,13 +243,13 @@ static bool bind_failed(const struct conf_listener *c, char **error)
 
 	if (err == ENOENT)
 		refuse(error,
-		        "listener %s: cannot make %s: the folder %s does not exist; create it, or "
-		        "choose another path",
-		        c->name, c->path, dir);
+			"listener %s: cannot make %s: the folder %s does not exist; create it, or "
+			"choose another path",
+			c->name, c->path, dir);
 	else if (err == EACCES)
 		refuse(error,
-		        "listener %s: cannot make %s: no permission to write to the folder %s",
-		        c->name, c->path, dir);
+			"listener %s: cannot make %s: no permission to write to the folder %s",
+			c->name, c->path, dir);
 	else
 		refuse(error, "listener %s: cannot make %s: %s", c->name, c->path, strerror(err));
 	free(copy);
@@ -280,7 +280,7 @@ static bool sock_listen(struct sock *k, const struct conf_listener *c, char **er
 		return false;
 	if (listen(k->fd, (int)c->backlog) < 0)
 		return refuse(error, "listener %s: cannot listen on %s: %s", c->name, c->path,
-		        strerror(errno));
+			strerror(errno));
 	return true;
 }
 
@@ -337,7 +337,7 @@ static struct sock *sock_inherit(const struct listener_fd *in, char **error)
 
 	if (flags < 0 || fcntl(in->fd, F_SETFL, flags | O_NONBLOCK) < 0) {
 		refuse(error, "the inherited socket \"%s\" cannot be used: %s", in->name,
-		        strerror(errno));
+			strerror(errno));
 		return NULL;
 	}
 	path_of_fd(in->fd, path, sizeof(path));
@@ -357,7 +357,7 @@ static struct sock *find_old(const struct listener_set *old, int fd, const char 
 		struct sock *k = old->entries[i].sock;
 
 		if (k->inherited ? k->fd == fd
-		                 : fd < 0 && !strcmp(k->path, path) && sock_is_there(k))
+				 : fd < 0 && !strcmp(k->path, path) && sock_is_there(k))
 			return k;
 	}
 	return NULL;
@@ -370,7 +370,7 @@ static struct sock *sock_share(struct sock *k)
 }
 
 static struct sock *sock_open(
-        const struct opening *o, const struct conf_listener *c, const struct perms *a)
+	const struct opening *o, const struct conf_listener *c, const struct perms *a)
 {
 	const struct listener_fd *in = find_inherited(o, c->name);
 	struct sock *shared = find_old(o->old, in ? in->fd : -1, c->path);
@@ -432,15 +432,15 @@ static bool all_inherited_are_used(const struct opening *o, const struct listene
 			         s->entries[j].sock->fd == o->inherited[i].fd;
 		if (users == 0)
 			return refuse(o->error,
-			        "systemd passed a socket named \"%s\", but no listener takes it; give "
-			        "a listener that name, or change FileDescriptorName= of the socket unit",
-			        o->inherited[i].name);
+				"systemd passed a socket named \"%s\", but no listener takes it; give "
+				"a listener that name, or change FileDescriptorName= of the socket unit",
+				o->inherited[i].name);
 	}
 	return true;
 }
 
 static bool entry_open(const struct opening *o, struct entry *e, const struct conf_listener *c,
-        const struct perms *a)
+	const struct perms *a)
 {
 	e->name = strdup(c->name);
 	e->sock = e->name ? sock_open(o, c, a) : NULL;
@@ -457,7 +457,7 @@ static bool open_all(const struct opening *o, struct listener_set *s, struct per
 {
 	for (unsigned i = 0; i < s->count; i++)
 		if (!find_inherited(o, o->conf->listeners[i].name) &&
-		        !perms_of(&o->conf->listeners[i], &perms[i], o->error))
+			!perms_of(&o->conf->listeners[i], &perms[i], o->error))
 			return false;
 	for (unsigned i = 0; i < s->count; i++)
 		if (!entry_open(o, &s->entries[i], &o->conf->listeners[i], &perms[i]))
@@ -466,11 +466,11 @@ static bool open_all(const struct opening *o, struct listener_set *s, struct per
 }
 
 struct listener_set *listener_set_open(const struct conf *conf, const struct listener_fd *inherited,
-        unsigned inherited_count, struct listener_set *old, char **error)
+	unsigned inherited_count, struct listener_set *old, char **error)
 {
 	struct opening o = {conf, inherited, inherited_count, old, error};
 	struct listener_set *s =
-	        calloc(1, sizeof(*s) + conf->listener_count * sizeof(s->entries[0]));
+		calloc(1, sizeof(*s) + conf->listener_count * sizeof(s->entries[0]));
 	struct perms *perms = calloc(conf->listener_count + 1, sizeof(*perms));
 	bool ok = false;
 

@@ -16,15 +16,15 @@ struct conf_listener;
 struct listener_set;
 
 struct listener {
-	int fd;			/* listening, non-blocking */
-	bool inherited;		/* never unlinked, mode and group are systemd's */
+	int fd;         /* listening, non-blocking */
+	bool inherited; /* never unlinked, mode and group are systemd's */
 	const char *name;
 	const char *path;
 };
 
-struct listener_fd {		/* from systemd */
+struct listener_fd { /* from systemd */
 	int fd;
-	const char *name;	/* FileDescriptorName= */
+	const char *name; /* FileDescriptorName= */
 };
 
 /*
@@ -36,10 +36,9 @@ struct listener_fd {		/* from systemd */
  * All or nothing: on failure NULL and *error, a malloc'ed sentence; old stays untouched.
  */
 struct listener_set *listener_set_open(const struct conf *conf, const struct listener_fd *inherited,
-				       unsigned inherited_count, struct listener_set *old,
-				       char **error);
-struct listener_set *listener_set_ref(struct listener_set *s);	/* atomic */
-void listener_set_unref(struct listener_set *s);	/* NULL is fine */
+	unsigned inherited_count, struct listener_set *old, char **error);
+struct listener_set *listener_set_ref(struct listener_set *s); /* atomic */
+void listener_set_unref(struct listener_set *s);               /* NULL is fine */
 /*
  * Unlinks what was bound here and is not in keep (may be NULL), without closing it: nobody new can come, and
  * those whom the kernel has queued can still be accepted. For the beginning of a drain.

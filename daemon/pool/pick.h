@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 struct pick_demand {
-	unsigned waiting;	 /* requests without a connection */
-	unsigned connections;	 /* open or connecting */
-	unsigned connecting;	 /* of these: no request can be sent yet */
-	uint64_t expected;	 /* requests that the connecting ones will carry once they are up */
-	uint64_t expected_each;	 /* the same for one more; UINT64_MAX: not known, surely many */
+	unsigned waiting;       /* requests without a connection */
+	unsigned connections;   /* open or connecting */
+	unsigned connecting;    /* of these: no request can be sent yet */
+	uint64_t expected;      /* requests that the connecting ones will carry once they are up */
+	uint64_t expected_each; /* the same for one more; UINT64_MAX: not known, surely many */
 	unsigned max_connections, max_connecting;
 };
 

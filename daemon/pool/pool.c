@@ -233,7 +233,7 @@ static void log_ready(struct pool_conn *pc)
 		"upstream=%s conn=%" PRIu64 " protocol=%s connect_ms=%" PRIu64 " connections=%u",
 		pool->up->name, cc_conn_id(pc->cc),
 		pool->last_proto == CC_PROTO_H2 ? "h2" : "http/1.1",
-		cc_now(pool->ctx) - pc->opened_at, pool_connections(pool));
+		ctx_now(pool->ctx) - pc->opened_at, pool_connections(pool));
 }
 
 /* Nothing up, nothing on its way: who waits gets the reason instead of a timeout. */
@@ -247,7 +247,8 @@ static void fail_all_waiting(struct pool *pool, int err, const char *detail)
 	list_init(&failed);
 	list_splice_tail(&failed, &pool->waiters);
 	while ((l = failed.next) != &failed) /* one that asks again meanwhile is not in this list */
-		fail_waiter(container_of(l, struct waiter, link), WAITER_CONNECT_FAILED, err, detail);
+		fail_waiter(
+			container_of(l, struct waiter, link), WAITER_CONNECT_FAILED, err, detail);
 }
 
 static void conn_closed(struct pool_conn *pc)
@@ -264,14 +265,14 @@ static void conn_closed(struct pool_conn *pc)
 			"upstream=%s conn=%" PRIu64 " reason=\"%s\" requests=%" PRIu64
 			" age_ms=%" PRIu64,
 			pool->up->name, cc_conn_id(pc->cc), detail,
-			cc_conn_requests_completed(pc->cc), cc_now(pool->ctx) - pc->opened_at);
+			cc_conn_requests_completed(pc->cc), ctx_now(pool->ctx) - pc->opened_at);
 		pool_conn_free(pc);
 		return;
 	}
 	pool->stats.connect_failed++;
 	log_line(pool->log, LOG_LEVEL_WARNING, "connect failed",
-		"upstream=%s url=%s reason=\"%s\" waiting=%u", pool->up->name, pool->up->url, detail,
-		pool->waiting);
+		"upstream=%s url=%s reason=\"%s\" waiting=%u", pool->up->name, pool->up->url,
+		detail, pool->waiting);
 	pool_conn_free(pc);
 	fail_all_waiting(pool, err, detail);
 }
@@ -301,7 +302,8 @@ static void state_hook(struct cc_conn *cc, void *arg)
 	} else {
 		if (cc_conn_settled(cc) && cc_conn_proto(cc) == CC_PROTO_H2 &&
 			cc_conn_state(cc) == CC_READY)
-			pool->last_limit = cc_conn_request_limit(cc) - cc_conn_requests_completed(cc);
+			pool->last_limit =
+				cc_conn_request_limit(cc) - cc_conn_requests_completed(cc);
 		pool_move(pc, place_of(cc));
 	}
 	if (!list_empty(&pool->waiters))
@@ -318,7 +320,7 @@ static int dial(struct pool *pool)
 		return CC_ENOMEM;
 	pc->pool = pool;
 	pc->place = POOL_CONNECTING;
-	pc->opened_at = cc_now(pool->ctx);
+	pc->opened_at = ctx_now(pool->ctx);
 	err = cc_transport_new_client_conn(pool->transport, pool->up->https ? "https" : "http",
 		pool->up->address, state_hook, pc, &pc->cc);
 	if (err < 0) {
@@ -378,8 +380,8 @@ static uint64_t or_never(uint64_t ms)
 	return ms > 0 ? ms : CC_NEVER;
 }
 
-static int make_transport(struct cc_ctx *ctx, const struct conf_upstream *up,
-	struct cc_transport **ret)
+static int make_transport(
+	struct cc_ctx *ctx, const struct conf_upstream *up, struct cc_transport **ret)
 {
 	struct cc_transport_opts o = {
 		.size = sizeof(o),

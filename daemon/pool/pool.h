@@ -34,18 +34,18 @@ enum pool_place { POOL_CONNECTING, POOL_AVAILABLE, POOL_FULL, POOL_DRAINING, POO
  * the library said CLOSED.
  */
 struct pool_conn {
-	struct list link;	/* in pool->conns[place] */
+	struct list link; /* in pool->conns[place] */
 	enum pool_place place;
 	struct pool *pool;
 	struct cc_conn *cc;
-	uint64_t opened_at;	/* ms */
-	bool ready;		/* it came up: logged */
+	uint64_t opened_at; /* ms */
+	bool ready;         /* it came up: logged */
 };
 
 enum waiter_failure {
-	WAITER_TIMEOUT,		/* queue_timeout is over */
-	WAITER_CONNECT_FAILED,	/* nothing is up and the last attempt failed: err, detail */
-	WAITER_POOL_GONE	/* the configuration no longer has this upstream */
+	WAITER_TIMEOUT,        /* queue_timeout is over */
+	WAITER_CONNECT_FAILED, /* nothing is up and the last attempt failed: err, detail */
+	WAITER_POOL_GONE       /* the configuration no longer has this upstream */
 };
 
 /* Embedded in who waits; in pool->waiters while waiting. */
@@ -63,21 +63,21 @@ enum pool_answer { POOL_GRANTED, POOL_WAITS, POOL_QUEUE_FULL };
 struct pool {
 	struct cc_ctx *ctx;
 	struct log *log;
-	struct conf *conf;			/* counted: up lies in it */
+	struct conf *conf; /* counted: up lies in it */
 	const struct conf_upstream *up;
 	struct cc_transport *transport;
 	struct list conns[POOL_PLACES];
 	unsigned count[POOL_PLACES];
 	struct list waiters;
 	unsigned waiting;
-	struct turn_item serve;			/* waiters left for the next round */
+	struct turn_item serve; /* waiters left for the next round */
 	struct turn_item reap;
 	struct pool_stats stats;
-	uint64_t last_limit;			/* streams of the last h2 connection, 0: not seen */
-	enum cc_proto_id last_proto;		/* of the last connection, NONE: not seen */
-	unsigned users;				/* exchanges that point here */
+	uint64_t last_limit;         /* streams of the last h2 connection, 0: not seen */
+	enum cc_proto_id last_proto; /* of the last connection, NONE: not seen */
+	unsigned users;              /* exchanges that point here */
 	bool draining;
-	struct list link;			/* in the worker's list of draining pools */
+	struct list link; /* in the worker's list of draining pools */
 };
 
 /* Takes a reference of conf, in which up lies. 0 or enum cc_err. */
@@ -87,19 +87,20 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up);
 /* No new requests; frees itself when the last connection and the last user are gone. to: gets the waiters; NULL: they fail. */
 void pool_drain(struct pool *pool, struct pool *to);
-void pool_free(struct pool *pool);	/* at once: end of the worker */
+void pool_free(struct pool *pool); /* at once: end of the worker */
 
 /*
  * A slot for a request: POOL_GRANTED and *ret, whose slot is reserved; or
  * POOL_WAITS: w is listed (at_head: before all others, for a request that is
  * sent again) and hears later; or POOL_QUEUE_FULL.
  */
-enum pool_answer pool_ask(struct pool *pool, struct waiter *w, bool at_head, struct pool_conn **ret);
-void pool_leave(struct waiter *w);	/* out of the queue; fine if not in it */
+enum pool_answer pool_ask(
+	struct pool *pool, struct waiter *w, bool at_head, struct pool_conn **ret);
+void pool_leave(struct waiter *w); /* out of the queue; fine if not in it */
 void waiter_init(struct waiter *w, void (*grant)(struct waiter *, struct pool_conn *),
 	void (*fail)(struct waiter *, enum waiter_failure, int, const char *));
 
-void pool_use(struct pool *pool);	/* an exchange points here */
+void pool_use(struct pool *pool); /* an exchange points here */
 void pool_unuse(struct pool *pool);
 
 unsigned pool_connections(const struct pool *pool);

@@ -17,7 +17,7 @@
 struct slab {
 	unsigned refs; /* segments, and the context while it fills the slab */
 	unsigned used;
-	bool foreign; /* the bytes are somebody else's, data is empty */
+	bool foreign;            /* the bytes are somebody else's, data is empty */
 	void (*done)(void *arg); /* tells them; may be NULL */
 	void *arg;
 	char data[];
@@ -356,7 +356,7 @@ int cc_buf_share(struct cc_buf *to, const struct cc_buf *from)
 
 	for (const struct cc_seg *seg = from->first; seg; seg = seg->next) {
 		int err = seg->n < SLAB_COPY_MAX ? cc_buf_add(to, seg->p, seg->n)
-						 : append_bytes(to, seg->slab, seg->p, seg->n);
+		                                 : append_bytes(to, seg->slab, seg->p, seg->n);
 
 		if (err < 0) {
 			truncate_to(to, before);

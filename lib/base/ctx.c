@@ -31,7 +31,7 @@ static uint64_t default_clock(void *arg)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-uint64_t cc_now_us(struct cc_ctx *ctx)
+uint64_t ctx_now_us(struct cc_ctx *ctx)
 {
 	if (ctx->now == 0) {
 		ctx->now = ctx->clock(ctx->clock_arg);
@@ -40,9 +40,9 @@ uint64_t cc_now_us(struct cc_ctx *ctx)
 	return ctx->now;
 }
 
-uint64_t cc_now(struct cc_ctx *ctx)
+uint64_t ctx_now(struct cc_ctx *ctx)
 {
-	return cc_now_us(ctx) / 1000;
+	return ctx_now_us(ctx) / 1000;
 }
 
 int ctx_init(struct cc_ctx *ctx, const struct cc_ctx_opts *opts)
@@ -56,7 +56,7 @@ int ctx_init(struct cc_ctx *ctx, const struct cc_ctx_opts *opts)
 	list_init(&ctx->conns);
 	mem_small_init(&ctx->small);
 	if (slabs_init(&ctx->slabs, opts->max_buffered ? opts->max_buffered : 256u << 20) < 0 ||
-	    turn_init(&ctx->turn, ctx) < 0 || timer_set_init(&ctx->timers, ctx) < 0)
+		turn_init(&ctx->turn, ctx) < 0 || timer_set_init(&ctx->timers, ctx) < 0)
 		return CC_ENOMEM;
 	return 0;
 }

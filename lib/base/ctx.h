@@ -26,25 +26,25 @@ struct cc_ctx {
 	struct turn turn;
 	struct timer_set timers;
 	struct slabs slabs;
-	struct mem_cache heads;		/* struct cc_head */
-	struct mem_cache reqs;		/* struct cc_req */
-	struct mem_small small;		/* what nghttp2 and the parsers ask for */
+	struct mem_cache heads; /* struct cc_head */
+	struct mem_cache reqs;  /* struct cc_req */
+	struct mem_small small; /* what nghttp2 and the parsers ask for */
 
-	uint64_t (*clock)(void *arg);	/* us, monotonic; tests set their own */
+	uint64_t (*clock)(void *arg); /* us, monotonic; tests set their own */
 	void *clock_arg;
-	uint64_t now;			/* us, of this turn; 0: not read yet */
+	uint64_t now; /* us, of this turn; 0: not read yet */
 
-	struct list conns;		/* struct cc_conn */
+	struct list conns; /* struct cc_conn */
 	uint64_t next_id;
-	struct resolver *resolver;	/* net/resolve.c, made at first use */
-	struct bio_method_st *bio;	/* net/link.c, made at first use */
-	struct ahead *ahead;		/* net/link.c, made at first use */
-	const struct io *io;		/* NULL: the system's calls */
+	struct resolver *resolver; /* net/resolve.c, made at first use */
+	struct bio_method_st *bio; /* net/link.c, made at first use */
+	struct ahead *ahead;       /* net/link.c, made at first use */
+	const struct io *io;       /* NULL: the system's calls */
 };
 
 /* Milliseconds and microseconds of a monotonic clock, read once a turn. */
-uint64_t cc_now(struct cc_ctx *ctx);
-uint64_t cc_now_us(struct cc_ctx *ctx);
+uint64_t ctx_now(struct cc_ctx *ctx);
+uint64_t ctx_now_us(struct cc_ctx *ctx);
 
 /* Base parts only: allocator, clock, turn, timers, slabs. 0 or CC_ENOMEM. */
 int ctx_init(struct cc_ctx *ctx, const struct cc_ctx_opts *opts);

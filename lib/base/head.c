@@ -6,32 +6,32 @@
 #include "lib/base/head_int.h"
 #include "lib/base/token.h"
 
-#define HEADS_KEPT 256u /* free blocks a context keeps */
-#define KEEP_TEXT (8u << 10) /* a reset keeps memory up to these sizes */
+#define HEADS_KEPT  256u       /* free blocks a context keeps */
+#define KEEP_TEXT   (8u << 10) /* a reset keeps memory up to these sizes */
 #define KEEP_FIELDS 192u
-#define TEXT_MAX (UINT32_MAX / 4) /* offsets are 32 bits */
+#define TEXT_MAX    (UINT32_MAX / 4) /* offsets are 32 bits */
 
 /* ---- classes of bytes ------------------------------------------------ */
 
-#define DIGIT(c) ((c) >= '0' && (c) <= '9')
-#define ALPHA(c) (((c) >= 'a' && (c) <= 'z') || ((c) >= 'A' && (c) <= 'Z'))
-#define HEX(c) (DIGIT(c) || ((c) >= 'a' && (c) <= 'f') || ((c) >= 'A' && (c) <= 'F'))
+#define DIGIT(c)      ((c) >= '0' && (c) <= '9')
+#define ALPHA(c)      (((c) >= 'a' && (c) <= 'z') || ((c) >= 'A' && (c) <= 'Z'))
+#define HEX(c)        (DIGIT(c) || ((c) >= 'a' && (c) <= 'f') || ((c) >= 'A' && (c) <= 'F'))
 #define UNRESERVED(c) (ALPHA(c) || DIGIT(c) || (c) == '-' || (c) == '.' || (c) == '_' || (c) == '~')
 #define SHARED(c)                                                                                  \
 	((c) == '!' || (c) == '$' || (c) == '&' || (c) == '\'' || (c) == '*' || (c) == '+')
 #define TCHAR(c)                                                                                   \
 	(UNRESERVED(c) || SHARED(c) || (c) == '#' || (c) == '%' || (c) == '^' || (c) == '`' ||     \
-	        (c) == '|')
+		(c) == '|')
 #define SUB_DELIM(c)                                                                               \
 	(SHARED(c) || (c) == '(' || (c) == ')' || (c) == ',' || (c) == ';' || (c) == '=')
 #define CLASS(c)                                                                                   \
 	((TCHAR(c) ? CH_TOKEN : 0) |                                                               \
-	        (((c) >= 0x20 && (c) != 0x7f) || (c) == '\t' ? CH_VALUE : 0) |                     \
-	        ((c) > 0x20 && (c) < 0x7f && (c) != '#' ? CH_TARGET : 0) |                         \
-	        (UNRESERVED(c) || SUB_DELIM(c) ? CH_HOST : 0) |                                    \
-	        (ALPHA(c) || DIGIT(c) || (c) == '+' || (c) == '-' || (c) == '.' ? CH_SCHEME : 0) | \
-	        (HEX(c) ? CH_HEX : 0))
-#define ROW4(c) CLASS(c), CLASS((c) + 1), CLASS((c) + 2), CLASS((c) + 3)
+		(((c) >= 0x20 && (c) != 0x7f) || (c) == '\t' ? CH_VALUE : 0) |                     \
+		((c) > 0x20 && (c) < 0x7f && (c) != '#' ? CH_TARGET : 0) |                         \
+		(UNRESERVED(c) || SUB_DELIM(c) ? CH_HOST : 0) |                                    \
+		(ALPHA(c) || DIGIT(c) || (c) == '+' || (c) == '-' || (c) == '.' ? CH_SCHEME : 0) | \
+		(HEX(c) ? CH_HEX : 0))
+#define ROW4(c)  CLASS(c), CLASS((c) + 1), CLASS((c) + 2), CLASS((c) + 3)
 #define ROW16(c) ROW4(c), ROW4((c) + 4), ROW4((c) + 8), ROW4((c) + 12)
 #define ROW64(c) ROW16(c), ROW16((c) + 16), ROW16((c) + 32), ROW16((c) + 48)
 
@@ -198,10 +198,10 @@ int head_push_field(struct cc_head *h, uint32_t off, uint32_t name_len, enum cc_
 	if (h->count == h->fields_cap && grow_fields(h) < 0)
 		return CC_ENOMEM;
 	h->fields[h->count++] = (struct head_field){
-	        .off = off,
-	        .name_len = name_len,
-	        .value_len = h->text_len - off - name_len,
-	        .token = (uint8_t)token,
+		.off = off,
+		.name_len = name_len,
+		.value_len = h->text_len - off - name_len,
+		.token = (uint8_t)token,
 	};
 	return 0;
 }
@@ -237,14 +237,14 @@ static bool scheme_ok(struct cc_str s)
 }
 
 int cc_head_set_request(struct cc_head *h, struct cc_str method, struct cc_str scheme,
-        struct cc_str authority, struct cc_str path)
+	struct cc_str authority, struct cc_str path)
 {
 	void *old;
 
 	if (method.n == 0 || !head_all(method.p, method.n, CH_TOKEN) || !scheme_ok(scheme) ||
-	        !head_authority_ok(authority.p, authority.n) ||
-	        !head_all(path.p, path.n, CH_TARGET) || is_too_long(method.n, scheme.n) ||
-	        is_too_long(authority.n, path.n))
+		!head_authority_ok(authority.p, authority.n) ||
+		!head_all(path.p, path.n, CH_TARGET) || is_too_long(method.n, scheme.n) ||
+		is_too_long(authority.n, path.n))
 		return CC_EINVAL;
 	if (make_room(h, method.n + scheme.n + authority.n + path.n, &old) < 0)
 		return CC_ENOMEM;
@@ -313,7 +313,7 @@ int cc_head_add(struct cc_head *h, struct cc_str name, struct cc_str value)
 	value = trim(value);
 	/* RFC 9110 5.1 and 5.5 */
 	if (name.n == 0 || !head_all(name.p, name.n, CH_TOKEN) ||
-	        !head_all(value.p, value.n, CH_VALUE) || is_too_long(name.n, value.n))
+		!head_all(value.p, value.n, CH_VALUE) || is_too_long(name.n, value.n))
 		return CC_EINVAL;
 	return add_field(h, name, value);
 }

@@ -16,38 +16,38 @@
 #include <clientconn.h>
 #include <clientconn/head.h>
 
-#define HEAD_FIELDS	24u	/* in the block; more go to memory of their own */
-#define HEAD_TEXT	1536u
+#define HEAD_FIELDS 24u /* in the block; more go to memory of their own */
+#define HEAD_TEXT   1536u
 
 struct head_part {
 	uint32_t off, len;
 };
 
 struct head_field {
-	uint32_t off;		/* of the name */
+	uint32_t off; /* of the name */
 	uint32_t name_len, value_len;
-	uint8_t token;		/* enum cc_token */
+	uint8_t token; /* enum cc_token */
 };
 
 struct cc_head {
 	struct cc_ctx *ctx;
-	char *text;		/* inline_text, or memory of its own */
+	char *text; /* inline_text, or memory of its own */
 	struct head_field *fields;
 	uint32_t text_len, text_cap;
 	uint32_t count, fields_cap;
-	unsigned status;	/* 0: a request */
+	unsigned status; /* 0: a request */
 	struct head_part method, scheme, authority, path;
 	struct head_field inline_fields[HEAD_FIELDS];
 	char inline_text[HEAD_TEXT];
 };
 
 /* Classes of bytes, as bits of head_class[]. */
-#define CH_TOKEN	1u	/* tchar, RFC 9110 5.6.2 */
-#define CH_VALUE	2u	/* in a field value, RFC 9110 5.5: no control but HTAB */
-#define CH_TARGET	4u	/* in a request target: visible ASCII, no fragment */
-#define CH_HOST		8u	/* in a reg-name, RFC 3986 3.2.2 */
-#define CH_SCHEME	16u
-#define CH_HEX		32u
+#define CH_TOKEN  1u /* tchar, RFC 9110 5.6.2 */
+#define CH_VALUE  2u /* in a field value, RFC 9110 5.5: no control but HTAB */
+#define CH_TARGET 4u /* in a request target: visible ASCII, no fragment */
+#define CH_HOST   8u /* in a reg-name, RFC 3986 3.2.2 */
+#define CH_SCHEME 16u
+#define CH_HEX    32u
 
 extern const unsigned char head_class[256];
 

@@ -14,12 +14,12 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* The node may be taken out and freed inside the loop; its neighbours may not. */
-#define list_each(pos, tmp, head) \
-	for (struct list *pos = (head)->next, *tmp = pos->next; pos != (head); \
-	     pos = tmp, tmp = pos->next)
+#define list_each(pos, tmp, head)                                                                  \
+	for (struct list *pos = (head)->next, *tmp = pos->next; pos != (head);                     \
+		pos = tmp, tmp = pos->next)
 
 static inline void list_init(struct list *l)
 {

@@ -13,7 +13,7 @@ struct cc_ctx;
 void *mem_alloc(struct cc_ctx *ctx, size_t n);
 void *mem_zalloc(struct cc_ctx *ctx, size_t n);
 void *mem_resize(struct cc_ctx *ctx, void *p, size_t n);
-void mem_free(struct cc_ctx *ctx, void *p);	/* NULL is fine */
+void mem_free(struct cc_ctx *ctx, void *p); /* NULL is fine */
 char *mem_strdup(struct cc_ctx *ctx, const char *s);
 
 /* Blocks of one size; at most max free ones are kept. Not zeroed. */
@@ -65,6 +65,6 @@ void mem_small_init(struct mem_small *s);
 void mem_small_clear(struct mem_small *s, struct cc_ctx *ctx);
 void *mem_small_alloc(struct cc_ctx *ctx, size_t n);
 void *mem_small_resize(struct cc_ctx *ctx, void *p, size_t n);
-void mem_small_free(struct cc_ctx *ctx, void *p);	/* NULL is fine */
+void mem_small_free(struct cc_ctx *ctx, void *p); /* NULL is fine */
 
 #endif

@@ -17,8 +17,8 @@
 
 #include "lib/base/mem.h"
 
-#define SLAB_SIZE	16384u	/* one TLS record */
-#define SLAB_COPY_MAX	512u	/* smaller slices are copied, not referenced */
+#define SLAB_SIZE     16384u /* one TLS record */
+#define SLAB_COPY_MAX 512u   /* smaller slices are copied, not referenced */
 /*
  * The same for what moves from one chain to another, which is mostly its last
  * stop: head and body of a small answer are then one slice for one plain
@@ -29,9 +29,9 @@
 struct slab;
 
 struct slabs {
-	struct slab *read, *write;	/* being filled: by the sockets, by copies */
+	struct slab *read, *write; /* being filled: by the sockets, by copies */
 	struct mem_cache blocks, segs;
-	size_t used, max;		/* bytes in slabs handed out */
+	size_t used, max; /* bytes in slabs handed out */
 };
 
 int slabs_init(struct slabs *s, size_t max);

@@ -21,7 +21,7 @@ struct timer_queue {
 static void arm(struct cc_ctx *ctx, uint64_t deadline)
 {
 	struct timer_set *set = &ctx->timers;
-	uint64_t now = cc_now(ctx);
+	uint64_t now = ctx_now(ctx);
 	uint64_t wait = deadline > now ? deadline - now : 0;
 	struct timeval tv = {(time_t)(wait / 1000), (suseconds_t)(wait % 1000 * 1000)};
 
@@ -128,7 +128,7 @@ int timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms)
 	if (!q)
 		return CC_ENOMEM;
 
-	t->deadline = cc_now(ctx) + q->duration;
+	t->deadline = ctx_now(ctx) + q->duration;
 	list_add_tail(&q->timers, &t->link);
 	if (t->deadline < ctx->timers.armed_for)
 		arm(ctx, t->deadline);
@@ -147,7 +147,7 @@ bool timer_running(const struct timer *t)
 
 void timers_run(struct cc_ctx *ctx)
 {
-	uint64_t now = cc_now(ctx);
+	uint64_t now = ctx_now(ctx);
 
 	ctx->timers.armed_for = UINT64_MAX;
 	list_each (l, tmp, &ctx->timers.queues) {

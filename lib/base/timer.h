@@ -3,7 +3,7 @@
  *
  * Timers of one duration stand in one list in the order they were started, so
  * starting and stopping cost a list operation and no heap; the context needs
- * a single libevent timeout for all of them. They follow cc_now(), which a
+ * a single libevent timeout for all of them. They follow ctx_now(), which a
  * test can set.
  */
 #ifndef CC_TIMER_H
@@ -17,14 +17,14 @@ struct cc_ctx;
 
 struct timer {
 	struct list link;
-	uint64_t deadline;	/* ms, by cc_now() */
+	uint64_t deadline; /* ms, by ctx_now() */
 	void (*fire)(struct timer *t);
 };
 
 struct timer_set {
-	struct list queues;	/* struct timer_queue, one a duration */
-	unsigned count;		/* queues */
-	uint64_t armed_for;	/* ms: when the event fires, UINT64_MAX: not armed */
+	struct list queues; /* struct timer_queue, one a duration */
+	unsigned count;     /* queues */
+	uint64_t armed_for; /* ms: when the event fires, UINT64_MAX: not armed */
 	struct event *event;
 };
 
@@ -40,7 +40,7 @@ void timer_init(struct timer *t, void (*fire)(struct timer *t));
 int timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms);
 void timer_stop(struct timer *t);
 bool timer_running(const struct timer *t);
-/* Fires what is due by cc_now(); the loop does it by itself, a test that moved the clock calls it. */
+/* Fires what is due by ctx_now(); the loop does it by itself, a test that moved the clock calls it. */
 void timers_run(struct cc_ctx *ctx);
 
 #endif

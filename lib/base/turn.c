@@ -52,7 +52,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	t->armed = false;
 	ctx->now = 0;
 	if (!list_empty(&t->stage[TURN_FLUSH]) || !list_empty(&t->stage[TURN_NOTIFY]) ||
-	    !list_empty(&t->stage[TURN_REAP])) {
+		!list_empty(&t->stage[TURN_REAP])) {
 		struct timeval zero = {0, 0};
 
 		t->armed = true;

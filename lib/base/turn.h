@@ -13,9 +13,9 @@
 struct cc_ctx;
 
 enum turn_stage {
-	TURN_FLUSH,	/* drivers fill links, links write */
-	TURN_NOTIFY,	/* owners hear what happened */
-	TURN_REAP,	/* memory goes back; nobody up the stack can hold it */
+	TURN_FLUSH,  /* drivers fill links, links write */
+	TURN_NOTIFY, /* owners hear what happened */
+	TURN_REAP,   /* memory goes back; nobody up the stack can hold it */
 	TURN_STAGES
 };
 
@@ -26,9 +26,9 @@ struct turn_item {
 
 struct turn {
 	struct list stage[TURN_STAGES];
-	struct event *tick;	/* no descriptor: runs after the reads of this wake-up */
-	struct event *later;	/* zero timeout: what three rounds left over */
-	bool armed;		/* tick is active and has not run yet */
+	struct event *tick;  /* no descriptor: runs after the reads of this wake-up */
+	struct event *later; /* zero timeout: what three rounds left over */
+	bool armed;          /* tick is active and has not run yet */
 };
 
 int turn_init(struct turn *t, struct cc_ctx *ctx);

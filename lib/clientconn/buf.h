@@ -19,8 +19,8 @@ struct cc_seg;
  */
 struct cc_buf {
 	struct cc_ctx *ctx;
-	struct cc_seg *first, *last;	/* private */
-	size_t len;			/* bytes, read only */
+	struct cc_seg *first, *last; /* private */
+	size_t len;                  /* bytes, read only */
 };
 
 void cc_buf_init(struct cc_buf *b, struct cc_ctx *ctx);
@@ -30,8 +30,8 @@ void cc_buf_clear(struct cc_buf *b);
 int cc_buf_add(struct cc_buf *b, const void *data, size_t n);
 
 /* Adds memory that stays valid until done(arg) is called. done may be NULL. */
-int cc_buf_add_ref(struct cc_buf *b, const void *data, size_t n,
-		   void (*done)(void *arg), void *arg);
+int cc_buf_add_ref(
+	struct cc_buf *b, const void *data, size_t n, void (*done)(void *arg), void *arg);
 
 /* Moves the first n bytes of from to the end of to. All or CC_ENOMEM. */
 int cc_buf_move(struct cc_buf *to, struct cc_buf *from, size_t n);
@@ -39,9 +39,9 @@ int cc_buf_move(struct cc_buf *to, struct cc_buf *from, size_t n);
 /* Appends all of from by reference; from stays as it is. All or CC_ENOMEM. */
 int cc_buf_share(struct cc_buf *to, const struct cc_buf *from);
 
-void cc_buf_drain(struct cc_buf *b, size_t n);			/* drops the first n */
-size_t cc_buf_peek(const struct cc_buf *b, void *out, size_t n);	/* copies, keeps */
-int cc_buf_iov(const struct cc_buf *b, struct iovec *iov, int max);	/* how many set */
+void cc_buf_drain(struct cc_buf *b, size_t n);                      /* drops the first n */
+size_t cc_buf_peek(const struct cc_buf *b, void *out, size_t n);    /* copies, keeps */
+int cc_buf_iov(const struct cc_buf *b, struct iovec *iov, int max); /* how many set */
 
 #ifdef __cplusplus
 }

@@ -12,36 +12,45 @@ extern "C" {
 
 struct cc_ctx;
 
-struct cc_str {			/* not terminated; valid until the head changes */
+struct cc_str { /* not terminated; valid until the head changes */
 	const char *p;
 	size_t n;
 };
 
 #ifdef __cplusplus
-#define CC_STR(lit) (cc_str{ (lit), sizeof(lit) - 1 })
+#define CC_STR(lit) (cc_str{(lit), sizeof(lit) - 1})
 #else
-#define CC_STR(lit) ((struct cc_str){ (lit), sizeof(lit) - 1 })
+#define CC_STR(lit) ((struct cc_str){(lit), sizeof(lit) - 1})
 #endif
 
-enum cc_token {			/* names that HTTP gives a meaning; generated */
-	CC_T_OTHER, CC_T_CONNECTION, CC_T_CONTENT_LENGTH, CC_T_EXPECT, CC_T_HOST,
-	CC_T_KEEP_ALIVE, CC_T_PROXY_CONNECTION, CC_T_TE, CC_T_TRAILER,
-	CC_T_TRANSFER_ENCODING, CC_T_UPGRADE, CC_T_VIA
+enum cc_token { /* names that HTTP gives a meaning; generated */
+	CC_T_OTHER,
+	CC_T_CONNECTION,
+	CC_T_CONTENT_LENGTH,
+	CC_T_EXPECT,
+	CC_T_HOST,
+	CC_T_KEEP_ALIVE,
+	CC_T_PROXY_CONNECTION,
+	CC_T_TE,
+	CC_T_TRAILER,
+	CC_T_TRANSFER_ENCODING,
+	CC_T_UPGRADE,
+	CC_T_VIA
 };
 
-struct cc_head;			/* one arena for all text, one array of fields */
+struct cc_head; /* one arena for all text, one array of fields */
 
-struct cc_head *cc_head_new(struct cc_ctx *ctx);	/* NULL: no memory */
-void cc_head_free(struct cc_head *h);			/* NULL is fine */
-void cc_head_reset(struct cc_head *h);			/* keeps the memory */
+struct cc_head *cc_head_new(struct cc_ctx *ctx); /* NULL: no memory */
+void cc_head_free(struct cc_head *h);            /* NULL is fine */
+void cc_head_reset(struct cc_head *h);           /* keeps the memory */
 
 /* Strings are copied. CC_EINVAL: not allowed in HTTP. CC_ENOMEM. */
 int cc_head_set_request(struct cc_head *h, struct cc_str method, struct cc_str scheme,
-			struct cc_str authority, struct cc_str path);
+	struct cc_str authority, struct cc_str path);
 int cc_head_set_status(struct cc_head *h, unsigned status);
 int cc_head_add(struct cc_head *h, struct cc_str name, struct cc_str value);
 
-unsigned cc_head_status(const struct cc_head *h);	/* 0: a request */
+unsigned cc_head_status(const struct cc_head *h); /* 0: a request */
 struct cc_str cc_head_method(const struct cc_head *h);
 struct cc_str cc_head_scheme(const struct cc_head *h);
 struct cc_str cc_head_authority(const struct cc_head *h);

@@ -22,11 +22,11 @@
 #include "lib/codec/h1_codec.h"
 #include "lib/codec/h1_lines.h"
 
-#define EMPTY_LINES_MAX 4 /* before a request, RFC 9112 2.2 */
-#define TLS_HANDSHAKE 0x16 /* first byte of a ClientHello record */
+#define EMPTY_LINES_MAX 4    /* before a request, RFC 9112 2.2 */
+#define TLS_HANDSHAKE   0x16 /* first byte of a ClientHello record */
 
 enum phase {
-	PHASE_IDLE, /* before the first h1_parser_begin and after H1_END */
+	PHASE_IDLE,  /* before the first h1_parser_begin and after H1_END */
 	PHASE_START, /* no byte of the message yet */
 	PHASE_HEAD,
 	PHASE_BODY_LENGTH,
@@ -41,12 +41,12 @@ enum phase {
 
 struct h1_parser {
 	struct cc_ctx *ctx;
-	struct cc_head *head; /* the caller's */
+	struct cc_head *head;     /* the caller's */
 	struct cc_head *trailers; /* ours, NULL until a trailer field came */
 	struct h1_lines lines;
-	uint64_t remain; /* body or chunk bytes to come */
+	uint64_t remain;                 /* body or chunk bytes to come */
 	uint32_t target_off, target_end; /* the target in head->text */
-	uint32_t name_off, name_len; /* the field being built */
+	uint32_t name_off, name_len;     /* the field being built */
 	struct head_part host;
 	uint8_t phase;
 	uint8_t at; /* bytes of a CRLF so far */
@@ -235,7 +235,7 @@ static int on_value_complete(llhttp_t *ll)
 	uint32_t off = p->name_off + p->name_len;
 
 	while (h->text_len > off &&
-	        (h->text[h->text_len - 1] == ' ' || h->text[h->text_len - 1] == '\t'))
+		(h->text[h->text_len - 1] == ' ' || h->text[h->text_len - 1] == '\t'))
 		h->text_len--;
 
 	enum cc_token token = token_find(h->text + p->name_off, p->name_len);
@@ -247,7 +247,7 @@ static int on_value_complete(llhttp_t *ll)
 	if (p->phase != PHASE_TRAILER)
 		taken = take_field(p, token, value);
 	else if (token == CC_T_CONTENT_LENGTH || token == CC_T_TRANSFER_ENCODING ||
-	         token == CC_T_HOST)
+		 token == CC_T_HOST)
 		refuse(p, 400, "a trailer field that frames or routes (RFC 9110 6.5.1)");
 	if (p->lines.error.status != 0)
 		return stop(p);
@@ -357,7 +357,7 @@ static void check_framing(struct h1_parser *p)
 		refuse(p, 400, "Content-Length next to Transfer-Encoding (RFC 9112 6.3)");
 	if (p->bad_coding)
 		refuse(p, p->lines.kind == H1_REQUEST ? 501 : 400,
-		        "a transfer coding other than chunked (RFC 9112 6.1)");
+			"a transfer coding other than chunked (RFC 9112 6.1)");
 	else if (!(p->ll.flags & F_CHUNKED))
 		refuse(p, 400, "invalid Transfer-Encoding (RFC 9112 6.1)");
 }
@@ -389,18 +389,18 @@ static int on_message_complete(llhttp_t *ll)
 }
 
 static const llhttp_settings_t settings = {
-        .on_url = on_url,
-        .on_header_field = on_field,
-        .on_header_value = on_value,
-        .on_header_value_complete = on_value_complete,
-        .on_headers_complete = on_headers_complete,
-        .on_message_complete = on_message_complete,
+	.on_url = on_url,
+	.on_header_field = on_field,
+	.on_header_value = on_value,
+	.on_header_value_complete = on_value_complete,
+	.on_headers_complete = on_headers_complete,
+	.on_message_complete = on_message_complete,
 };
 
 /* ---- a parser and its messages ---------------------------------------- */
 
 struct h1_parser *h1_parser_new(
-        struct cc_ctx *ctx, enum h1_kind kind, const struct h1_limits *limits)
+	struct cc_ctx *ctx, enum h1_kind kind, const struct h1_limits *limits)
 {
 	/* One for each request of a client: idle clients hold none. */
 	struct h1_parser *p = mem_small_alloc(ctx, sizeof(*p));
@@ -676,7 +676,7 @@ static enum h1_event step(struct h1_parser *p, const char *bytes, size_t n, size
 }
 
 enum h1_event h1_parser_feed(struct h1_parser *p, const char *bytes, size_t n, size_t *used,
-        const char **data, size_t *len)
+	const char **data, size_t *len)
 {
 	enum h1_event event = H1_MORE;
 	size_t took = 0, pos = 0;

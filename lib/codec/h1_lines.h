@@ -11,34 +11,34 @@
 
 #include "lib/codec/h1_codec.h"
 
-enum line {			/* where in a line the reader is */
+enum line { /* where in a line the reader is */
 	LINE_METHOD,
 	LINE_TARGET,
 	LINE_VERSION,
 	LINE_STATUS,
 	LINE_REASON,
-	LINE_CR,		/* CR is the only thing that may come */
-	LINE_LF,		/* the LF of a start or field line */
-	LINE_BEGIN,		/* of a field line or of the empty line */
+	LINE_CR,    /* CR is the only thing that may come */
+	LINE_LF,    /* the LF of a start or field line */
+	LINE_BEGIN, /* of a field line or of the empty line */
 	LINE_FIELD,
-	LINE_LAST_LF,		/* the LF that ends the section */
-	LINE_SIZE,		/* chunk size */
+	LINE_LAST_LF, /* the LF that ends the section */
+	LINE_SIZE,    /* chunk size */
 	LINE_EXTENSION,
-	LINE_END		/* of the section */
+	LINE_END /* of the section */
 };
 
 struct h1_lines {
 	struct h1_limits limits;
-	struct h1_error error;	/* status 0: none */
-	size_t section;		/* bytes of this head, trailer section or chunk line so far */
+	struct h1_error error; /* status 0: none */
+	size_t section;        /* bytes of this head, trailer section or chunk line so far */
 	size_t target_len;
-	uint64_t size;		/* of the chunk */
-	unsigned fields;	/* of this section so far */
-	uint8_t kind;		/* enum h1_kind */
-	uint8_t line;		/* enum line */
-	uint8_t at;		/* bytes of the version, status code or chunk size so far */
-	uint8_t minor;		/* version 1.minor */
-	bool is_size;		/* the section is a chunk line */
+	uint64_t size;   /* of the chunk */
+	unsigned fields; /* of this section so far */
+	uint8_t kind;    /* enum h1_kind */
+	uint8_t line;    /* enum line */
+	uint8_t at;      /* bytes of the version, status code or chunk size so far */
+	uint8_t minor;   /* version 1.minor */
+	bool is_size;    /* the section is a chunk line */
 };
 
 void h1_lines_init(struct h1_lines *l, enum h1_kind kind, const struct h1_limits *limits);

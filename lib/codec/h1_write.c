@@ -10,8 +10,8 @@
 #include "lib/base/head_int.h"
 #include "lib/codec/h1_codec.h"
 
-#define FRAMING_MAX 96u /* what put_framing adds, and the empty line */
-#define COPY_MAX (2 * SLAB_COPY_MAX) /* chunks up to this size are copied whole */
+#define FRAMING_MAX 96u                 /* what put_framing adds, and the empty line */
+#define COPY_MAX    (2 * SLAB_COPY_MAX) /* chunks up to this size are copied whole */
 
 /* Room in the buffer, or in memory of its own when a slab is too small. */
 struct room {
@@ -91,8 +91,8 @@ static void put_fields(struct room *r, const struct cc_head *h, const struct h1_
 		unsigned token = h->fields[i].token;
 
 		if (token == CC_T_HOST || head_token_is_hop(token) ||
-		        (token == CC_T_CONTENT_LENGTH && w->framing != H1_FRAME_AS_IS) ||
-		        (named && cc_head_hop_by_hop(h, i)))
+			(token == CC_T_CONTENT_LENGTH && w->framing != H1_FRAME_AS_IS) ||
+			(named && cc_head_hop_by_hop(h, i)))
 			continue;
 		put_field(r, h, i);
 	}
@@ -219,7 +219,7 @@ int h1_write_chunk(struct cc_buf *out, struct cc_buf *body)
 	/* Put together aside: half a chunk in out could not be taken back. */
 	cc_buf_init(&chunk, out->ctx);
 	if (put_size(&chunk, n) < 0 || cc_buf_move(&chunk, body, n) < 0 ||
-	        cc_buf_add(&chunk, "\r\n", 2) < 0 || cc_buf_move(out, &chunk, chunk.len) < 0) {
+		cc_buf_add(&chunk, "\r\n", 2) < 0 || cc_buf_move(out, &chunk, chunk.len) < 0) {
 		cc_buf_clear(&chunk);
 		return CC_ENOMEM;
 	}
@@ -230,31 +230,31 @@ int h1_write_chunk(struct cc_buf *out, struct cc_buf *body)
 static bool may_be_trailer(struct cc_str name)
 {
 	static const char *const forbidden[] = {
-	        "age",
-	        "authorization",
-	        "cache-control",
-	        "content-encoding",
-	        "content-range",
-	        "content-type",
-	        "cookie",
-	        "date",
-	        "expires",
-	        "if-match",
-	        "if-modified-since",
-	        "if-none-match",
-	        "if-range",
-	        "if-unmodified-since",
-	        "location",
-	        "max-forwards",
-	        "pragma",
-	        "proxy-authenticate",
-	        "proxy-authorization",
-	        "range",
-	        "retry-after",
-	        "set-cookie",
-	        "vary",
-	        "warning",
-	        "www-authenticate",
+		"age",
+		"authorization",
+		"cache-control",
+		"content-encoding",
+		"content-range",
+		"content-type",
+		"cookie",
+		"date",
+		"expires",
+		"if-match",
+		"if-modified-since",
+		"if-none-match",
+		"if-range",
+		"if-unmodified-since",
+		"location",
+		"max-forwards",
+		"pragma",
+		"proxy-authenticate",
+		"proxy-authorization",
+		"range",
+		"retry-after",
+		"set-cookie",
+		"vary",
+		"warning",
+		"www-authenticate",
 	};
 
 	for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++)
@@ -269,8 +269,8 @@ static void put_trailers(struct room *r, const struct cc_head *h)
 		unsigned token = h->fields[i].token;
 
 		if (token == CC_T_HOST || token == CC_T_CONTENT_LENGTH || token == CC_T_EXPECT ||
-		        token == CC_T_TRAILER || cc_head_hop_by_hop(h, i) ||
-		        !may_be_trailer(cc_head_name(h, i)))
+			token == CC_T_TRAILER || cc_head_hop_by_hop(h, i) ||
+			!may_be_trailer(cc_head_name(h, i)))
 			continue;
 		put_field(r, h, i);
 	}
@@ -295,84 +295,84 @@ int h1_write_last_chunk(struct cc_buf *out, const struct cc_head *trailers)
 /* ---- reasons ---------------------------------------------------------- */
 
 static const char *const informational[] = {
-        "Continue",
-        "Switching Protocols",
-        "Processing",
-        "Early Hints",
+	"Continue",
+	"Switching Protocols",
+	"Processing",
+	"Early Hints",
 };
 
 static const char *const successful[] = {
-        "OK",
-        "Created",
-        "Accepted",
-        "Non-Authoritative Information",
-        "No Content",
-        "Reset Content",
-        "Partial Content",
-        "Multi-Status",
-        "Already Reported",
+	"OK",
+	"Created",
+	"Accepted",
+	"Non-Authoritative Information",
+	"No Content",
+	"Reset Content",
+	"Partial Content",
+	"Multi-Status",
+	"Already Reported",
 };
 
 static const char *const redirection[] = {
-        "Multiple Choices",
-        "Moved Permanently",
-        "Found",
-        "See Other",
-        "Not Modified",
-        "Use Proxy",
-        "",
-        "Temporary Redirect",
-        "Permanent Redirect",
+	"Multiple Choices",
+	"Moved Permanently",
+	"Found",
+	"See Other",
+	"Not Modified",
+	"Use Proxy",
+	"",
+	"Temporary Redirect",
+	"Permanent Redirect",
 };
 
 static const char *const client_error[] = {
-        "Bad Request",
-        "Unauthorized",
-        "Payment Required",
-        "Forbidden",
-        "Not Found",
-        "Method Not Allowed",
-        "Not Acceptable",
-        "Proxy Authentication Required",
-        "Request Timeout",
-        "Conflict",
-        "Gone",
-        "Length Required",
-        "Precondition Failed",
-        "Content Too Large",
-        "URI Too Long",
-        "Unsupported Media Type",
-        "Range Not Satisfiable",
-        "Expectation Failed",
-        "",
-        "",
-        "",
-        "Misdirected Request",
-        "Unprocessable Content",
-        "Locked",
-        "Failed Dependency",
-        "Too Early",
-        "Upgrade Required",
-        "",
-        "Precondition Required",
-        "Too Many Requests",
-        "",
-        "Request Header Fields Too Large",
+	"Bad Request",
+	"Unauthorized",
+	"Payment Required",
+	"Forbidden",
+	"Not Found",
+	"Method Not Allowed",
+	"Not Acceptable",
+	"Proxy Authentication Required",
+	"Request Timeout",
+	"Conflict",
+	"Gone",
+	"Length Required",
+	"Precondition Failed",
+	"Content Too Large",
+	"URI Too Long",
+	"Unsupported Media Type",
+	"Range Not Satisfiable",
+	"Expectation Failed",
+	"",
+	"",
+	"",
+	"Misdirected Request",
+	"Unprocessable Content",
+	"Locked",
+	"Failed Dependency",
+	"Too Early",
+	"Upgrade Required",
+	"",
+	"Precondition Required",
+	"Too Many Requests",
+	"",
+	"Request Header Fields Too Large",
 };
 
 static const char *const server_error[] = {
-        "Internal Server Error",
-        "Not Implemented",
-        "Bad Gateway",
-        "Service Unavailable",
-        "Gateway Timeout",
-        "HTTP Version Not Supported",
-        "Variant Also Negotiates",
-        "Insufficient Storage",
-        "Loop Detected",
-        "",
-        "Not Extended",
-        "Network Authentication Required",
+	"Internal Server Error",
+	"Not Implemented",
+	"Bad Gateway",
+	"Service Unavailable",
+	"Gateway Timeout",
+	"HTTP Version Not Supported",
+	"Variant Also Negotiates",
+	"Insufficient Storage",
+	"Loop Detected",
+	"",
+	"Not Extended",
+	"Network Authentication Required",
 };
 
 #define REASONS(list)                                                                              \
@@ -386,11 +386,11 @@ const char *h1_reason(unsigned status)
 		const char *const *reasons;
 		size_t count;
 	} classes[] = {
-	        REASONS(informational),
-	        REASONS(successful),
-	        REASONS(redirection),
-	        REASONS(client_error),
-	        REASONS(server_error),
+		REASONS(informational),
+		REASONS(successful),
+		REASONS(redirection),
+		REASONS(client_error),
+		REASONS(server_error),
 	};
 
 	if (status < 100 || status >= 600)

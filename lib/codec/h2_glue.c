@@ -141,8 +141,9 @@ int h2_pump(nghttp2_session *session, struct cc_buf *out, size_t max)
 		ssize_t n = nghttp2_session_mem_send(session, &data);
 
 		if (n < 0)
-			return n == NGHTTP2_ERR_NOMEM || n == NGHTTP2_ERR_CALLBACK_FAILURE ? CC_ENOMEM
-											   : CC_EPROTO;
+			return n == NGHTTP2_ERR_NOMEM || n == NGHTTP2_ERR_CALLBACK_FAILURE
+			               ? CC_ENOMEM
+			               : CC_EPROTO;
 		if (n == 0)
 			return 0;
 		if (cc_buf_add(out, data, (size_t)n) < 0)

@@ -82,7 +82,7 @@ static struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops
 	cc_buf_init(&req->in, conn->ctx);
 	turn_item_init(&req->end, NULL);
 	turn_item_init(&req->room, room_run);
-	req->t_begin = cc_now_us(conn->ctx);
+	req->t_begin = ctx_now_us(conn->ctx);
 	return req;
 }
 
@@ -99,7 +99,7 @@ static void fill_result(struct cc_req *req, int err, bool unprocessed, uint64_t 
 		.received = req->received,
 		.t_sent = req->t_sent ? req->t_sent - req->t_begin : 0,
 		.t_head = req->t_head ? req->t_head - req->t_begin : 0,
-		.t_done = cc_now_us(req->out.ctx) - req->t_begin,
+		.t_done = ctx_now_us(req->out.ctx) - req->t_begin,
 	};
 }
 
@@ -153,7 +153,7 @@ static void age_fired(struct timer *t)
 static void start_ping_timer(struct cc_conn *conn)
 {
 	uint64_t after = conn->set.ping_after;
-	uint64_t idle = cc_now(conn->ctx) - conn->last_read;
+	uint64_t idle = ctx_now(conn->ctx) - conn->last_read;
 	uint64_t step = after / 8 ? after / 8 : 1;
 
 	/* Eighths, so that few durations are in use. */
@@ -173,7 +173,7 @@ static void ping_fired(struct timer *t)
 	}
 	if (conn->st.active == 0)
 		return;
-	if (cc_now(conn->ctx) - conn->last_read < conn->set.ping_after) {
+	if (ctx_now(conn->ctx) - conn->last_read < conn->set.ping_after) {
 		start_ping_timer(conn);
 		return;
 	}
@@ -184,7 +184,7 @@ static void ping_fired(struct timer *t)
 
 void conn_was_read(struct cc_conn *conn)
 {
-	conn->last_read = cc_now(conn->ctx);
+	conn->last_read = ctx_now(conn->ctx);
 	if (conn->ping_sent) {
 		conn->ping_sent = false;
 		timer_stop(&conn->ping);
@@ -228,7 +228,7 @@ static int req_start(struct cc_req *req, const struct cc_head *head)
 	}
 	timer_stop(&conn->idle);
 	if (conn->proto->ping && conn->set.ping_after > 0 && !timer_running(&conn->ping)) {
-		conn->last_read = cc_now(conn->ctx);
+		conn->last_read = ctx_now(conn->ctx);
 		start_ping_timer(conn);
 	}
 	return 0;
@@ -243,7 +243,7 @@ static void wake_waiting(struct cc_conn *conn)
 
 		if (req->reserved) {
 			uint32_t room = conn->st.peer_limit < conn->st.cap ? conn->st.peer_limit
-									  : conn->st.cap;
+			                                                   : conn->st.cap;
 			if (conn->st.active >= room)
 				return;
 		} else if (conn_state_reserve(&conn->st) < 0) {
@@ -464,8 +464,8 @@ void conn_close(struct cc_conn *conn, int err, const char *detail)
 	while ((l = list_pop(&conn->reqs))) {
 		struct cc_req *req = container_of(l, struct cc_req, link);
 
-		end_later(req, err == CC_ECLOSED ? CC_ECANCELED : err,
-			req->phase == CC_PHASE_QUEUED);
+		end_later(
+			req, err == CC_ECLOSED ? CC_ECANCELED : err, req->phase == CC_PHASE_QUEUED);
 	}
 	fail_waiting(conn, err);
 	dirty(conn);
@@ -481,7 +481,7 @@ void conn_req_head(struct cc_req *req, const struct cc_head *head)
 {
 	req->head_seen = true;
 	req->phase = CC_PHASE_RECEIVING;
-	req->t_head = cc_now_us(req->out.ctx);
+	req->t_head = ctx_now_us(req->out.ctx);
 	if (req->ops)
 		req->ops->on_head(req, head, req->arg);
 }
@@ -511,7 +511,7 @@ void conn_req_took(struct cc_req *req, size_t n)
 void conn_req_sent(struct cc_req *req)
 {
 	req->out_done = true;
-	req->t_sent = cc_now_us(req->out.ctx);
+	req->t_sent = ctx_now_us(req->out.ctx);
 	if (req->phase < CC_PHASE_WAITING)
 		req->phase = CC_PHASE_WAITING;
 }
@@ -535,8 +535,8 @@ void conn_req_end(struct cc_req *req, int err, bool unprocessed, uint64_t proto_
 
 /* ---- life -------------------------------------------------------------- */
 
-struct cc_conn *conn_new(struct cc_ctx *ctx, const struct conn_settings *set, cc_state_hook hook,
-	void *arg)
+struct cc_conn *conn_new(
+	struct cc_ctx *ctx, const struct conn_settings *set, cc_state_hook hook, void *arg)
 {
 	struct cc_conn *conn = mem_zalloc(ctx, sizeof(*conn));
 
@@ -566,7 +566,7 @@ void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link
 
 	conn->dial = NULL;
 	conn->proto = proto;
-	conn->last_read = cc_now(conn->ctx);
+	conn->last_read = ctx_now(conn->ctx);
 	conn_state_move(&conn->st, CC_READY, 0);
 	conn->st.peer_limit = 1;
 	conn->settled = proto->id == CC_PROTO_H1;

@@ -34,86 +34,86 @@ struct link;
 
 /* What a connection takes over from its transport; copied. */
 struct conn_settings {
-	uint64_t idle_timeout, max_age, ping_after, ping_timeout, tls_timeout;	/* ms, 0: off */
+	uint64_t idle_timeout, max_age, ping_after, ping_timeout, tls_timeout; /* ms, 0: off */
 	size_t max_head, window, conn_window;
 	uint32_t max_concurrent;
 	uint64_t max_requests;
 	bool https;
-	bool h2_only;	/* HTTP/2 or nothing; in clear: by prior knowledge */
+	bool h2_only; /* HTTP/2 or nothing; in clear: by prior knowledge */
 };
 
 struct cc_conn {
-	struct list link;	/* in ctx->conns */
+	struct list link; /* in ctx->conns */
 	struct cc_ctx *ctx;
 	uint64_t id;
 	struct conn_settings set;
 	struct conn_state st;
-	const struct cc_proto *proto;	/* NULL while connecting */
+	const struct cc_proto *proto; /* NULL while connecting */
 	void *driver;
-	struct dial *dial;	/* while connecting */
-	struct list reqs;	/* struct cc_req on the wire, oldest first */
-	struct list waiting;	/* struct cc_req that wait for a slot */
-	struct list ending;	/* struct cc_req whose on_done comes in the notify stage */
+	struct dial *dial;   /* while connecting */
+	struct list reqs;    /* struct cc_req on the wire, oldest first */
+	struct list waiting; /* struct cc_req that wait for a slot */
+	struct list ending;  /* struct cc_req whose on_done comes in the notify stage */
 	uint32_t waiting_count;
 	cc_state_hook hook;
 	void *hook_arg;
-	struct turn_item notify;	/* hook, waiting round trips */
+	struct turn_item notify; /* hook, waiting round trips */
 	struct turn_item reap;
-	struct timer idle;	/* runs while nothing is in flight */
+	struct timer idle; /* runs while nothing is in flight */
 	struct timer age;
-	struct timer ping;	/* runs while something is in flight; ping_sent tells its meaning */
-	uint64_t last_read;	/* ms */
-	bool ping_sent;		/* waiting for any byte */
-	bool settled;		/* the peer told its limits */
-	bool told_closed;	/* the hook heard of CLOSED: no call after it */
-	bool freed;		/* by the owner: no callback any more */
-	int drain_err;		/* becomes the error when the last request has ended */
+	struct timer ping;  /* runs while something is in flight; ping_sent tells its meaning */
+	uint64_t last_read; /* ms */
+	bool ping_sent;     /* waiting for any byte */
+	bool settled;       /* the peer told its limits */
+	bool told_closed;   /* the hook heard of CLOSED: no call after it */
+	bool freed;         /* by the owner: no callback any more */
+	int drain_err;      /* becomes the error when the last request has ended */
 	char detail[160];
 };
 
 enum req_life {
-	REQ_WAITING,	/* for a slot */
-	REQ_RUNNING,	/* the driver has it */
-	REQ_ENDING,	/* ended by us; on_done comes in the notify stage */
-	REQ_DONE	/* the driver let go; freed unless the owner is being told */
+	REQ_WAITING, /* for a slot */
+	REQ_RUNNING, /* the driver has it */
+	REQ_ENDING,  /* ended by us; on_done comes in the notify stage */
+	REQ_DONE     /* the driver let go; freed unless the owner is being told */
 };
 
 struct cc_req {
-	struct list link;	/* in conn->reqs, waiting or ending */
+	struct list link; /* in conn->reqs, waiting or ending */
 	struct cc_conn *conn;
-	const struct cc_req_ops *ops;	/* NULL: cancelled, nobody listens */
+	const struct cc_req_ops *ops; /* NULL: cancelled, nobody listens */
 	void *arg;
 	enum req_life life;
 	enum cc_phase phase;
-	int64_t stream;		/* the driver's name for it, -1: none */
-	struct cc_head *held;	/* copy of the head while it waits for a slot */
-	struct cc_buf out;	/* request body not yet taken by the driver */
-	struct cc_buf in;	/* response body not yet taken by the owner */
+	int64_t stream;       /* the driver's name for it, -1: none */
+	struct cc_head *held; /* copy of the head while it waits for a slot */
+	struct cc_buf out;    /* request body not yet taken by the driver */
+	struct cc_buf in;     /* response body not yet taken by the owner */
 	struct cc_head *out_trailers;
-	bool out_eos;		/* nothing follows out (and out_trailers) */
-	bool out_done;		/* the driver has sent all of it */
-	bool head_seen;		/* the final response head was delivered */
-	bool no_body;		/* the request was HEAD */
-	bool bodiless;		/* its head is all there is: CC_RT_END_STREAM */
-	bool room_wanted;	/* owner saw room 0: tell when there is some */
-	bool reserved;		/* waits although a slot was reserved: the limit shrank */
-	size_t uncredited;	/* bytes taken by the owner, not yet cc_req_consumed */
+	bool out_eos;      /* nothing follows out (and out_trailers) */
+	bool out_done;     /* the driver has sent all of it */
+	bool head_seen;    /* the final response head was delivered */
+	bool no_body;      /* the request was HEAD */
+	bool bodiless;     /* its head is all there is: CC_RT_END_STREAM */
+	bool room_wanted;  /* owner saw room 0: tell when there is some */
+	bool reserved;     /* waits although a slot was reserved: the limit shrank */
+	size_t uncredited; /* bytes taken by the owner, not yet cc_req_consumed */
 	uint64_t sent, received;
-	uint64_t t_begin, t_sent, t_head;	/* us */
-	struct cc_result result;	/* while ENDING */
-	struct turn_item end;	/* tells on_done, then gives the memory back */
-	struct turn_item room;	/* tells on_room */
-	uint64_t wire_at;	/* h2: byte of the connection at which HEADERS begin */
+	uint64_t t_begin, t_sent, t_head; /* us */
+	struct cc_result result;          /* while ENDING */
+	struct turn_item end;             /* tells on_done, then gives the memory back */
+	struct turn_item room;            /* tells on_room */
+	uint64_t wire_at;                 /* h2: byte of the connection at which HEADERS begin */
 };
 
-struct cc_conn *conn_new(struct cc_ctx *ctx, const struct conn_settings *set, cc_state_hook hook,
-			 void *arg);
+struct cc_conn *conn_new(
+	struct cc_ctx *ctx, const struct conn_settings *set, cc_state_hook hook, void *arg);
 /* The link is connected: hands it to the driver. */
 void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link *link);
 
 /* ---- reports from drivers -------------------------------------------- */
 
-void conn_was_read(struct cc_conn *conn);	/* any byte came: a sign of life */
+void conn_was_read(struct cc_conn *conn); /* any byte came: a sign of life */
 void conn_set_limit(struct cc_conn *conn, uint32_t peer_limit);
 /* Takes nothing new; closes when the last request ends. err and detail stay for cc_conn_err. */
 void conn_draining(struct cc_conn *conn, int err, const char *detail);
@@ -133,6 +133,6 @@ void conn_req_took(struct cc_req *req, size_t n);
 void conn_req_sent(struct cc_req *req);
 /* The request ended; the driver forgets it. on_done runs before this returns. */
 void conn_req_end(struct cc_req *req, int err, bool unprocessed, uint64_t proto_error,
-		  const struct cc_head *trailers);
+	const struct cc_head *trailers);
 
 #endif

@@ -19,13 +19,13 @@
 
 struct conn_state {
 	enum cc_state state;
-	int err;		/* why CLOSED */
-	uint32_t peer_limit;	/* streams the peer allows at once; 1 for HTTP/1 */
-	uint32_t cap;		/* our own limit below it */
-	uint32_t reserved;	/* granted, not used yet */
-	uint32_t active;	/* on the wire */
+	int err;             /* why CLOSED */
+	uint32_t peer_limit; /* streams the peer allows at once; 1 for HTTP/1 */
+	uint32_t cap;        /* our own limit below it */
+	uint32_t reserved;   /* granted, not used yet */
+	uint32_t active;     /* on the wire */
 	uint64_t completed;
-	uint64_t max_requests;	/* C + F never exceeds it; UINT64_MAX: no limit */
+	uint64_t max_requests; /* C + F never exceeds it; UINT64_MAX: no limit */
 };
 
 void conn_state_init(struct conn_state *s, uint32_t cap, uint64_t max_requests);
@@ -38,7 +38,7 @@ uint32_t conn_state_available(const struct conn_state *s);
 uint32_t conn_state_in_flight(const struct conn_state *s);
 uint64_t conn_state_request_limit(const struct conn_state *s);
 
-int conn_state_reserve(struct conn_state *s);	/* CC_EFULL, CC_ECLOSED */
+int conn_state_reserve(struct conn_state *s); /* CC_EFULL, CC_ECLOSED */
 void conn_state_release(struct conn_state *s);
 /* A reserved slot goes on the wire. */
 void conn_state_begin(struct conn_state *s);

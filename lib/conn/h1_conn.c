@@ -25,8 +25,8 @@ struct h1_conn {
 	struct h1_parser *parser;
 	struct cc_head *head; /* of the answer; only while a request runs */
 	struct cc_req *req;   /* the one that runs, NULL: idle */
-	bool chunked;	      /* its body goes out in chunks */
-	uint64_t left;	      /* bytes of its Content-Length still to come */
+	bool chunked;         /* its body goes out in chunks */
+	uint64_t left;        /* bytes of its Content-Length still to come */
 };
 
 static struct h1_conn *driver(struct cc_conn *conn)
@@ -45,8 +45,8 @@ static bool method_has_content(struct cc_str m)
 {
 	/* RFC 9110 8.6: with these a server expects a length even when it is 0. */
 	return (m.n == 4 && memcmp(m.p, "POST", 4) == 0) ||
-		(m.n == 3 && memcmp(m.p, "PUT", 3) == 0) ||
-		(m.n == 5 && memcmp(m.p, "PATCH", 5) == 0);
+	       (m.n == 3 && memcmp(m.p, "PUT", 3) == 0) ||
+	       (m.n == 5 && memcmp(m.p, "PATCH", 5) == 0);
 }
 
 static struct h1_write framing_of(const struct cc_req *req, const struct cc_head *head)
@@ -168,7 +168,7 @@ static void finish(struct h1_conn *h)
 	struct cc_req *req = h->req;
 	struct cc_conn *conn = h->conn;
 	bool again = h1_parser_keep_alive(h->parser) && req->out_done && h->link->in.len == 0 &&
-		!h->link->eof;
+	             !h->link->eof;
 	struct cc_head *head = h->head;
 
 	h->req = NULL;
@@ -383,7 +383,6 @@ static void h1_free(struct cc_conn *conn)
 	mem_free(conn->ctx, h);
 	conn->driver = NULL;
 }
-
 
 const struct cc_proto h1_proto = {
 	.name = "h1",

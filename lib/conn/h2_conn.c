@@ -26,21 +26,22 @@
 #include "lib/net/link.h"
 
 #define OUT_MAX 65536u /* bytes in the link; the rest waits in the requests */
-#define MAX_STREAMS_UNTOLD 256u /* the peer's SETTINGS named no limit (RFC 9113 6.5.2: at least 100) */
+#define MAX_STREAMS_UNTOLD                                                                         \
+	256u /* the peer's SETTINGS named no limit (RFC 9113 6.5.2: at least 100) */
 
 struct h2_conn {
 	struct cc_conn *conn;
 	struct link *link;
 	nghttp2_session *session;
 	nghttp2_mem mem;
-	struct cc_head *head;	/* of the header block that is coming in */
-	int head_err;		/* it cannot be kept: CC_ENOMEM, CC_ETOOBIG, CC_EPROTO */
-	uint64_t written;	/* bytes the kernel ever took: tells which requests have left */
-	bool goaway;		/* the peer said so */
-	uint32_t goaway_code;	/* why */
-	int32_t goaway_last;	/* the last stream it may have acted on */
-	bool busy;		/* the session is on the stack: it must not be pumped */
-	struct timer settings;	/* the peer's first SETTINGS must come in time */
+	struct cc_head *head;  /* of the header block that is coming in */
+	int head_err;          /* it cannot be kept: CC_ENOMEM, CC_ETOOBIG, CC_EPROTO */
+	uint64_t written;      /* bytes the kernel ever took: tells which requests have left */
+	bool goaway;           /* the peer said so */
+	uint32_t goaway_code;  /* why */
+	int32_t goaway_last;   /* the last stream it may have acted on */
+	bool busy;             /* the session is on the stack: it must not be pumped */
+	struct timer settings; /* the peer's first SETTINGS must come in time */
 };
 
 static struct h2_conn *driver(struct cc_conn *conn)
@@ -158,7 +159,8 @@ static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 
 	if (err < 0)
 		return err;
-	stream = nghttp2_submit_request(h->session, NULL, f.nv, f.n, req->bodiless ? NULL : &body, req);
+	stream = nghttp2_submit_request(
+		h->session, NULL, f.nv, f.n, req->bodiless ? NULL : &body, req);
 	h2_nv_clear(&f);
 	if (stream < 0) {
 		if (stream == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE)
@@ -243,8 +245,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 	(void)session, (void)frame, (void)flags;
 	if (h->head_err == 0)
-		h->head_err = h2_head_field(h->head, name, name_len, value, value_len,
-			h->conn->set.max_head);
+		h->head_err = h2_head_field(
+			h->head, name, name_len, value, value_len, h->conn->set.max_head);
 	return 0;
 }
 
@@ -258,7 +260,8 @@ static void end(struct h2_conn *h, struct cc_req *req, int err, bool unprocessed
 static void reset(struct h2_conn *h, struct cc_req *req, uint32_t code)
 {
 	if (req->stream > 0)
-		nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, (int32_t)req->stream, code);
+		nghttp2_submit_rst_stream(
+			h->session, NGHTTP2_FLAG_NONE, (int32_t)req->stream, code);
 	flush(h);
 }
 
@@ -370,7 +373,8 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
 	return 0;
 }
 
-static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int code, void *user)
+static int on_invalid_frame(
+	nghttp2_session *session, const nghttp2_frame *frame, int code, void *user)
 {
 	struct h2_conn *h = user;
 	struct cc_req *req = req_of(session, frame->hd.stream_id);
@@ -482,8 +486,8 @@ static int make_session(struct h2_conn *h)
 		nghttp2_option_set_no_auto_window_update(opt, 1);
 		nghttp2_option_set_no_closed_streams(opt, 1);
 		nghttp2_option_set_max_send_header_block_length(opt, 1u << 20);
-		rc = nghttp2_session_client_new3(&h->session, cb, h, opt,
-			h2_mem(h->conn->ctx, &h->mem));
+		rc = nghttp2_session_client_new3(
+			&h->session, cb, h, opt, h2_mem(h->conn->ctx, &h->mem));
 	}
 	nghttp2_session_callbacks_del(cb);
 	nghttp2_option_del(opt);
@@ -500,8 +504,8 @@ static int say_hello(struct h2_conn *h)
 	};
 
 	if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, iv, 3) < 0 ||
-		nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
-			(int32_t)set->conn_window) < 0)
+		nghttp2_session_set_local_window_size(
+			h->session, NGHTTP2_FLAG_NONE, 0, (int32_t)set->conn_window) < 0)
 		return CC_ENOMEM;
 	return 0;
 }
@@ -558,7 +562,8 @@ static void h2_close(struct cc_conn *conn)
 	if (!h || !h->link)
 		return;
 	timer_stop(&h->settings);
-	if (h->session && !h->busy && h->link->state == LINK_OPEN) { /* RFC 9113 5.4.1: say goodbye */
+	if (h->session && !h->busy &&
+		h->link->state == LINK_OPEN) { /* RFC 9113 5.4.1: say goodbye */
 		nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
 		pump(h);
 	}

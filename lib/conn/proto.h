@@ -18,7 +18,7 @@
 struct link;
 
 struct cc_proto {
-	const char *name;	/* "h1", for logs and statistics */
+	const char *name; /* "h1", for logs and statistics */
 	enum cc_proto_id id;
 
 	/* The link is up and becomes the driver's. 0, or enum cc_err and the connection closes; the
@@ -41,7 +41,6 @@ struct cc_proto {
 	void (*free)(struct cc_conn *conn);
 };
 
-extern const struct cc_proto h1_proto, h2_proto;	/* named by transport.c only */
+extern const struct cc_proto h1_proto, h2_proto; /* named by transport.c only */
 
 #endif
-

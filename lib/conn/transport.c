@@ -47,7 +47,8 @@ static uint64_t or_default(uint64_t value, uint64_t dflt)
 static struct conn_settings settings_from(const struct cc_transport_opts *o)
 {
 	return (struct conn_settings){
-		.idle_timeout = o->idle_timeout == CC_NEVER ? 0 : or_default(o->idle_timeout, 60000),
+		.idle_timeout =
+			o->idle_timeout == CC_NEVER ? 0 : or_default(o->idle_timeout, 60000),
 		.max_age = o->max_age,
 		.ping_after = o->ping_after == CC_NEVER ? 0 : or_default(o->ping_after, 10000),
 		.ping_timeout = or_default(o->ping_timeout, 5000),
@@ -60,8 +61,8 @@ static struct conn_settings settings_from(const struct cc_transport_opts *o)
 	};
 }
 
-int cc_transport_new(struct cc_ctx *ctx, const struct cc_transport_opts *opts,
-	struct cc_transport **ret)
+int cc_transport_new(
+	struct cc_ctx *ctx, const struct cc_transport_opts *opts, struct cc_transport **ret)
 {
 	struct cc_transport *t;
 

@@ -11,7 +11,7 @@
 
 struct address;
 
-void address_unix(struct address *a, const char *path);	/* path as dial_parse took it */
+void address_unix(struct address *a, const char *path); /* path as dial_parse took it */
 /* "192.0.2.1", "2001:db8::1", "fe80::1%eth0". false: not a number, so a name. */
 bool address_numeric(struct address *a, const char *host, uint16_t port);
 /* "192.0.2.1:80", "[::1]:80", "unix:/path" */

@@ -34,9 +34,9 @@
 #include "lib/net/link.h"
 #include "lib/net/resolve.h"
 
-#define DEFAULT_TIMEOUT 10000u /* ms */
-#define DEFAULT_RACE_DELAY 250u /* ms, RFC 8305 section 5 */
-#define UNIX_RETRY 20u /* ms, while the accept queue of a Unix socket is full */
+#define DEFAULT_TIMEOUT    10000u /* ms */
+#define DEFAULT_RACE_DELAY 250u   /* ms, RFC 8305 section 5 */
+#define UNIX_RETRY         20u    /* ms, while the accept queue of a Unix socket is full */
 
 enum dial_phase { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_HANDSHAKE, DIAL_OVER };
 
@@ -55,20 +55,20 @@ struct dial {
 	void (*on_ssl)(struct ssl_st *ssl, void *arg);
 	char *host; /* as it is resolved; NULL: Unix socket or number */
 	char *name; /* what the certificate must be for; NULL: clear text */
-	SSL *ssl; /* NULL: clear text, or the link has it */
+	SSL *ssl;   /* NULL: clear text, or the link has it */
 	uint64_t connect_timeout, tls_timeout, race_delay; /* ms */
-	uint64_t tcp_keepalive, tcp_user_timeout; /* ms */
+	uint64_t tcp_keepalive, tcp_user_timeout;          /* ms */
 	uint16_t port;
 
 	struct lookup *lookup; /* while RESOLVING */
 	struct attempt *attempts;
 	unsigned count, next, running;
-	unsigned won; /* index of the connected attempt */
-	struct link *link; /* HANDSHAKE; afterwards only if it failed */
+	unsigned won;         /* index of the connected attempt */
+	struct link *link;    /* HANDSHAKE; afterwards only if it failed */
 	struct address first; /* the only address when nothing is resolved */
 
 	struct timer deadline; /* of the phase */
-	struct timer race; /* the next attempt begins */
+	struct timer race;     /* the next attempt begins */
 	struct turn_item begin, opened, reap;
 	char detail[384];
 };
@@ -121,7 +121,7 @@ static void dial_stop(struct dial *d)
 }
 
 static void dial_fail(struct dial *d, int err, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 
 static void dial_fail(struct dial *d, int err, const char *fmt, ...)
 {
@@ -182,8 +182,8 @@ static void on_tls_error(struct link *l, int err)
 	if (err != CC_ENOMEM)
 		err = CC_ETLS;
 	if (verify != X509_V_OK && SSL_get_verify_mode(l->ssl) != SSL_VERIFY_NONE)
-		dial_fail(d, CC_ECERT, "%s: TLS handshake: certificate verify failed for %s: %s", where,
-		        d->name, X509_verify_cert_error_string(verify));
+		dial_fail(d, CC_ECERT, "%s: TLS handshake: certificate verify failed for %s: %s",
+			where, d->name, X509_verify_cert_error_string(verify));
 	else
 		dial_fail(d, err, "%s: %s", where, l->detail);
 }
@@ -200,10 +200,10 @@ static void on_early_data(struct link *l)
 }
 
 static const struct link_ops dial_link_ops = {
-        .on_open = on_open,
-        .on_data = on_early_data,
-        .on_eof = on_tls_eof,
-        .on_error = on_tls_error,
+	.on_open = on_open,
+	.on_data = on_early_data,
+	.on_eof = on_tls_eof,
+	.on_error = on_tls_error,
 };
 
 /* One phase ends, the next has a time of its own. */
@@ -286,7 +286,7 @@ static void attempt_detail(struct attempt *a, const char *what, int error)
 	attempt_text(a, where, sizeof(where));
 	/* The GNU function may return a constant instead of filling text. */
 	snprintf(d->detail, sizeof(d->detail), "%s%s: %s", what, where,
-	        strerror_r(error, text, sizeof(text)));
+		strerror_r(error, text, sizeof(text)));
 }
 
 static void on_connected(evutil_socket_t fd, short what, void *arg)
@@ -427,7 +427,7 @@ static void connect_to(struct dial *d, const struct address *addrs, unsigned n)
 /* ---- resolving and time ------------------------------------------------ */
 
 static void on_resolved(void *arg, int err, const struct address *addrs, unsigned n, uint32_t ttl,
-        const char *detail)
+	const char *detail)
 {
 	struct dial *d = arg;
 
@@ -463,20 +463,20 @@ static void on_deadline(struct timer *t)
 
 	if (d->phase == DIAL_RESOLVING) {
 		dial_fail(d, CC_ETIMEOUT, "resolve %s: no answer in %lu ms (connect timeout)",
-		        d->host, ms);
+			d->host, ms);
 		return;
 	}
 	attempt_text(&d->attempts[d->phase == DIAL_HANDSHAKE ? d->won : 0], where, sizeof(where));
 	if (d->phase == DIAL_HANDSHAKE)
 		dial_fail(d, CC_ETIMEOUT, "%s: TLS handshake not finished in %lu ms (TLS timeout)",
-		        where, (unsigned long)d->tls_timeout);
+			where, (unsigned long)d->tls_timeout);
 	else if (d->running == 0 && d->detail[0] != '\0') /* a Unix socket that stayed busy */
 		dial_fail(d, CC_ETIMEOUT,
-		        "connect to %s: accept queue full for %lu ms (connect timeout)", where, ms);
+			"connect to %s: accept queue full for %lu ms (connect timeout)", where, ms);
 	else
 		dial_fail(d, CC_ETIMEOUT,
-		        "connect to %s: %u of %u addresses tried in %lu ms (connect timeout)",
-		        where, d->next, d->count, ms);
+			"connect to %s: %u of %u addresses tried in %lu ms (connect timeout)",
+			where, d->next, d->count, ms);
 }
 
 /* ---- start ------------------------------------------------------------- */
@@ -511,7 +511,7 @@ static int dial_set_tls(struct dial *d, const struct dial_target *t, const char 
 
 	SSL_set_connect_state(d->ssl);
 	if ((n > 0 && !ssl_set_name(d->ssl, d->name)) ||
-	        (t->alpn && SSL_set_alpn_protos(d->ssl, t->alpn, t->alpn_len) != 0)) {
+		(t->alpn && SSL_set_alpn_protos(d->ssl, t->alpn, t->alpn_len) != 0)) {
 		ERR_clear_error();
 		return CC_EINVAL;
 	}
@@ -554,7 +554,7 @@ static void dial_set_times(struct dial *d, const struct dial_target *t)
 }
 
 int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn done, void *arg,
-        struct dial **ret)
+	struct dial **ret)
 {
 	struct dial *d = mem_zalloc(ctx, sizeof(*d));
 	char *host = NULL;

@@ -14,17 +14,17 @@ struct ssl_ctx_st;
 struct ssl_st;
 
 struct dial_target {
-	const char *address;	/* "host:port", "host", "[v6]:port", "[v6]", "unix:/path"; copied */
-	uint16_t default_port;	/* when address names none */
-	struct ssl_ctx_st *tls;	/* NULL: clear text; ALPN is set on it or in alpn */
-	const char *tls_name;	/* SNI (unless numeric) and verified name; NULL: the host */
-	const unsigned char *alpn;	/* wire format, NULL: none offered */
+	const char *address;    /* "host:port", "host", "[v6]:port", "[v6]", "unix:/path"; copied */
+	uint16_t default_port;  /* when address names none */
+	struct ssl_ctx_st *tls; /* NULL: clear text; ALPN is set on it or in alpn */
+	const char *tls_name;   /* SNI (unless numeric) and verified name; NULL: the host */
+	const unsigned char *alpn; /* wire format, NULL: none offered */
 	unsigned alpn_len;
-	uint64_t connect_timeout;	/* ms, resolve and connect together; 0: 10 s */
-	uint64_t tls_timeout;		/* ms; 0: 10 s */
-	uint64_t race_delay;		/* ms between attempts (RFC 8305); 0: 250 */
-	uint64_t tcp_keepalive;		/* ms idle before the first probe; 0: off */
-	uint64_t tcp_user_timeout;	/* ms; 0: the kernel's */
+	uint64_t connect_timeout;  /* ms, resolve and connect together; 0: 10 s */
+	uint64_t tls_timeout;      /* ms; 0: 10 s */
+	uint64_t race_delay;       /* ms between attempts (RFC 8305); 0: 250 */
+	uint64_t tcp_keepalive;    /* ms idle before the first probe; 0: off */
+	uint64_t tcp_user_timeout; /* ms; 0: the kernel's */
 	/* Just before the handshake, with the arg of dial_start: lets the transport set a session. May
 	 * be NULL. */
 	void (*on_ssl)(struct ssl_st *ssl, void *arg);
@@ -42,15 +42,15 @@ typedef void (*dial_fn)(void *arg, int err, struct link *link, const char *detai
 
 /* CC_EINVAL: the address makes no sense. CC_ENOMEM. */
 int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn done, void *arg,
-	       struct dial **ret);
-void dial_cancel(struct dial *d);	/* no callback follows; NULL is fine */
+	struct dial **ret);
+void dial_cancel(struct dial *d); /* no callback follows; NULL is fine */
 
 /* Pure (address.c): splits an address. host_len 0 and *path set for "unix:". 0 or CC_EINVAL. */
 struct dial_host {
-	const char *host;	/* points into the address, without brackets */
+	const char *host; /* points into the address, without brackets */
 	unsigned host_len;
-	uint16_t port;		/* 0: none given */
-	const char *path;	/* "unix:/path": the path, else NULL */
+	uint16_t port;    /* 0: none given */
+	const char *path; /* "unix:/path": the path, else NULL */
 };
 int dial_parse(const char *address, struct dial_host *ret);
 

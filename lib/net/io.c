@@ -24,18 +24,18 @@ static ssize_t system_sendmsg(int fd, const struct msghdr *msg)
 	ssize_t put;
 
 	do /* of one slice the kernel need not read a list of them */
-		put = msg->msg_iovlen == 1
-			      ? send(fd, msg->msg_iov->iov_base, msg->msg_iov->iov_len, MSG_NOSIGNAL)
-			      : sendmsg(fd, msg, MSG_NOSIGNAL);
+		put = msg->msg_iovlen == 1 ? send(fd, msg->msg_iov->iov_base, msg->msg_iov->iov_len,
+						     MSG_NOSIGNAL)
+		                           : sendmsg(fd, msg, MSG_NOSIGNAL);
 	while (put < 0 && errno == EINTR);
 	return put;
 }
 
 const struct io io_system = {
-        .socket = system_socket,
-        .connect = connect,
-        .recv = system_recv,
-        .sendmsg = system_sendmsg,
-        .shutdown = shutdown,
-        .close = close,
+	.socket = system_socket,
+	.connect = connect,
+	.recv = system_recv,
+	.sendmsg = system_sendmsg,
+	.shutdown = shutdown,
+	.close = close,
 };

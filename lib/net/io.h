@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 struct io {
-	int (*socket)(int domain, int type, int protocol);	/* non-blocking, close-on-exec */
+	int (*socket)(int domain, int type, int protocol); /* non-blocking, close-on-exec */
 	int (*connect)(int fd, const struct sockaddr *addr, socklen_t len);
 	ssize_t (*recv)(int fd, void *buf, size_t n);
 	ssize_t (*sendmsg)(int fd, const struct msghdr *msg);

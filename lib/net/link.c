@@ -32,10 +32,10 @@
 #include "lib/net/link.h"
 
 /* Bytes a turn, as others want to be read, too: 0.2 ms of decrypting and passing on. */
-#define READ_BUDGET 262144u
-#define AHEAD 131072u
+#define READ_BUDGET  262144u
+#define AHEAD        131072u
 #define WRITE_SLICES 64
-#define TLS_RECORD 16384u
+#define TLS_RECORD   16384u
 
 static void link_read(struct link *l);
 
@@ -223,7 +223,8 @@ static void tls_detail(struct link *l, const char *doing)
 {
 	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
-	snprintf(l->detail, sizeof(l->detail), "%s: %s", doing, reason ? reason : "connection broke");
+	snprintf(l->detail, sizeof(l->detail), "%s: %s", doing,
+		reason ? reason : "connection broke");
 	ERR_clear_error();
 }
 
@@ -278,8 +279,7 @@ static enum got tls_end(struct link *l, int ssl_err)
 		got_eof(l, true);
 		return GOT_END;
 	}
-	if ((ssl_err == SSL_ERROR_SSL &&
-		    ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING) ||
+	if ((ssl_err == SSL_ERROR_SSL && ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING) ||
 		(ssl_err == SSL_ERROR_SYSCALL && errno == 0)) {
 		ERR_clear_error();
 		l->write_broken = false;
@@ -457,7 +457,8 @@ static void send_fin(struct link *l)
 	l->shut_done = true;
 	if (l->ssl) {
 		ERR_clear_error();
-		SSL_shutdown(l->ssl); /* queues close_notify; a full socket loses it, FIN comes anyway */
+		SSL_shutdown(
+			l->ssl); /* queues close_notify; a full socket loses it, FIN comes anyway */
 		ERR_clear_error();
 	}
 	l->io->shutdown(l->fd, SHUT_WR);
@@ -598,8 +599,8 @@ int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_o
 		if (!bio)
 			goto fail;
 		SSL_set_bio(ssl, bio, bio);
-		SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
-				SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+		SSL_set_mode(
+			ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 		SSL_set_read_ahead(ssl, 0);
 		SSL_set_default_read_buffer_len(ssl, 0);
 		SSL_clear_mode(ssl, SSL_MODE_RELEASE_BUFFERS); /* see release_buffers */

@@ -49,23 +49,23 @@ struct link {
 	struct cc_ctx *ctx;
 	int fd;
 	enum link_state state;
-	bool eof;		/* the peer will send no more */
-	bool paused;		/* by link_pause */
-	bool drained;		/* the kernel had no more bytes at the last read */
-	bool shut;		/* send FIN (close_notify first) when out is empty */
+	bool eof;     /* the peer will send no more */
+	bool paused;  /* by link_pause */
+	bool drained; /* the kernel had no more bytes at the last read */
+	bool shut;    /* send FIN (close_notify first) when out is empty */
 	bool shut_done;
-	bool write_broken;	/* what the peer had sent is still read, then on_error comes */
+	bool write_broken; /* what the peer had sent is still read, then on_error comes */
 	const struct link_ops *ops;
 	void *owner;
 	const struct io *io;
-	struct ssl_st *ssl;	/* NULL: clear text; owned */
+	struct ssl_st *ssl; /* NULL: clear text; owned */
 	struct cc_buf in, out;
-	struct cc_buf raw;	/* TLS: read from the kernel, not yet taken by OpenSSL */
+	struct cc_buf raw; /* TLS: read from the kernel, not yet taken by OpenSSL */
 	struct turn_item flush;
-	struct timer again;	/* reads on in the next turn what the TLS layer still holds */
+	struct timer again; /* reads on in the next turn what the TLS layer still holds */
 	struct event rd, wr;
-	size_t tls_retry;	/* bytes of the SSL_write that has to be repeated */
-	char detail[128];	/* what the last error was, for people */
+	size_t tls_retry; /* bytes of the SSL_write that has to be repeated */
+	char detail[128]; /* what the last error was, for people */
 };
 
 /*
@@ -74,7 +74,7 @@ struct link {
  * On failure fd and ssl stay the caller's.
  */
 int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_ops *ops,
-	     void *owner, struct link **ret);
+	void *owner, struct link **ret);
 /* Another owner takes the link over, callbacks included. */
 void link_set_owner(struct link *l, const struct link_ops *ops, void *owner);
 
@@ -82,7 +82,7 @@ void link_set_owner(struct link *l, const struct link_ops *ops, void *owner);
 void link_flush(struct link *l);
 /* After out is written: close_notify and FIN. Reading goes on. */
 void link_shutdown(struct link *l);
-void link_pause(struct link *l, bool paused);	/* stops reading; the kernel's window fills */
+void link_pause(struct link *l, bool paused); /* stops reading; the kernel's window fills */
 /* Has the peer closed both directions (it cannot receive an answer any more)? Asks the kernel. */
 bool link_peer_gone(const struct link *l);
 /* Does the kernel hold something that was not read yet? */
@@ -98,7 +98,7 @@ void link_abort(struct link *l);
  * and not drained is in l->in.
  */
 int link_detach(struct link *l);
-void link_free(struct link *l);		/* closes too; NULL is fine */
+void link_free(struct link *l); /* closes too; NULL is fine */
 /* Gives back what link_new hung on the context. */
 void link_ctx_clear(struct cc_ctx *ctx);
 

@@ -24,7 +24,7 @@
 #include "lib/net/resolve.h"
 
 #define MAX_ADDRESSES 64u
-#define CHANNEL_AGE 60000u /* ms: then an idle channel is made anew */
+#define CHANNEL_AGE   60000u /* ms: then an idle channel is made anew */
 
 struct resolver {
 	struct cc_ctx *ctx;
@@ -33,13 +33,13 @@ struct resolver {
 	struct list lookups;
 	struct list watches;
 	unsigned asked; /* lookups that c-ares holds */
-	bool starved; /* no memory to watch a socket: answers would be missed */
+	bool starved;   /* no memory to watch a socket: answers would be missed */
 	bool closing;
-	uint64_t opened; /* ms, when the channel was */
+	uint64_t opened;    /* ms, when the channel was */
 	struct timer timer; /* retries and timeouts of c-ares */
 };
 
-struct watch { /* one socket of c-ares */
+struct watch {            /* one socket of c-ares */
 	struct list link; /* in resolver->watches */
 	struct resolver *resolver;
 	struct event event;
@@ -107,7 +107,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 
 	/* c-ares may close the socket: w is gone afterwards. */
 	ares_process_fd(r->channel, what & EV_READ ? fd : ARES_SOCKET_BAD,
-	        what & EV_WRITE ? fd : ARES_SOCKET_BAD);
+		what & EV_WRITE ? fd : ARES_SOCKET_BAD);
 	settle(r);
 }
 
@@ -186,7 +186,7 @@ static int channel_renew(struct resolver *r)
 	if (r->channel)
 		ares_destroy(r->channel);
 	r->channel = fresh;
-	r->opened = cc_now(r->ctx);
+	r->opened = ctx_now(r->ctx);
 	return 0;
 }
 
@@ -209,7 +209,7 @@ static int resolver_get(struct cc_ctx *ctx, struct resolver **ret)
 			return err;
 		}
 		ctx->resolver = r;
-	} else if (r->asked == 0 && cc_now(ctx) - r->opened >= CHANNEL_AGE) {
+	} else if (r->asked == 0 && ctx_now(ctx) - r->opened >= CHANNEL_AGE) {
 		channel_renew(r); /* if that fails, the old one still works */
 	}
 	*ret = r;
@@ -326,7 +326,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	if (status == ARES_SUCCESS)
 		l->err = take_addresses(l, found);
 	else if (status == ARES_ENOMEM ||
-	         status == ARES_ECANCELLED) /* settle() cancels if starved */
+		 status == ARES_ECANCELLED) /* settle() cancels if starved */
 		l->err = CC_ENOMEM;
 	else
 		l->err = CC_ERESOLVE;
@@ -376,10 +376,10 @@ static void answer_localhost(struct lookup *l)
 }
 
 int resolve_start(struct cc_ctx *ctx, const char *host, uint16_t port, resolve_fn done, void *arg,
-        struct lookup **ret)
+	struct lookup **ret)
 {
 	const struct ares_addrinfo_hints hints = {
-	        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	struct resolver *r;
 	struct lookup *l;
 	int err = resolver_get(ctx, &r);

@@ -25,17 +25,17 @@ struct address {
  * Never called from within resolve_start.
  */
 typedef void (*resolve_fn)(void *arg, int err, const struct address *addrs, unsigned n,
-			   uint32_t ttl, const char *detail);
+	uint32_t ttl, const char *detail);
 
 /* Makes ctx->resolver if there is none. 0, CC_ENOMEM, CC_ERESOLVE (c-ares does not start). */
 int resolve_start(struct cc_ctx *ctx, const char *host, uint16_t port, resolve_fn done, void *arg,
-		  struct lookup **ret);
-void resolve_cancel(struct lookup *l);	/* no callback follows; NULL is fine */
+	struct lookup **ret);
+void resolve_cancel(struct lookup *l); /* no callback follows; NULL is fine */
 /*
  * Asks these servers ("192.0.2.1,[2001:db8::1]:5353") instead of those of /etc/resolv.conf. Copied.
  * CC_EINVAL, CC_ENOMEM, CC_ERESOLVE.
  */
 int resolver_set_servers(struct cc_ctx *ctx, const char *servers);
-void resolver_free(struct resolver *r);	/* cancels all; NULL is fine */
+void resolver_free(struct resolver *r); /* cancels all; NULL is fine */
 
 #endif

@@ -47,8 +47,8 @@ static void check_invariant(struct client *c)
 	if (!c->conn)
 		return;
 	ck_assert_uint_eq(cc_conn_request_limit(c->conn), cc_conn_requests_completed(c->conn) +
-	                                                          cc_conn_in_flight(c->conn) +
-	                                                          cc_conn_available(c->conn));
+								  cc_conn_in_flight(c->conn) +
+								  cc_conn_available(c->conn));
 	if (cc_conn_state(c->conn) != CC_READY)
 		ck_assert_uint_eq(cc_conn_available(c->conn), 0);
 	if (cc_conn_state(c->conn) == CC_CLOSED)
@@ -72,7 +72,7 @@ static void on_state(struct cc_conn *conn, void *arg)
 }
 
 int client_init(struct client *c, struct peer *peer, unsigned offer,
-        const struct cc_transport_opts *opts, unsigned long fail_at)
+	const struct cc_transport_opts *opts, unsigned long fail_at)
 {
 	struct cc_transport_opts o = opts ? *opts : (struct cc_transport_opts){0};
 	struct memory *memory = calloc(1, sizeof(*memory));
@@ -81,7 +81,7 @@ int client_init(struct client *c, struct peer *peer, unsigned offer,
 	int err;
 
 	*c = (struct client){
-	        .peer = peer, .base = peer->base, .memory = memory, .clock = 1000000000};
+		.peer = peer, .base = peer->base, .memory = memory, .clock = 1000000000};
 	memory->fail_at = fail_at;
 	err = cc_ctx_new(&ctx_opts, &c->ctx);
 	if (err < 0)
@@ -99,13 +99,13 @@ int client_dial(struct client *c, const char *scheme)
 
 	c->in_call = true;
 	err = cc_transport_new_client_conn(
-	        c->transport, scheme, c->peer->address, on_state, c, &c->conn);
+		c->transport, scheme, c->peer->address, on_state, c, &c->conn);
 	c->in_call = false;
 	return err;
 }
 
 void client_open(struct client *c, struct peer *peer, const char *scheme, unsigned offer,
-        const struct cc_transport_opts *opts)
+	const struct cc_transport_opts *opts)
 {
 	ck_assert_int_eq(client_init(c, peer, offer, opts, 0), 0);
 	ck_assert_int_eq(client_dial(c, scheme), 0);
@@ -147,7 +147,7 @@ void wait_state(struct client *c, enum cc_state state)
 {
 	until(c->base, cc_conn_state(c->conn) >= state);
 	ck_assert_msg(cc_conn_state(c->conn) == state, "state %d: %s", cc_conn_state(c->conn),
-	        cc_conn_detail(c->conn));
+		cc_conn_detail(c->conn));
 }
 
 void advance(struct client *c, uint64_t ms)
@@ -169,7 +169,7 @@ static void note_fields(const struct cc_head *h, char *buf, size_t size)
 		struct cc_str n = cc_head_name(h, i), v = cc_head_value(h, i);
 
 		at += (size_t)snprintf(
-		        buf + at, size - at, "%.*s: %.*s\n", (int)n.n, n.p, (int)v.n, v.p);
+			buf + at, size - at, "%.*s: %.*s\n", (int)n.n, n.p, (int)v.n, v.p);
 	}
 }
 
@@ -273,11 +273,11 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 }
 
 static const struct cc_req_ops probe_ops = {
-        .on_info = on_info,
-        .on_head = on_head,
-        .on_body = on_body,
-        .on_room = on_room,
-        .on_done = on_done,
+	.on_info = on_info,
+	.on_head = on_head,
+	.on_body = on_body,
+	.on_room = on_room,
+	.on_done = on_done,
 };
 
 static struct cc_str str(const char *s)
@@ -291,22 +291,22 @@ struct cc_head *head_for(struct client *c, const char *method, const char *path,
 
 	ck_assert_ptr_nonnull(h);
 	ck_assert_int_eq(cc_head_set_request(h, str(method), CC_STR("http"),
-	                         CC_STR("api.example.test"), str(path)),
-	        0);
+				 CC_STR("api.example.test"), str(path)),
+		0);
 	while (fields && *fields) {
 		const char *colon = strchr(fields, ':'), *eol = strchr(fields, '\n');
 
 		ck_assert(colon && eol);
 		ck_assert_int_eq(cc_head_add(h, (struct cc_str){fields, (size_t)(colon - fields)},
-		                         (struct cc_str){colon + 2, (size_t)(eol - colon) - 2}),
-		        0);
+					 (struct cc_str){colon + 2, (size_t)(eol - colon) - 2}),
+			0);
 		fields = eol + 1;
 	}
 	return h;
 }
 
 int round_trip(struct client *c, struct probe *p, const char *method, const char *path,
-        const char *fields, unsigned flags)
+	const char *fields, unsigned flags)
 {
 	struct cc_head *h = head_for(c, method, path, fields);
 	bool outer = c->in_call;

@@ -13,8 +13,8 @@
 
 #include "tests/peer.h"
 
-struct memory { /* what the context took */
-	long live; /* blocks */
+struct memory {                        /* what the context took */
+	long live;                     /* blocks */
 	unsigned long allocs, fail_at; /* fail_at 0: none fails */
 };
 
@@ -25,20 +25,20 @@ struct client {
 	struct cc_transport *transport;
 	struct cc_conn *conn;
 	struct peer *peer;
-	unsigned hooks; /* calls of the state hook */
-	unsigned hooks_closed; /* of them in state CC_CLOSED */
+	unsigned hooks;          /* calls of the state hook */
+	unsigned hooks_closed;   /* of them in state CC_CLOSED */
 	uint64_t completed_seen; /* requests_completed at the last one */
-	bool in_call; /* a function of the API is running: no callback may come */
-	uint64_t clock; /* us */
+	bool in_call;            /* a function of the API is running: no callback may come */
+	uint64_t clock;          /* us */
 };
 
 /* What to do in a callback, to see that it may be done there. */
 enum act {
 	ACT_NONE,
 	ACT_CANCEL, /* cc_req_cancel on this request */
-	ACT_CLOSE, /* cc_conn_close */
-	ACT_FREE, /* cc_conn_free */
-	ACT_AGAIN, /* another round trip, into probe->next */
+	ACT_CLOSE,  /* cc_conn_close */
+	ACT_FREE,   /* cc_conn_free */
+	ACT_AGAIN,  /* another round trip, into probe->next */
 };
 
 struct probe { /* one request and what it brought */
@@ -50,9 +50,9 @@ struct probe { /* one request and what it brought */
 	char *body;
 	size_t body_len;
 	struct cc_result result; /* trailers in it are gone */
-	bool keep; /* do not say consumed */
-	bool leave; /* do not even take the body out */
-	size_t taken; /* kept, not said to be consumed */
+	bool keep;               /* do not say consumed */
+	bool leave;              /* do not even take the body out */
+	size_t taken;            /* kept, not said to be consumed */
 	enum act on_info, on_head, on_body, on_done;
 	struct probe *next;
 };
@@ -71,8 +71,8 @@ void client_close(struct client *c);
 void open_h1(struct client *c, const struct cc_transport_opts *opts);
 void open_h2(struct client *c, int64_t max_streams, const struct cc_transport_opts *opts);
 
-struct cc_head *head_for(struct client *c, const char *method, const char *path,
-	const char *fields);
+struct cc_head *head_for(
+	struct client *c, const char *method, const char *path, const char *fields);
 /* The result of cc_conn_round_trip. */
 int round_trip(struct client *c, struct probe *p, const char *method, const char *path,
 	const char *fields, unsigned flags);

@@ -211,7 +211,7 @@ START_TEST(goaway_voids_reservations)
 	wait_hook(&c);
 	check_counts(&c, 1, 0, 1, 0);
 	ck_assert_int_eq(round_trip(&c, &q, "GET", "/q", NULL, CC_RT_END_STREAM | CC_RT_RESERVED),
-	        CC_ECLOSED);
+		CC_ECLOSED);
 	cc_conn_release(c.conn); /* of what is void: no effect */
 	check_counts(&c, 1, 0, 1, 0);
 	client_close(&c);
@@ -400,24 +400,24 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-	        goaway_closes_an_idle_connection,
-	        goaway_leaves_running_requests_alone,
-	        request_above_goaway_id_may_be_sent_again,
-	        goaway_with_an_error_refuses_all_that_it_does_not_cover,
-	        graceful_shutdown_comes_in_two_steps,
-	        goaway_that_takes_back_a_refusal_is_an_error,
-	        nothing_new_begins_after_goaway,
-	        goaway_voids_reservations,
-	        reservation_alone_does_not_keep_a_connection_open,
-	        waiting_round_trips_are_given_back_as_unprocessed,
-	        goaway_and_an_answer_in_one_read_both_count,
-	        goaway_is_read_although_writing_fails,
-	        end_of_the_connection_after_goaway_ends_what_still_ran,
-	        cancelling_the_last_request_ends_a_draining_connection,
-	        reason_of_the_server_can_be_read_and_is_harmless,
-	        first_settings_may_be_followed_by_goaway_at_once,
-	        draining_by_the_owner_finishes_what_runs,
-	        freeing_in_the_refusal_is_allowed,
+		goaway_closes_an_idle_connection,
+		goaway_leaves_running_requests_alone,
+		request_above_goaway_id_may_be_sent_again,
+		goaway_with_an_error_refuses_all_that_it_does_not_cover,
+		graceful_shutdown_comes_in_two_steps,
+		goaway_that_takes_back_a_refusal_is_an_error,
+		nothing_new_begins_after_goaway,
+		goaway_voids_reservations,
+		reservation_alone_does_not_keep_a_connection_open,
+		waiting_round_trips_are_given_back_as_unprocessed,
+		goaway_and_an_answer_in_one_read_both_count,
+		goaway_is_read_although_writing_fails,
+		end_of_the_connection_after_goaway_ends_what_still_ran,
+		cancelling_the_last_request_ends_a_draining_connection,
+		reason_of_the_server_can_be_read_and_is_harmless,
+		first_settings_may_be_followed_by_goaway_at_once,
+		draining_by_the_owner_finishes_what_runs,
+		freeing_in_the_refusal_is_allowed,
 	};
 
 	return run_suite("goaway", tests, sizeof(tests) / sizeof(tests[0]));

@@ -31,7 +31,7 @@ START_TEST(answer_brings_head_body_and_end)
 	check_counts(&c, 1, 0, 0, 1);
 	ck_assert_int_eq(cc_conn_proto(c.conn), CC_PROTO_H1);
 	ck_assert_int_eq(
-	        round_trip(&c, &p, "GET", "/a?b=c", "accept: text/plain\n", CC_RT_END_STREAM), 0);
+		round_trip(&c, &p, "GET", "/a?b=c", "accept: text/plain\n", CC_RT_END_STREAM), 0);
 	check_counts(&c, 1, 0, 1, 0);
 	peer_head(c.peer, head, sizeof(head));
 	ck_assert_ptr_eq(strstr(head, "GET /a?b=c HTTP/1.1\r\n"), head);
@@ -108,7 +108,7 @@ START_TEST(interim_answers_come_before_the_answer)
 	get(&c, &p, "/");
 	expect_request(&c, "GET / HTTP/1.1\r\n");
 	peer_say(c.peer,
-	        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
 	until(c.base, p.infos == 2);
 	ck_assert_uint_eq(p.info_status, 103);
 	check_counts(&c, 1, 0, 1, 0);
@@ -130,7 +130,7 @@ START_TEST(chunked_answer_comes_without_its_framing_and_with_its_trailers)
 	get(&c, &p, "/");
 	expect_request(&c, "GET / HTTP/1.1\r\n");
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
-	                 "5\r\nhello\r\n7;a=b\r\n, world\r\n0\r\nX-Sum: 12\r\n\r\n");
+			 "5\r\nhello\r\n7;a=b\r\n, world\r\n0\r\nX-Sum: 12\r\n\r\n");
 	wait_done(&p);
 	ck_assert_int_eq(p.result.err, 0);
 	check_body(&p, "hello, world");
@@ -144,8 +144,8 @@ END_TEST
 START_TEST(answer_may_come_in_single_bytes)
 {
 	static const char answer[] = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
-	                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-	                             "5\r\nhello\r\n0\r\nA: b\r\n\r\n";
+				     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+				     "5\r\nhello\r\n0\r\nA: b\r\n\r\n";
 	struct client c;
 	struct probe p = {0};
 
@@ -292,7 +292,7 @@ START_TEST(round_trip_that_must_not_wait_is_refused)
 	open_h1(&c, NULL);
 	get(&c, &a, "/a");
 	ck_assert_int_eq(
-	        round_trip(&c, &b, "GET", "/b", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
+		round_trip(&c, &b, "GET", "/b", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
 	ck_assert_ptr_null(b.req);
 	check_counts(&c, 1, 0, 1, 0);
 	expect_request(&c, "GET /a ");
@@ -314,11 +314,11 @@ START_TEST(reservation_holds_the_slot)
 	check_counts(&c, 1, 0, 1, 0);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
 	ck_assert_int_eq(
-	        round_trip(&c, &b, "GET", "/b", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
+		round_trip(&c, &b, "GET", "/b", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
 	turns(c.base, 2);
 	ck_assert_uint_eq(c.hooks, hooks); /* nothing anybody waits for */
 	ck_assert_int_eq(
-	        round_trip(&c, &a, "GET", "/a", NULL, CC_RT_END_STREAM | CC_RT_RESERVED), 0);
+		round_trip(&c, &a, "GET", "/a", NULL, CC_RT_END_STREAM | CC_RT_RESERVED), 0);
 	check_counts(&c, 1, 0, 1, 0);
 	expect_request(&c, "GET /a ");
 	peer_say(c.peer, OK_EMPTY);
@@ -361,12 +361,12 @@ START_TEST(invalid_request_leaves_the_reservation_of_others)
 	empty = cc_head_new(c.ctx);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
 	ck_assert_int_eq(cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM, &no_ops, NULL, &req),
-	        CC_EINVAL);
+		CC_EINVAL);
 	check_counts(&c, 1, 0, 1, 0);
 	/* With RESERVED it is given back. */
 	ck_assert_int_eq(cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM | CC_RT_RESERVED,
-	                         &no_ops, NULL, &req),
-	        CC_EINVAL);
+				 &no_ops, NULL, &req),
+		CC_EINVAL);
 	check_counts(&c, 1, 0, 0, 1);
 	ck_assert_ptr_null(req);
 	cc_head_free(empty);
@@ -616,12 +616,12 @@ END_TEST
 START_TEST(malformed_answers_close)
 {
 	static const char *const answers[] = {
-	        "nonsense\r\n\r\n",
-	        "HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n",
-	        "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
-	        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
-	        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZ\r\n",
-	        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+		"nonsense\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZ\r\n",
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
 	};
 
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
@@ -860,9 +860,9 @@ START_TEST(every_act_is_allowed_in_every_callback)
 			if (where == 3 && acts[i] == ACT_CANCEL)
 				continue; /* it is over in on_done */
 			*(where == 0         ? &p.on_info
-			        : where == 1 ? &p.on_head
-			        : where == 2 ? &p.on_body
-			                     : &p.on_done) = acts[i];
+				: where == 1 ? &p.on_head
+				: where == 2 ? &p.on_body
+					     : &p.on_done) = acts[i];
 			open_h1(&c, NULL);
 			get(&c, &p, "/");
 			get(&c, &q, "/waits");
@@ -1113,7 +1113,7 @@ START_TEST(server_that_stops_reading_stops_the_sender)
 	ck_assert_uint_gt(cc_req_room(p.req), 0);
 	ck_assert_int_eq(send_body(&p, "", true), 0);
 	until(c.base, c.peer->in_len > given &&
-	                      strcmp(c.peer->in + c.peer->in_len - 5, "0\r\n\r\n") == 0);
+			      strcmp(c.peer->in + c.peer->in_len - 5, "0\r\n\r\n") == 0);
 	peer_say(c.peer, OK_EMPTY);
 	wait_done(&p);
 	ck_assert_uint_eq(p.result.sent, given);
@@ -1270,7 +1270,7 @@ static bool exchange_with(unsigned long fail_at)
 		turns(c.base, 1);
 		if (!answered && strstr(peer->in, "hello")) {
 			peer_say(peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-			               "5\r\nhello\r\n0\r\nA: b\r\n\r\n");
+				       "5\r\nhello\r\n0\r\nA: b\r\n\r\n");
 			answered = true;
 		}
 	}
@@ -1299,60 +1299,60 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-	        answer_brings_head_body_and_end,
-	        answer_without_a_body_calls_the_hook_as_well,
-	        answers_to_head_and_304_have_no_body_whatever_their_fields_say,
-	        interim_answers_come_before_the_answer,
-	        chunked_answer_comes_without_its_framing_and_with_its_trailers,
-	        answer_may_come_in_single_bytes,
-	        body_of_unknown_length_is_sent_in_chunks_with_trailers,
-	        body_of_known_length_is_sent_as_it_is,
-	        post_without_a_body_says_so,
-	        second_round_trip_waits_its_turn,
-	        waiting_round_trip_can_be_cancelled,
-	        round_trip_that_must_not_wait_is_refused,
-	        reservation_holds_the_slot,
-	        released_reservation_wakes_who_waits,
-	        invalid_request_leaves_the_reservation_of_others,
-	        round_trip_while_connecting_goes_when_connected,
-	        request_that_waited_has_its_body,
-	        failed_dial_ends_waiting_round_trips_as_unprocessed,
-	        connection_close_drains_as_soon_as_the_head_is_there,
-	        http_1_0_answer_ends_the_connection,
-	        body_without_length_ends_with_the_connection,
-	        close_while_idle_closes,
-	        close_without_an_answer_is_not_called_unprocessed,
-	        cut_body_is_an_error,
-	        unasked_bytes_close_the_connection,
-	        bytes_behind_the_answer_close_after_it,
-	        malformed_answers_close,
-	        head_that_is_too_large_is_refused,
-	        answer_before_the_request_is_complete_is_delivered_and_the_last,
-	        early_answer_is_read_although_writing_fails,
-	        reset_ends_the_request,
-	        cancelled_request_closes_and_calls_nobody,
-	        closing_ends_requests_later_and_once,
-	        request_that_ended_may_still_be_cancelled_before_it_is_told,
-	        freeing_calls_nobody,
-	        draining_finishes_what_runs,
-	        draining_an_idle_connection_closes_it,
-	        every_act_is_allowed_in_every_callback,
-	        next_request_may_be_made_in_on_done,
-	        idle_connection_closes_after_the_idle_timeout,
-	        old_connection_drains,
-	        number_of_requests_is_limited,
-	        reader_that_stops_stops_the_server,
-	        answer_that_filled_the_window_does_not_stop_the_next,
-	        what_is_passed_on_in_on_body_counts_at_once,
-	        body_left_in_the_buffer_comes_again,
-	        server_that_stops_reading_stops_the_sender,
-	        tls_server_without_alpn_gets_http_1,
-	        cut_tls_stream_does_not_end_a_body_without_length,
-	        close_notify_ends_a_body_without_length,
-	        cut_tls_stream_behind_a_whole_answer_does_not_matter,
-	        large_answer_over_tls_arrives_whole,
-	        failed_handshake_is_told_with_its_reason,
-	        no_allocation_may_fail_unnoticed,
+		answer_brings_head_body_and_end,
+		answer_without_a_body_calls_the_hook_as_well,
+		answers_to_head_and_304_have_no_body_whatever_their_fields_say,
+		interim_answers_come_before_the_answer,
+		chunked_answer_comes_without_its_framing_and_with_its_trailers,
+		answer_may_come_in_single_bytes,
+		body_of_unknown_length_is_sent_in_chunks_with_trailers,
+		body_of_known_length_is_sent_as_it_is,
+		post_without_a_body_says_so,
+		second_round_trip_waits_its_turn,
+		waiting_round_trip_can_be_cancelled,
+		round_trip_that_must_not_wait_is_refused,
+		reservation_holds_the_slot,
+		released_reservation_wakes_who_waits,
+		invalid_request_leaves_the_reservation_of_others,
+		round_trip_while_connecting_goes_when_connected,
+		request_that_waited_has_its_body,
+		failed_dial_ends_waiting_round_trips_as_unprocessed,
+		connection_close_drains_as_soon_as_the_head_is_there,
+		http_1_0_answer_ends_the_connection,
+		body_without_length_ends_with_the_connection,
+		close_while_idle_closes,
+		close_without_an_answer_is_not_called_unprocessed,
+		cut_body_is_an_error,
+		unasked_bytes_close_the_connection,
+		bytes_behind_the_answer_close_after_it,
+		malformed_answers_close,
+		head_that_is_too_large_is_refused,
+		answer_before_the_request_is_complete_is_delivered_and_the_last,
+		early_answer_is_read_although_writing_fails,
+		reset_ends_the_request,
+		cancelled_request_closes_and_calls_nobody,
+		closing_ends_requests_later_and_once,
+		request_that_ended_may_still_be_cancelled_before_it_is_told,
+		freeing_calls_nobody,
+		draining_finishes_what_runs,
+		draining_an_idle_connection_closes_it,
+		every_act_is_allowed_in_every_callback,
+		next_request_may_be_made_in_on_done,
+		idle_connection_closes_after_the_idle_timeout,
+		old_connection_drains,
+		number_of_requests_is_limited,
+		reader_that_stops_stops_the_server,
+		answer_that_filled_the_window_does_not_stop_the_next,
+		what_is_passed_on_in_on_body_counts_at_once,
+		body_left_in_the_buffer_comes_again,
+		server_that_stops_reading_stops_the_sender,
+		tls_server_without_alpn_gets_http_1,
+		cut_tls_stream_does_not_end_a_body_without_length,
+		close_notify_ends_a_body_without_length,
+		cut_tls_stream_behind_a_whole_answer_does_not_matter,
+		large_answer_over_tls_arrives_whole,
+		failed_handshake_is_told_with_its_reason,
+		no_allocation_may_fail_unnoticed,
 	};
 
 	return run_suite("h1", tests, sizeof(tests) / sizeof(tests[0]));

@@ -90,7 +90,7 @@ START_TEST(server_without_settings_is_given_up)
 	struct probe p = {0};
 
 	client_open(&c, peer_unix(event_base_new()), "http", CC_OFFER_H2,
-	        &(struct cc_transport_opts){.tls_timeout = 3000});
+		&(struct cc_transport_opts){.tls_timeout = 3000});
 	wait_state(&c, CC_READY);
 	peer_accept(c.peer);
 	get(&c, &p, "/");
@@ -132,7 +132,7 @@ START_TEST(answer_brings_head_body_trailers_and_end)
 
 	open_h2(&c, 10, NULL);
 	ck_assert_int_eq(
-	        round_trip(&c, &p, "GET", "/a", "accept: text/plain\n", CC_RT_END_STREAM), 0);
+		round_trip(&c, &p, "GET", "/a", "accept: text/plain\n", CC_RT_END_STREAM), 0);
 	check_counts(&c, 10, 0, 1, 9);
 	s = h2_request(c.peer);
 	ck_assert_int_ne(c.peer->frame.flags & H2_END_STREAM, 0);
@@ -168,7 +168,7 @@ START_TEST(frames_may_come_in_single_bytes)
 	struct probe p = {0};
 	/* HEADERS with :status 200 (static table), DATA "hello" with END_STREAM, both on stream 1 */
 	static const char frames[] = "\0\0\1\1\4\0\0\0\1\x88"
-	                             "\0\0\5\0\1\0\0\0\1hello";
+				     "\0\0\5\0\1\0\0\0\1hello";
 
 	open_h2(&c, 10, NULL);
 	get(&c, &p, "/");
@@ -403,7 +403,7 @@ START_TEST(never_more_streams_than_the_server_allows)
 	check_counts(&c, 3, 0, 3, 0);
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 2);
 	ck_assert_int_eq(
-	        round_trip(&c, &q, "GET", "/", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
+		round_trip(&c, &q, "GET", "/", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
 	for (int i = 0; i < 3; i++)
 		h2_request(c.peer);
 	turns(c.base, 3);
@@ -473,8 +473,8 @@ START_TEST(reservations_above_a_lowered_limit_wait_in_order)
 	until(c.base, c.hooks > hooks);
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(round_trip(&c, &p[i], "GET", i % 2 ? "/odd" : "/even", NULL,
-		                         CC_RT_END_STREAM | CC_RT_RESERVED),
-		        0);
+					 CC_RT_END_STREAM | CC_RT_RESERVED),
+			0);
 	h2_request(c.peer);
 	h2_request(c.peer);
 	turns(c.base, 3);
@@ -554,7 +554,7 @@ END_TEST
 START_TEST(other_resets_say_nothing_about_processing)
 {
 	static const enum h2_error codes[] = {
-	        H2_NO_ERROR, H2_INTERNAL_ERROR, H2_CANCEL, H2_ENHANCE_YOUR_CALM};
+		H2_NO_ERROR, H2_INTERNAL_ERROR, H2_CANCEL, H2_ENHANCE_YOUR_CALM};
 	struct client c;
 	struct probe p[4] = {{0}};
 
@@ -710,9 +710,9 @@ START_TEST(every_act_is_allowed_in_every_callback)
 			if (where == 3 && acts[i] == ACT_CANCEL)
 				continue; /* it is over in on_done */
 			*(where == 0         ? &p.on_info
-			        : where == 1 ? &p.on_head
-			        : where == 2 ? &p.on_body
-			                     : &p.on_done) = acts[i];
+				: where == 1 ? &p.on_head
+				: where == 2 ? &p.on_body
+					     : &p.on_done) = acts[i];
 			open_h2(&c, 10, NULL);
 			begin(&c, &p, 1);
 			get(&c, &q, "/q");
@@ -859,7 +859,7 @@ START_TEST(errors_of_the_connection_end_it)
 		ck_assert(!p.result.unprocessed);
 		until(c.base, c.hooks_closed == 1);
 		ck_assert_msg(
-		        cc_conn_err(c.conn) == CC_EPROTO, "case %d: %d", i, cc_conn_err(c.conn));
+			cc_conn_err(c.conn) == CC_EPROTO, "case %d: %d", i, cc_conn_err(c.conn));
 		client_close(&c);
 	}
 }
@@ -937,8 +937,8 @@ START_TEST(idle_connection_is_not_pinged_and_closes_in_time)
 	struct client c;
 
 	open_h2(&c, 10,
-	        &(struct cc_transport_opts){
-	                .ping_after = 1000, .ping_timeout = 1000, .idle_timeout = 20000});
+		&(struct cc_transport_opts){
+			.ping_after = 1000, .ping_timeout = 1000, .idle_timeout = 20000});
 	turns(c.base, 3);
 	c.peer->in_len = 0; /* the ACK of our SETTINGS */
 	advance(&c, 19999);
@@ -1236,53 +1236,53 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-	        first_request_rides_with_the_preface,
-	        settings_that_allow_nothing_make_others_wait,
-	        settings_without_a_limit_leave_our_own,
-	        server_without_settings_is_given_up,
-	        server_of_another_protocol_is_an_error,
-	        answer_brings_head_body_trailers_and_end,
-	        frames_may_come_in_single_bytes,
-	        answers_interleave,
-	        request_body_is_followed_by_its_trailers,
-	        request_body_ends_its_stream,
-	        request_that_waited_has_its_body_and_trailers,
-	        answer_before_the_request_is_complete_is_delivered_and_resets,
-	        no_error_reset_after_a_whole_answer_keeps_it,
-	        slot_is_told_even_without_a_body,
-	        never_more_streams_than_the_server_allows,
-	        raised_limit_wakes_who_waits,
-	        lowered_limit_cuts_nobody,
-	        reservations_above_a_lowered_limit_wait_in_order,
-	        our_own_limit_stays_below_the_servers,
-	        number_of_requests_is_limited,
-	        refused_stream_was_not_processed,
-	        other_resets_say_nothing_about_processing,
-	        refused_stream_behind_an_answer_is_not_called_unprocessed,
-	        reset_in_a_body_comes_after_what_had_arrived,
-	        body_of_another_length_than_announced_is_an_error_of_its_stream,
-	        head_that_is_too_large_ends_its_request,
-	        cancelled_request_resets_its_stream_only,
-	        cancelled_request_that_never_left_does_no_harm,
-	        every_act_is_allowed_in_every_callback,
-	        next_request_may_be_made_in_on_done,
-	        end_of_the_connection_ends_each_request_by_how_far_it_got,
-	        waiting_round_trip_is_unprocessed_when_the_connection_ends,
-	        end_of_an_unused_connection_leaves_nothing_available,
-	        errors_of_the_connection_end_it,
-	        closing_says_goaway,
-	        silent_server_is_pinged_and_given_up,
-	        answered_ping_keeps_the_connection,
-	        idle_connection_is_not_pinged_and_closes_in_time,
-	        ping_of_the_server_is_answered,
-	        reader_that_stops_stops_its_own_stream_only,
-	        more_than_the_window_is_an_error,
-	        long_answer_flows_through_a_small_window,
-	        request_body_respects_the_servers_window,
-	        alpn_chooses_http_2,
-	        server_that_does_not_agree_to_http_2_is_an_error,
-	        cut_tls_stream_ends_what_is_not_whole,
-	        no_allocation_may_fail_unnoticed,
+		first_request_rides_with_the_preface,
+		settings_that_allow_nothing_make_others_wait,
+		settings_without_a_limit_leave_our_own,
+		server_without_settings_is_given_up,
+		server_of_another_protocol_is_an_error,
+		answer_brings_head_body_trailers_and_end,
+		frames_may_come_in_single_bytes,
+		answers_interleave,
+		request_body_is_followed_by_its_trailers,
+		request_body_ends_its_stream,
+		request_that_waited_has_its_body_and_trailers,
+		answer_before_the_request_is_complete_is_delivered_and_resets,
+		no_error_reset_after_a_whole_answer_keeps_it,
+		slot_is_told_even_without_a_body,
+		never_more_streams_than_the_server_allows,
+		raised_limit_wakes_who_waits,
+		lowered_limit_cuts_nobody,
+		reservations_above_a_lowered_limit_wait_in_order,
+		our_own_limit_stays_below_the_servers,
+		number_of_requests_is_limited,
+		refused_stream_was_not_processed,
+		other_resets_say_nothing_about_processing,
+		refused_stream_behind_an_answer_is_not_called_unprocessed,
+		reset_in_a_body_comes_after_what_had_arrived,
+		body_of_another_length_than_announced_is_an_error_of_its_stream,
+		head_that_is_too_large_ends_its_request,
+		cancelled_request_resets_its_stream_only,
+		cancelled_request_that_never_left_does_no_harm,
+		every_act_is_allowed_in_every_callback,
+		next_request_may_be_made_in_on_done,
+		end_of_the_connection_ends_each_request_by_how_far_it_got,
+		waiting_round_trip_is_unprocessed_when_the_connection_ends,
+		end_of_an_unused_connection_leaves_nothing_available,
+		errors_of_the_connection_end_it,
+		closing_says_goaway,
+		silent_server_is_pinged_and_given_up,
+		answered_ping_keeps_the_connection,
+		idle_connection_is_not_pinged_and_closes_in_time,
+		ping_of_the_server_is_answered,
+		reader_that_stops_stops_its_own_stream_only,
+		more_than_the_window_is_an_error,
+		long_answer_flows_through_a_small_window,
+		request_body_respects_the_servers_window,
+		alpn_chooses_http_2,
+		server_that_does_not_agree_to_http_2_is_an_error,
+		cut_tls_stream_ends_what_is_not_whole,
+		no_allocation_may_fail_unnoticed,
 	};
 
 	return run_suite("h2", tests, sizeof(tests) / sizeof(tests[0]));

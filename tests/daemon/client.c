@@ -284,8 +284,8 @@ void assert_json(const struct answer *a, unsigned status)
 
 	ck_assert_msg(json_is_object(j), "%s: %s", error.text, a->body);
 	bool good = json_integer_value(json_object_get(j, "status")) == (json_int_t)status &&
-		    json_is_string(json_object_get(j, "title")) &&
-		    json_is_string(json_object_get(j, "detail"));
+	            json_is_string(json_object_get(j, "title")) &&
+	            json_is_string(json_object_get(j, "detail"));
 
 	json_decref(j);
 	ck_assert_msg(good, "%s", a->body);

@@ -28,7 +28,7 @@ int harness_main(Suite *s);
 const char *harness_dir(void); /* of this test; ca.pem, server.pem, ... in it */
 bool harness_full(void);
 uint64_t harness_now(void); /* ms */
-void harness_nap(void); /* a few ms, between two looks at a condition */
+void harness_nap(void);     /* a few ms, between two looks at a condition */
 
 /* Text that lives as long as the test. */
 char *text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -61,21 +61,21 @@ char *upstream_at(
 /* A whole configuration: one listener (with more settings) and these upstreams (with commas). */
 char *config(const char *listener_more, const char *upstreams);
 
-void daemon_start(const char *config_text); /* and waits until it serves */
+void daemon_start(const char *config_text);                /* and waits until it serves */
 void daemon_for(const struct origin *o, const char *more); /* one upstream, one listener */
-void daemon_end(void); /* SIGTERM, once; does not wait */
-void daemon_stop(void); /* the same, and it must end well */
+void daemon_end(void);                                     /* SIGTERM, once; does not wait */
+void daemon_stop(void);                                    /* the same, and it must end well */
 void daemon_forget(void); /* it ended, and not with 0: only sanitizers are looked for */
 void daemon_rewrite(const char *config_text); /* the file only */
 pid_t daemon_pid(void);
 const char *daemon_socket(void);
 const char *daemon_config(void); /* path */
-bool daemon_ended(int *status); /* as of waitpid */
+bool daemon_ended(int *status);  /* as of waitpid */
 char *daemon_log(void);
 unsigned daemon_logged(const char *what); /* how often */
-unsigned long daemon_rss(void); /* bytes */
-bool daemon_sanitized(void); /* built with ASan: memory numbers mean little */
-unsigned daemon_threads_cpu_ms(void); /* CPU time used so far */
+unsigned long daemon_rss(void);           /* bytes */
+bool daemon_sanitized(void);              /* built with ASan: memory numbers mean little */
+unsigned daemon_threads_cpu_ms(void);     /* CPU time used so far */
 
 /* ---- other programs ---- */
 
@@ -84,13 +84,13 @@ int sh(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* curl through the daemon's socket; fails the test unless it exits 0. What it wrote. */
 char *curl(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 pid_t run(const char *const argv[]); /* in the background, ended with the test */
-void stop(pid_t pid); /* SIGTERM, waits */
+void stop(pid_t pid);                /* SIGTERM, waits */
 
 struct nginx {
 	pid_t pid;
 	unsigned h2, h1s, h1; /* ports: h2 over TLS, HTTP/1 over TLS, HTTP/1 */
-	const char *root; /* documents; PUT and DELETE work below /dav/ */
-	const char *log; /* one line a request: connection number, method, path, protocol */
+	const char *root;     /* documents; PUT and DELETE work below /dav/ */
+	const char *log;      /* one line a request: connection number, method, path, protocol */
 };
 
 void nginx_start(struct nginx *n);
@@ -115,7 +115,7 @@ struct answer {
 	size_t len;
 	bool whole; /* by its framing, not cut */
 	bool chunked;
-	bool sized; /* Content-Length was there */
+	bool sized;           /* Content-Length was there */
 	const char *trailers; /* as text, "" if none */
 };
 
@@ -125,10 +125,10 @@ void client_write(struct client *c, const void *data, size_t n); /* failing is f
 void client_say(struct client *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The next answer, 1xx included; status 0: the connection ended before a head. */
 struct answer client_next(struct client *c, bool to_head);
-struct answer client_answer(struct client *c); /* the next final one */
-bool client_closed(struct client *c); /* EOF or reset comes, and nothing before it */
+struct answer client_answer(struct client *c);    /* the next final one */
+bool client_closed(struct client *c);             /* EOF or reset comes, and nothing before it */
 bool client_quiet(struct client *c, unsigned ms); /* nothing comes for so long */
-void client_shut(struct client *c); /* SHUT_WR */
+void client_shut(struct client *c);               /* SHUT_WR */
 void client_close(struct client *c);
 
 /* One request with these fields ("Name: value\r\n" each, Host included or not), its answer. */

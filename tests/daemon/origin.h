@@ -48,15 +48,15 @@ struct origin_conn;
 struct origin_opts {
 	bool tls, h2;
 	unsigned max_streams; /* HTTP/2: 0 means 100 */
-	const char *name; /* NULL: "origin" */
+	const char *name;     /* NULL: "origin" */
 	/* Instead of the built-in server; the connection closes when it returns. */
 	void (*serve)(struct origin_conn *oc);
 };
 
 struct origin_counts {
-	unsigned accepted; /* connections since the start */
+	unsigned accepted;   /* connections since the start */
 	unsigned open, peak; /* now, and the most at one time */
-	unsigned requests; /* heads that came (built-in server) */
+	unsigned requests;   /* heads that came (built-in server) */
 };
 
 /* certs: folder with server.pem and server.key, needed for tls. Ends the process when it cannot. */
@@ -74,11 +74,11 @@ bool origin_saw(struct origin *o, const char *text);
 ssize_t oc_read(struct origin_conn *oc, void *buf, size_t n); /* 0: EOF, -1: failed */
 bool oc_write(struct origin_conn *oc, const void *data, size_t n);
 bool oc_say(struct origin_conn *oc, const char *text);
-bool oc_read_head(struct origin_conn *oc); /* up to the empty line; false: EOF before it */
+bool oc_read_head(struct origin_conn *oc);         /* up to the empty line; false: EOF before it */
 bool oc_wait(struct origin_conn *oc, unsigned ms); /* false: the origin is being stopped */
 void oc_wait_hangup(struct origin_conn *oc); /* until the peer closes or the origin is stopped */
-void oc_reset(struct origin_conn *oc); /* the close will be a TCP RST */
-void oc_vanish(struct origin_conn *oc); /* the close will be without TLS's close_notify */
+void oc_reset(struct origin_conn *oc);       /* the close will be a TCP RST */
+void oc_vanish(struct origin_conn *oc);      /* the close will be without TLS's close_notify */
 
 /* The bytes of all generated bodies: the same at the same offset. */
 void pattern_fill(void *out, size_t n, uint64_t offset);

@@ -57,7 +57,7 @@ static bool read_request(struct origin_conn *oc, struct h1_request *rq)
 		rq->length = strtoull(value, NULL, 10);
 	rq->chunked = field(&rq->head, "transfer-encoding", value, sizeof(value));
 	rq->close = field(&rq->head, "connection", value, sizeof(value)) &&
-		    strcasecmp(value, "close") == 0;
+	            strcasecmp(value, "close") == 0;
 	rq->expect = field(&rq->head, "expect", value, sizeof(value));
 	origin_count_request(oc->origin);
 	return true;
@@ -228,7 +228,7 @@ static bool exchange(struct origin_conn *oc, struct h1_request *rq)
 		go_on = oc_say(oc, "HTTP/1.1 100 Continue\r\n\r\n");
 	if (go_on && !p.early)
 		go_on = rq->chunked ? take_chunks(oc, &p, sha, &body)
-				    : take_exactly(oc, rq->length, &p, sha, &body);
+		                    : take_exactly(oc, rq->length, &p, sha, &body);
 	if (go_on) {
 		plan_text(&p, &rq->head, &body, sha, &text);
 		go_on = answer(oc, rq, &p, &text);

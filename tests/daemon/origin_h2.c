@@ -20,7 +20,7 @@ struct h2_stream {
 	struct bytes head, body, text;
 	EVP_MD_CTX *sha;
 	uint64_t sent;
-	uint64_t due; /* ms: when to begin or go on; 0: not waiting */
+	uint64_t due;  /* ms: when to begin or go on; 0: not waiting */
 	bool answered; /* the head was submitted */
 };
 
@@ -28,7 +28,7 @@ struct h2_conn {
 	struct origin_conn *oc;
 	nghttp2_session *session;
 	struct h2_stream *streams;
-	bool quit; /* close as soon as output is out */
+	bool quit;    /* close as soon as output is out */
 	bool leaving; /* close when the last stream has ended */
 };
 

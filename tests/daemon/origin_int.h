@@ -33,7 +33,7 @@ struct origin {
 	int listener, stop; /* stop: an eventfd, readable once the origin ends */
 	unsigned port;
 	pthread_t acceptor;
-	pthread_mutex_t lock; /* over all below */
+	pthread_mutex_t lock;      /* over all below */
 	struct origin_conn *conns; /* all that ever were; freed by origin_stop */
 	struct origin_counts counts;
 	struct bytes seen;
@@ -59,11 +59,11 @@ enum plan_stop { STOP_NEVER, STOP_CLOSE, STOP_RESET, STOP_REFUSE, STOP_STALL, ST
 struct plan {
 	unsigned status;
 	enum plan_text text;
-	uint64_t length; /* of the body */
-	bool declared; /* Content-Length is sent */
+	uint64_t length;     /* of the body */
+	bool declared;       /* Content-Length is sent */
 	enum plan_stop stop; /* what goes wrong */
 	bool stop_before_head;
-	uint64_t stop_at; /* body bytes, when not before the head */
+	uint64_t stop_at;             /* body bytes, when not before the head */
 	unsigned delay, pace, linger; /* ms: before the head, between KiBs, after the answer */
 	bool hints, go_on, early, last, vanish, until_eof, trailers, hop;
 };

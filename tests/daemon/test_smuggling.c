@@ -19,7 +19,7 @@ struct bad {
 	{                                                                                          \
 		name, bytes, sizeof(bytes) - 1, status, other                                      \
 	}
-#define GET "GET / HTTP/1.1\r\nHost: origin\r\n"
+#define GET  "GET / HTTP/1.1\r\nHost: origin\r\n"
 #define POST "POST /sha HTTP/1.1\r\nHost: origin\r\n"
 
 static const struct bad heads[] = {

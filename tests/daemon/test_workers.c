@@ -68,7 +68,8 @@ END_TEST
 
 START_TEST(a_head_that_comes_byte_by_byte_moves_whole)
 {
-	static const char request[] = "POST /sha HTTP/1.1\r\nHost: three\r\nContent-Length: 3\r\n\r\nabc";
+	static const char request[] =
+		"POST /sha HTTP/1.1\r\nHost: three\r\nContent-Length: 3\r\n\r\nabc";
 	struct client *c;
 
 	start("");
@@ -113,8 +114,8 @@ START_TEST(all_running_requests_are_finished_on_sigterm)
 	for (unsigned i = 0; i < 4; i++)
 		WAIT_FOR(origin_counts(origins[i]).requests >= CLIENTS / 4);
 	WAIT_FOR(origin_counts(origins[0]).requests + origin_counts(origins[1]).requests +
-			origin_counts(origins[2]).requests + origin_counts(origins[3]).requests ==
-		CLIENTS);
+			 origin_counts(origins[2]).requests + origin_counts(origins[3]).requests ==
+		 CLIENTS);
 	daemon_end();
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		ck_assert_uint_eq(client_answer(c[i]).status, 200);

@@ -115,8 +115,8 @@ static inline void fuzz_begin(struct fuzz_run *r)
 static inline void fuzz_head_done(struct fuzz_run *r)
 {
 	bool facts[] = {h1_parser_keep_alive(r->p), h1_parser_until_eof(r->p),
-	        h1_parser_chunked(r->p), h1_parser_has_body(r->p),
-	        h1_parser_expects_continue(r->p)};
+		h1_parser_chunked(r->p), h1_parser_has_body(r->p),
+		h1_parser_expects_continue(r->p)};
 
 	fuzz_note(r->log, facts, sizeof(facts));
 	fuzz_note_head(r->log, r->head);
@@ -173,7 +173,7 @@ static inline bool fuzz_span(struct fuzz_run *r, const uint8_t *bytes, size_t n)
 		event = h1_parser_feed(r->p, span + pos, n - pos, &used, &data, &len);
 		FUZZ_ASSERT(used <= n - pos);
 		FUZZ_ASSERT(
-		        event != H1_BODY || (len > 0 && data >= span && data + len <= span + n));
+			event != H1_BODY || (len > 0 && data >= span && data + len <= span + n));
 		pos += used;
 		go_on = fuzz_take(r, event, data, len);
 	} while (go_on && event != H1_MORE);

@@ -21,7 +21,7 @@ static const struct row rows[] = {
 };
 
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
-#define WIDTH 92
+#define WIDTH     92
 
 /* What the installed file sets: no default could be right for everyone. */
 static const struct {

@@ -101,8 +101,8 @@ START_TEST(an_unknown_name_gets_the_list_of_names)
 	ck_assert_int_eq(answer_build(&a, h, &body), 0);
 	j = parsed();
 	ck_assert_uint_eq(json_array_size(json_object_get(j, "upstreams")), 2);
-	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(j, "upstreams"), 1)),
-		"stripe");
+	ck_assert_str_eq(
+		json_string_value(json_array_get(json_object_get(j, "upstreams"), 1)), "stripe");
 	json_decref(j);
 }
 END_TEST

@@ -1194,12 +1194,12 @@ START_TEST(the_reference_shows_the_values_that_hold_without_it)
 	loads("listeners = ( { group = \"connpool\"; } );"
 	      "upstreams = ( { name = \"github\"; url = \"https://api.github.com\"; } );");
 
-#define OF_DAEMON(c) (c)
-#define OF_LOG(c) (c)
+#define OF_DAEMON(c)   (c)
+#define OF_LOG(c)      (c)
 #define OF_LISTENER(c) (&(c)->listeners[0])
-#define OF_POOL(c) (&(c)->upstreams[0])
+#define OF_POOL(c)     (&(c)->upstreams[0])
 #define OF_UPSTREAM(c) (&(c)->upstreams[0])
-#define OF_TLS(c) (&(c)->upstreams[0])
+#define OF_TLS(c)      (&(c)->upstreams[0])
 #define CONF_GROUP(where, name, of, kind, text)
 #define CONF_KEY(where, name, member, kind, initial, low, high, text)                              \
 	ck_assert_msg(same_value(CONF_IS_##kind, &OF_##where(conf)->member,                        \

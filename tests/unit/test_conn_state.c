@@ -193,7 +193,8 @@ START_TEST(the_identity_holds_over_random_histories)
 				break;
 			}
 			ck_assert_msg(conn_state_request_limit(&s) ==
-					s.completed + conn_state_in_flight(&s) + conn_state_available(&s),
+					      s.completed + conn_state_in_flight(&s) +
+						      conn_state_available(&s),
 				"seed %u step %d", seed, i);
 		}
 	}

@@ -48,8 +48,8 @@ static struct {
 	int open; /* sockets */
 	int socket_error;
 	const char *swallowed; /* connecting to this address never ends */
-	const char *refused; /* "*": every address */
-	unsigned busy; /* times connect says EAGAIN first */
+	const char *refused;   /* "*": every address */
+	unsigned busy;         /* times connect says EAGAIN first */
 	unsigned connects;
 	char order[16]; /* '4' or '6' for every connect */
 } sys;
@@ -76,7 +76,7 @@ static bool address_is(const struct sockaddr *sa, const char *text)
 		inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, buf, sizeof(buf));
 	else if (sa->sa_family == AF_INET6)
 		inet_ntop(
-		        AF_INET6, &((const struct sockaddr_in6 *)sa)->sin6_addr, buf, sizeof(buf));
+			AF_INET6, &((const struct sockaddr_in6 *)sa)->sin6_addr, buf, sizeof(buf));
 	return strcmp(text, "*") == 0 || strcmp(text, buf) == 0;
 }
 
@@ -235,7 +235,7 @@ static void probe_error(struct link *l, int err)
 }
 
 static const struct link_ops probe_ops = {
-        .on_data = probe_data, .on_eof = probe_eof, .on_error = probe_error};
+	.on_data = probe_data, .on_eof = probe_eof, .on_error = probe_error};
 
 static void on_dialled(void *arg, int err, struct link *link, const char *detail)
 {
@@ -334,15 +334,15 @@ START_TEST(addresses_are_taken_apart)
 		const char *address, *host, *path;
 		uint16_t port;
 	} rows[] = {
-	        {"example.com", "example.com", NULL, 0},
-	        {"example.com:443", "example.com", NULL, 443},
-	        {"example.com.:1", "example.com.", NULL, 1},
-	        {"my_service-2.local:65535", "my_service-2.local", NULL, 65535},
-	        {"127.0.0.1:8080", "127.0.0.1", NULL, 8080},
-	        {"[::1]", "::1", NULL, 0},
-	        {"[2001:db8::1]:443", "2001:db8::1", NULL, 443},
-	        {"[fe80::1%eth0]:80", "fe80::1%eth0", NULL, 80},
-	        {"unix:/run/a b.sock", NULL, "/run/a b.sock", 0},
+		{"example.com", "example.com", NULL, 0},
+		{"example.com:443", "example.com", NULL, 443},
+		{"example.com.:1", "example.com.", NULL, 1},
+		{"my_service-2.local:65535", "my_service-2.local", NULL, 65535},
+		{"127.0.0.1:8080", "127.0.0.1", NULL, 8080},
+		{"[::1]", "::1", NULL, 0},
+		{"[2001:db8::1]:443", "2001:db8::1", NULL, 443},
+		{"[fe80::1%eth0]:80", "fe80::1%eth0", NULL, 80},
+		{"unix:/run/a b.sock", NULL, "/run/a b.sock", 0},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -365,10 +365,10 @@ END_TEST
 START_TEST(addresses_without_sense_are_refused)
 {
 	static const char *const rows[] = {"", ":80", "host:", "host:0", "host:65536", "host:80a",
-	        "host:-1", "host: 80", "host:99999999999", "::1", "::1:80", "[::1", "[]", "[]:80",
-	        "[::1]80", "[::1]:", "[host]:80", "a b", "http://host", "host/path", "user@host",
-	        ".host", ".", "host:80:90", "unix:", "unix:relative", "hos\tt", "h\xc3\xb6st",
-	        "[::1\"]:80"};
+		"host:-1", "host: 80", "host:99999999999", "::1", "::1:80", "[::1", "[]", "[]:80",
+		"[::1]80", "[::1]:", "[host]:80", "a b", "http://host", "host/path", "user@host",
+		".host", ".", "host:80:90", "unix:", "unix:relative", "hos\tt", "h\xc3\xb6st",
+		"[::1\"]:80"};
 	char longest[300];
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -395,15 +395,15 @@ START_TEST(calls_without_sense_are_refused)
 {
 	SSL_CTX *tls = peer_tls_client(NULL);
 	const struct dial_target rows[] = {
-	        {.address = "host"}, /* no port anywhere */
-	        {.address = "a b", .default_port = 80},
-	        {.address = "[::1x]", .default_port = 80},
-	        {.address = "unix:/tmp/x", .tls = tls}, /* no name to verify */
-	        {.address = "host:1", .tls = tls, .tls_name = ""},
-	        {.address = "host:1",
-	                .tls = tls,
-	                .alpn = (const unsigned char *)"\5h2",
-	                .alpn_len = 3},
+		{.address = "host"}, /* no port anywhere */
+		{.address = "a b", .default_port = 80},
+		{.address = "[::1x]", .default_port = 80},
+		{.address = "unix:/tmp/x", .tls = tls}, /* no name to verify */
+		{.address = "host:1", .tls = tls, .tls_name = ""},
+		{.address = "host:1",
+			.tls = tls,
+			.alpn = (const unsigned char *)"\5h2",
+			.alpn_len = 3},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -462,8 +462,8 @@ START_TEST(tcp_options_are_set)
 
 	peer = peer_tcp(base);
 	dial_wait(&p, &(struct dial_target){.address = peer->address,
-	                      .tcp_keepalive = 30000,
-	                      .tcp_user_timeout = 12345});
+			      .tcp_keepalive = 30000,
+			      .tcp_user_timeout = 12345});
 	ck_assert_int_eq(getsockopt(p.link->fd, IPPROTO_TCP, TCP_NODELAY, &v, &len), 0);
 	ck_assert_int_eq(v, 1);
 	ck_assert_int_eq(getsockopt(p.link->fd, SOL_SOCKET, SO_KEEPALIVE, &v, &len), 0);
@@ -527,8 +527,8 @@ START_TEST(accept_queue_that_stays_full_ends_in_a_timeout)
 	peer = peer_unix(base);
 	sys.busy = 1000000;
 	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = peer->address,
-	                                     .connect_timeout = 500}),
-	        0);
+					     .connect_timeout = 500}),
+		0);
 	turns(base, 2);
 	advance(501);
 	ck_assert_int_eq(p.err, CC_ETIMEOUT);
@@ -557,7 +557,7 @@ START_TEST(second_address_is_tried_at_once_when_the_first_refuses)
 	use_dns();
 	dns->a[0] = "127.0.0.9", dns->a[1] = "127.0.0.1";
 	dial_wait(&p,
-	        &(struct dial_target){.address = "api.example.test.", .default_port = peer_port()});
+		&(struct dial_target){.address = "api.example.test.", .default_port = peer_port()});
 	check_works(&p);
 	ck_assert_uint_eq(sys.connects, 2);
 	probe_clear(&p);
@@ -573,10 +573,10 @@ START_TEST(slow_address_is_overtaken_after_the_race_delay)
 	dns->a[0] = "127.0.0.9", dns->a[1] = "127.0.0.1";
 	sys.swallowed = "127.0.0.9";
 	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "api.example.test.",
-	                                     .default_port = peer_port(),
-	                                     .race_delay = 100000,
-	                                     .connect_timeout = 1000000}),
-	        0);
+					     .default_port = peer_port(),
+					     .race_delay = 100000,
+					     .connect_timeout = 1000000}),
+		0);
 	until(base, sys.connects == 1);
 	advance(99000);
 	ck_assert_uint_eq(sys.connects, 1);
@@ -629,13 +629,13 @@ START_TEST(connect_timeout_includes_resolving)
 	use_dns();
 	dns->silent = true;
 	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "api.example.test.:80",
-	                                     .connect_timeout = 700}),
-	        0);
+					     .connect_timeout = 700}),
+		0);
 	turns(base, 2);
 	advance(701);
 	ck_assert_int_eq(p.err, CC_ETIMEOUT);
 	ck_assert_str_eq(
-	        p.detail, "resolve api.example.test.: no answer in 700 ms (connect timeout)");
+		p.detail, "resolve api.example.test.: no answer in 700 ms (connect timeout)");
 }
 END_TEST
 
@@ -647,8 +647,8 @@ START_TEST(time_spent_resolving_is_missing_when_connecting)
 	dns->a[0] = "127.0.0.9";
 	sys.swallowed = "127.0.0.9";
 	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "api.example.test.:80",
-	                                     .connect_timeout = 700}),
-	        0);
+					     .connect_timeout = 700}),
+		0);
 	until(base, ctx->resolver != NULL && dns->asked > 0);
 	advance(400);
 	until(base, sys.connects == 1);
@@ -670,9 +670,9 @@ START_TEST(losers_are_closed_before_the_handshake)
 	dns->a[0] = "127.0.0.9", dns->a[1] = "127.0.0.1";
 	sys.swallowed = "127.0.0.9";
 	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "api.example.test.",
-	                                     .default_port = peer_port(),
-	                                     .tls = client}),
-	        0);
+					     .default_port = peer_port(),
+					     .tls = client}),
+		0);
 	until(base, sys.connects == 1);
 	advance(250);
 	until(base, peer->fd >= 0);
@@ -705,8 +705,8 @@ START_TEST(connect_timeout_ends_a_connection_attempt)
 
 	sys.swallowed = "127.0.0.9";
 	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "127.0.0.9:80",
-	                                     .connect_timeout = 700}),
-	        0);
+					     .connect_timeout = 700}),
+		0);
 	turns(base, 2);
 	ck_assert_uint_eq(sys.connects, 1);
 	advance(699);
@@ -714,7 +714,7 @@ START_TEST(connect_timeout_ends_a_connection_attempt)
 	advance(2);
 	ck_assert_int_eq(p.err, CC_ETIMEOUT);
 	ck_assert_str_eq(p.detail,
-	        "connect to 127.0.0.9:80: 1 of 1 addresses tried in 700 ms (connect timeout)");
+		"connect to 127.0.0.9:80: 1 of 1 addresses tried in 700 ms (connect timeout)");
 	ck_assert_int_eq(sys.open, 0);
 }
 END_TEST
@@ -727,10 +727,10 @@ static void tls_dial(struct probe *p, const char *cert, int days, const char *na
 	SSL_CTX *server = peer_tls_server(cert, days);
 	SSL_CTX *client = peer_tls_client(trust ? server : NULL);
 	struct dial_target t = {.tls = client,
-	        .tls_name = name,
-	        .alpn = (const unsigned char *)"\2h2\10http/1.1",
-	        .alpn_len = 12,
-	        .on_ssl = on_ssl};
+		.tls_name = name,
+		.alpn = (const unsigned char *)"\2h2\10http/1.1",
+		.alpn_len = 12,
+		.on_ssl = on_ssl};
 
 	peer = peer_tcp(base);
 	peer_use_tls(peer, server, "h2");
@@ -749,7 +749,7 @@ START_TEST(tls_verifies_the_name_and_tells_it_to_the_server)
 	check_works(&p);
 	ck_assert_str_eq(dial_alpn(p.link, alpn), "h2");
 	ck_assert_str_eq(
-	        SSL_get_servername(peer->ssl, TLSEXT_NAMETYPE_host_name), "api.example.test");
+		SSL_get_servername(peer->ssl, TLSEXT_NAMETYPE_host_name), "api.example.test");
 	ck_assert_uint_eq(p.ssl_calls, 1);
 	probe_clear(&p);
 }
@@ -779,7 +779,7 @@ START_TEST(certificate_for_another_host_is_refused)
 
 	tls_dial(&p, "DNS:www.example.test", 30, "api.example.test", true);
 	check_refused(
-	        &p, CC_ECERT, "certificate verify failed for api.example.test: hostname mismatch");
+		&p, CC_ECERT, "certificate verify failed for api.example.test: hostname mismatch");
 }
 END_TEST
 
@@ -798,7 +798,7 @@ START_TEST(self_signed_certificate_is_refused)
 
 	tls_dial(&p, "DNS:api.example.test", 30, "api.example.test", false);
 	check_refused(&p, CC_ECERT,
-	        "certificate verify failed for api.example.test: self-signed certificate");
+		"certificate verify failed for api.example.test: self-signed certificate");
 }
 END_TEST
 
@@ -808,7 +808,7 @@ START_TEST(expired_certificate_is_refused)
 
 	tls_dial(&p, "DNS:api.example.test", -1, "api.example.test", true);
 	check_refused(&p, CC_ECERT,
-	        "certificate verify failed for api.example.test: certificate has expired");
+		"certificate verify failed for api.example.test: certificate has expired");
 }
 END_TEST
 
@@ -821,8 +821,8 @@ START_TEST(tls_over_a_unix_socket_needs_a_name_and_works)
 	peer = peer_unix(base);
 	peer_use_tls(peer, server, "");
 	dial_wait(&p,
-	        &(struct dial_target){
-	                .address = peer->address, .tls = client, .tls_name = "api.example.test"});
+		&(struct dial_target){
+			.address = peer->address, .tls = client, .tls_name = "api.example.test"});
 	check_works(&p);
 	probe_clear(&p);
 	SSL_CTX_free(server);
@@ -838,16 +838,16 @@ START_TEST(peer_that_never_speaks_tls_ends_in_a_timeout)
 	peer = peer_tcp(base);
 	peer->mute = true;
 	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = peer->address,
-	                                     .tls = client,
-	                                     .tls_timeout = 900}),
-	        0);
+					     .tls = client,
+					     .tls_timeout = 900}),
+		0);
 	until(base, peer->fd >= 0);
 	turns(base, 3);
 	ck_assert_uint_eq(p.calls, 0);
 	advance(901);
 	ck_assert_int_eq(p.err, CC_ETIMEOUT);
 	ck_assert_ptr_nonnull(
-	        strstr(p.detail, ": TLS handshake not finished in 900 ms (TLS timeout)"));
+		strstr(p.detail, ": TLS handshake not finished in 900 ms (TLS timeout)"));
 	ck_assert_int_eq(sys.open, 0);
 	SSL_CTX_free(client);
 }
@@ -860,7 +860,7 @@ START_TEST(plain_http_on_the_tls_port_is_named)
 
 	peer = peer_tcp(base);
 	ck_assert_int_eq(
-	        dial_to(&p, &(struct dial_target){.address = peer->address, .tls = client}), 0);
+		dial_to(&p, &(struct dial_target){.address = peer->address, .tls = client}), 0);
 	peer_accept(peer);
 	peer_say(peer, "HTTP/1.1 400 Bad Request\r\n\r\n");
 	until(base, p.calls > 0);
@@ -876,7 +876,7 @@ START_TEST(peer_that_hangs_up_in_the_handshake_is_named)
 
 	peer = peer_tcp(base);
 	ck_assert_int_eq(
-	        dial_to(&p, &(struct dial_target){.address = peer->address, .tls = client}), 0);
+		dial_to(&p, &(struct dial_target){.address = peer->address, .tls = client}), 0);
 	until(base, peer->in_len > 0);
 	peer_finish(peer);
 	until(base, p.calls > 0);
@@ -900,11 +900,11 @@ START_TEST(cancelled_dial_calls_nobody)
 	ck_assert_int_eq(dial_to(&begun, &(struct dial_target){.address = peer->address}), 0);
 	dial_cancel(begun.dial);
 	ck_assert_int_eq(
-	        dial_to(&resolving, &(struct dial_target){.address = "api.example.test.:80"}), 0);
+		dial_to(&resolving, &(struct dial_target){.address = "api.example.test.:80"}), 0);
 	ck_assert_int_eq(dial_to(&connecting, &(struct dial_target){.address = "127.0.0.9:80"}), 0);
 	ck_assert_int_eq(
-	        dial_to(&handshake, &(struct dial_target){.address = peer->address, .tls = client}),
-	        0);
+		dial_to(&handshake, &(struct dial_target){.address = peer->address, .tls = client}),
+		0);
 	until(base, peer->fd >= 0 && dns->asked > 0);
 	turns(base, 2);
 	ck_assert_int_eq(sys.open, 2);
@@ -925,9 +925,9 @@ START_TEST(dial_may_be_cancelled_by_another_of_the_same_turn)
 	struct probe first = {0}, second = {0};
 
 	ck_assert_int_eq(
-	        dial_to(&first, &(struct dial_target){.address = "unix:/nonexistent/a"}), 0);
+		dial_to(&first, &(struct dial_target){.address = "unix:/nonexistent/a"}), 0);
 	ck_assert_int_eq(
-	        dial_to(&second, &(struct dial_target){.address = "unix:/nonexistent/b"}), 0);
+		dial_to(&second, &(struct dial_target){.address = "unix:/nonexistent/b"}), 0);
 	/* The first one's done runs before the second one begins, in one stage of one turn. */
 	first.cancel_in_done = true;
 	struct dial *own = first.dial;
@@ -946,9 +946,9 @@ START_TEST(dial_may_be_cancelled_before_its_handshake)
 
 	peer = peer_tcp(base);
 	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = peer->address,
-	                                     .tls = client,
-	                                     .on_ssl = on_ssl}),
-	        0);
+					     .tls = client,
+					     .on_ssl = on_ssl}),
+		0);
 	until(base, p.ssl_calls > 0);
 	turns(base, 2);
 	ck_assert_uint_eq(p.calls, 0);
@@ -966,8 +966,8 @@ static int one_dial(SSL_CTX *client)
 	if (resolver_set_servers(ctx, dns->address) < 0)
 		return CC_ENOMEM;
 	err = dial_to(&p, &(struct dial_target){.address = "api.example.test.",
-	                          .default_port = peer_port(),
-	                          .tls = client});
+				  .default_port = peer_port(),
+				  .tls = client});
 	if (err < 0)
 		return err;
 	until(base, p.calls > 0);

@@ -28,7 +28,8 @@ static struct cc_str str(const char *s)
 
 static void request(const char *method, const char *path)
 {
-	ck_assert_int_eq(cc_head_set_request(h, str(method), str("http"), str("api"), str(path)), 0);
+	ck_assert_int_eq(
+		cc_head_set_request(h, str(method), str("http"), str("api"), str(path)), 0);
 }
 
 static void add(const char *name, const char *value)

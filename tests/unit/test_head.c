@@ -47,7 +47,7 @@ static int add(const char *name, const char *value)
 	do {                                                                                       \
 		struct cc_str s_ = (s);                                                            \
 		ck_assert_msg(s_.n == strlen(lit) && memcmp(s_.p, lit, s_.n) == 0,                 \
-		        "\"%.*s\" is not \"%s\"", (int)s_.n, s_.p, lit);                           \
+			"\"%.*s\" is not \"%s\"", (int)s_.n, s_.p, lit);                           \
 	} while (0)
 
 static void assert_names(const char *expected)
@@ -77,8 +77,8 @@ END_TEST
 START_TEST(a_request_keeps_its_four_parts)
 {
 	ck_assert_int_eq(cc_head_set_request(h, CC_STR("PATCH"), CC_STR("https"), CC_STR("[::1]:8"),
-	                         CC_STR("/a?b")),
-	        0);
+				 CC_STR("/a?b")),
+		0);
 	assert_str(cc_head_method(h), "PATCH");
 	assert_str(cc_head_scheme(h), "https");
 	assert_str(cc_head_authority(h), "[::1]:8");
@@ -104,46 +104,46 @@ START_TEST(invalid_requests_are_refused_and_change_nothing)
 	static const struct {
 		const char *method, *scheme, *authority, *path;
 	} bad[] = {
-	        {"", "http", "a", "/"},
-	        {"G T", "http", "a", "/"},
-	        {"GET\r\n", "http", "a", "/"},
-	        {"GET", "1http", "a", "/"},
-	        {"GET", "ht/tp", "a", "/"},
-	        {"GET", "http", "a b", "/"},
-	        {"GET", "http", "u@a", "/"},
-	        {"GET", "http", "a/b", "/"},
-	        {"GET", "http", "a:b", "/"},
-	        {"GET", "http", "a\r\nX: y", "/"},
-	        {"GET", "http", "[::1", "/"},
-	        {"GET", "http", "a%", "/"},
-	        {"GET", "http", "a", "/a b"},
-	        {"GET", "http", "a", "/\r\nX: y"},
-	        {"GET", "http", "a", "/\t"},
-	        {"GET", "http", "a", "/\xc3\xa4"},
-	        {"GET", "http", "a", "/#f"},
-	        {"GET", "http", "a", "/\x7f"},
+		{"", "http", "a", "/"},
+		{"G T", "http", "a", "/"},
+		{"GET\r\n", "http", "a", "/"},
+		{"GET", "1http", "a", "/"},
+		{"GET", "ht/tp", "a", "/"},
+		{"GET", "http", "a b", "/"},
+		{"GET", "http", "u@a", "/"},
+		{"GET", "http", "a/b", "/"},
+		{"GET", "http", "a:b", "/"},
+		{"GET", "http", "a\r\nX: y", "/"},
+		{"GET", "http", "[::1", "/"},
+		{"GET", "http", "a%", "/"},
+		{"GET", "http", "a", "/a b"},
+		{"GET", "http", "a", "/\r\nX: y"},
+		{"GET", "http", "a", "/\t"},
+		{"GET", "http", "a", "/\xc3\xa4"},
+		{"GET", "http", "a", "/#f"},
+		{"GET", "http", "a", "/\x7f"},
 	};
 
 	cc_head_set_request(h, CC_STR("GET"), CC_STR("http"), CC_STR("old"), CC_STR("/old"));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ck_assert_int_eq(cc_head_set_request(h, str(bad[i].method), str(bad[i].scheme),
-		                         str(bad[i].authority), str(bad[i].path)),
-		        CC_EINVAL);
+					 str(bad[i].authority), str(bad[i].path)),
+			CC_EINVAL);
 	assert_str(cc_head_authority(h), "old");
 	assert_str(cc_head_path(h), "/old");
 	ck_assert_int_eq(cc_head_set_request(h, CC_STR("GET"), CC_STR("http"), CC_STR("a"),
-	                         (struct cc_str){"/\0", 2}),
-	        CC_EINVAL);
+				 (struct cc_str){"/\0", 2}),
+		CC_EINVAL);
 }
 END_TEST
 
 START_TEST(authorities_follow_the_grammar)
 {
 	static const char *const good[] = {"", "a", "a:", "a:80", "a.b-c_d~", "127.0.0.1:65535",
-	        "[::1]", "[::ffff:1.2.3.4]:443", "%41b", "a!$&'()*+,;=", "A.EXAMPLE"};
+		"[::1]", "[::ffff:1.2.3.4]:443", "%41b", "a!$&'()*+,;=", "A.EXAMPLE"};
 	static const char *const bad[] = {":x", "a:80x", "a::", "[", "[]", "[]:1", "[x]", "[::1]a",
-	        "::1", "a%4", "a%4x", "a|b", "a\"", "\\", "<a>", "a^", "`", "{", "a?", "a#", "a/",
-	        "@"};
+		"::1", "a%4", "a%4x", "a|b", "a\"", "\\", "<a>", "a^", "`", "{", "a?", "a#", "a/",
+		"@"};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		ck_assert_msg(head_authority_ok(good[i], strlen(good[i])), "%s", good[i]);
@@ -167,14 +167,14 @@ END_TEST
 START_TEST(each_byte_of_a_name_must_be_a_token_character)
 {
 	static const char good[] =
-	        "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+		"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 	for (int c = 0; c < 256; c++) {
 		char name[] = {'a', (char)c};
 		bool ok = c != 0 && strchr(good, c) != NULL;
 
 		ck_assert_int_eq(
-		        cc_head_add(h, (struct cc_str){name, 2}, CC_STR("v")), ok ? 0 : CC_EINVAL);
+			cc_head_add(h, (struct cc_str){name, 2}, CC_STR("v")), ok ? 0 : CC_EINVAL);
 	}
 	ck_assert_int_eq(add("", "v"), CC_EINVAL);
 	ck_assert_uint_eq(cc_head_count(h), sizeof(good) - 1);
@@ -188,7 +188,7 @@ START_TEST(control_bytes_have_no_place_in_a_value)
 		bool ok = c == '\t' || (c >= 0x20 && c != 0x7f);
 
 		ck_assert_int_eq(
-		        cc_head_add(h, CC_STR("n"), (struct cc_str){value, 3}), ok ? 0 : CC_EINVAL);
+			cc_head_add(h, CC_STR("n"), (struct cc_str){value, 3}), ok ? 0 : CC_EINVAL);
 	}
 }
 END_TEST
@@ -216,17 +216,17 @@ START_TEST(each_token_stands_for_its_name_only)
 		const char *name;
 		enum cc_token token;
 	} all[] = {
-	        {"connection", CC_T_CONNECTION},
-	        {"content-length", CC_T_CONTENT_LENGTH},
-	        {"expect", CC_T_EXPECT},
-	        {"host", CC_T_HOST},
-	        {"keep-alive", CC_T_KEEP_ALIVE},
-	        {"proxy-connection", CC_T_PROXY_CONNECTION},
-	        {"te", CC_T_TE},
-	        {"trailer", CC_T_TRAILER},
-	        {"transfer-encoding", CC_T_TRANSFER_ENCODING},
-	        {"upgrade", CC_T_UPGRADE},
-	        {"via", CC_T_VIA},
+		{"connection", CC_T_CONNECTION},
+		{"content-length", CC_T_CONTENT_LENGTH},
+		{"expect", CC_T_EXPECT},
+		{"host", CC_T_HOST},
+		{"keep-alive", CC_T_KEEP_ALIVE},
+		{"proxy-connection", CC_T_PROXY_CONNECTION},
+		{"te", CC_T_TE},
+		{"trailer", CC_T_TRAILER},
+		{"transfer-encoding", CC_T_TRANSFER_ENCODING},
+		{"upgrade", CC_T_UPGRADE},
+		{"via", CC_T_VIA},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -307,19 +307,19 @@ START_TEST(content_length_is_a_number_or_minus_one)
 		const char *value;
 		int64_t n;
 	} rows[] = {
-	        {"0", 0},
-	        {"5", 5},
-	        {"007", 7},
-	        {"9223372036854775807", INT64_MAX},
-	        {"9223372036854775808", -1},
-	        {"99999999999999999999", -1},
-	        {"", -1},
-	        {"+5", -1},
-	        {"-5", -1},
-	        {"5 5", -1},
-	        {"5,5", -1},
-	        {"0x5", -1},
-	        {"a", -1},
+		{"0", 0},
+		{"5", 5},
+		{"007", 7},
+		{"9223372036854775807", INT64_MAX},
+		{"9223372036854775808", -1},
+		{"99999999999999999999", -1},
+		{"", -1},
+		{"+5", -1},
+		{"-5", -1},
+		{"5 5", -1},
+		{"5,5", -1},
+		{"0x5", -1},
+		{"a", -1},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -365,13 +365,13 @@ START_TEST(a_head_may_be_given_its_own_strings)
 	memset(long_path, 'p', sizeof(long_path));
 	long_path[0] = '/';
 	ck_assert_int_eq(cc_head_set_request(h, CC_STR("GET"), CC_STR("http"), CC_STR("a.example"),
-	                         (struct cc_str){long_path, sizeof(long_path)}),
-	        0);
+				 (struct cc_str){long_path, sizeof(long_path)}),
+		0);
 	/* Each of these grows the arena the strings lie in. */
 	for (int i = 0; i < 5; i++)
 		ck_assert_int_eq(cc_head_set_request(h, cc_head_method(h), CC_STR("https"),
-		                         cc_head_authority(h), cc_head_path(h)),
-		        0);
+					 cc_head_authority(h), cc_head_path(h)),
+			0);
 	for (size_t i = 0; i < 5; i++)
 		ck_assert_int_eq(cc_head_add(h, CC_STR("X-Path"), cc_head_path(h)), 0);
 	ck_assert_int_eq(cc_head_add(h, cc_head_name(h, 0), cc_head_value(h, 4)), 0);
@@ -425,11 +425,11 @@ START_TEST(without_memory_an_addition_fails_and_changes_nothing)
 	ctx->mem.alloc = failing_alloc;
 	allocations_left = 0;
 	ck_assert_int_eq(
-	        cc_head_add(h, CC_STR("n"), (struct cc_str){value, sizeof(value)}), CC_ENOMEM);
+		cc_head_add(h, CC_STR("n"), (struct cc_str){value, sizeof(value)}), CC_ENOMEM);
 	memset(value, 'a', sizeof(value));
 	ck_assert_int_eq(cc_head_set_request(h, CC_STR("GET"), CC_STR(""), CC_STR(""),
-	                         (struct cc_str){value, sizeof(value)}),
-	        CC_ENOMEM);
+				 (struct cc_str){value, sizeof(value)}),
+		CC_ENOMEM);
 	ck_assert_uint_eq(cc_head_count(h), 10);
 	assert_str(cc_head_method(h), "");
 

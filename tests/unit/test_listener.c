@@ -65,7 +65,7 @@ static void begin(void)
 	snprintf(path_b, sizeof(path_b), "%s/b.sock", dir);
 	for (int i = 0; i < 2; i++) {
 		cl[i] = (struct conf_listener){
-		        .mode = 0660, .owner = "", .group = "", .backlog = 16};
+			.mode = 0660, .owner = "", .group = "", .backlog = 16};
 		cl[i].name = i ? "b" : "a";
 		cl[i].path = i ? path_b : path_a;
 	}
@@ -464,7 +464,7 @@ END_TEST
 /* ---- inherited ------------------------------------------------------------------------------ */
 
 static struct listener_set *inherit(
-        const struct listener_fd *in, unsigned count, struct listener_set *old)
+	const struct listener_fd *in, unsigned count, struct listener_set *old)
 {
 	free(error);
 	return listener_set_open(&conf, in, count, old, &error);
@@ -559,35 +559,35 @@ static void add_tests(TCase *tc, const TTest *const *tests, size_t n)
 int main(void)
 {
 	const TTest *const binding[] = {
-	        a_bound_socket_accepts_and_is_gone_after_the_last_reference,
-	        the_mode_is_exact_whatever_the_umask,
-	        nobody_can_connect_before_mode_and_group_are_right,
-	        the_group_is_set_by_name,
-	        a_group_or_user_that_does_not_exist_is_named,
-	        a_missing_folder_is_named,
-	        a_path_that_does_not_fit_is_refused_with_the_limit,
-	        a_stale_socket_is_replaced,
-	        a_live_socket_is_left_alone,
-	        a_live_socket_with_a_full_backlog_is_left_alone,
-	        a_datagram_socket_is_left_alone,
-	        a_plain_file_is_left_alone,
-	        a_symbolic_link_is_left_alone,
-	        a_file_that_took_our_place_is_not_removed,
-	        all_or_nothing,
+		a_bound_socket_accepts_and_is_gone_after_the_last_reference,
+		the_mode_is_exact_whatever_the_umask,
+		nobody_can_connect_before_mode_and_group_are_right,
+		the_group_is_set_by_name,
+		a_group_or_user_that_does_not_exist_is_named,
+		a_missing_folder_is_named,
+		a_path_that_does_not_fit_is_refused_with_the_limit,
+		a_stale_socket_is_replaced,
+		a_live_socket_is_left_alone,
+		a_live_socket_with_a_full_backlog_is_left_alone,
+		a_datagram_socket_is_left_alone,
+		a_plain_file_is_left_alone,
+		a_symbolic_link_is_left_alone,
+		a_file_that_took_our_place_is_not_removed,
+		all_or_nothing,
 	};
 	const TTest *const reload[] = {
-	        an_unchanged_path_keeps_its_socket,
-	        a_path_that_is_gone_closes_and_a_new_one_opens,
-	        a_new_mode_is_applied_to_a_kept_socket,
-	        a_failure_leaves_the_old_set_as_it_was,
-	        a_socket_whose_file_was_removed_is_made_again,
-	        a_retired_socket_still_gives_what_the_kernel_queued,
+		an_unchanged_path_keeps_its_socket,
+		a_path_that_is_gone_closes_and_a_new_one_opens,
+		a_new_mode_is_applied_to_a_kept_socket,
+		a_failure_leaves_the_old_set_as_it_was,
+		a_socket_whose_file_was_removed_is_made_again,
+		a_retired_socket_still_gives_what_the_kernel_queued,
 	};
 	const TTest *const inherited[] = {
-	        an_inherited_socket_takes_the_place_of_the_path,
-	        one_inherited_socket_and_one_listener_need_no_equal_names,
-	        an_inherited_socket_that_no_listener_takes_is_an_error,
-	        an_inherited_socket_is_kept_by_the_next_configuration,
+		an_inherited_socket_takes_the_place_of_the_path,
+		one_inherited_socket_and_one_listener_need_no_equal_names,
+		an_inherited_socket_that_no_listener_takes_is_an_error,
+		an_inherited_socket_is_kept_by_the_next_configuration,
 	};
 	Suite *s = suite_create("listener");
 	TCase *tc[] = {tcase_create("binding"), tcase_create("reload"), tcase_create("inherited")};

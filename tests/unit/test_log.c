@@ -103,9 +103,9 @@ static bool woken(void)
 START_TEST(without_systemd_a_line_has_time_and_level)
 {
 	log_line(log_of(set, 0), LOG_LEVEL_WARNING, "connect failed", "upstream=%s err=%d", "api",
-	        5);
+		5);
 	ck_assert_str_eq(written(),
-	        "2026-01-31T12:00:00.123Z WARNING event=\"connect failed\" upstream=api err=5\n");
+		"2026-01-31T12:00:00.123Z WARNING event=\"connect failed\" upstream=api err=5\n");
 }
 END_TEST
 
@@ -134,18 +134,18 @@ END_TEST
 START_TEST(control_characters_cannot_forge_a_line)
 {
 	log_line(log_of(set, 0), LOG_LEVEL_INFO, "x", "path=%s",
-	        "/a\n<3>event=\"b\"\r\t\x1b[31m\x7f");
+		"/a\n<3>event=\"b\"\r\t\x1b[31m\x7f");
 	ck_assert_str_eq(
-	        written(), "<6>event=\"x\" path=/a\\x0a<3>event=\"b\"\\x0d\\x09\\x1b[31m\\x7f\n");
+		written(), "<6>event=\"x\" path=/a\\x0a<3>event=\"b\"\\x0d\\x09\\x1b[31m\\x7f\n");
 }
 END_TEST
 
 START_TEST(text_in_utf8_stays_and_other_bytes_are_escaped)
 {
 	log_line(log_of(set, 0), LOG_LEVEL_INFO, "x", "a=%s b=%s c=%s d=%s e=%s",
-	        "gr\xc3\xbc\xc3\x9f", "\xff\xfe", "\xc2\x9b", "\xc0\xaf", "\xe2\x82");
+		"gr\xc3\xbc\xc3\x9f", "\xff\xfe", "\xc2\x9b", "\xc0\xaf", "\xe2\x82");
 	ck_assert_str_eq(written(), "<6>event=\"x\" a=gr\xc3\xbc\xc3\x9f b=\\xff\\xfe c=\\xc2\\x9b "
-	                            "d=\\xc0\\xaf e=\\xe2\\x82\n");
+				    "d=\\xc0\\xaf e=\\xe2\\x82\n");
 }
 END_TEST
 
@@ -184,7 +184,7 @@ START_TEST(of_one_event_ten_lines_a_second_are_kept)
 	log_line(l, LOG_LEVEL_INFO, "storm", "i=%d", 25);
 	log_line(l, LOG_LEVEL_INFO, "storm", "i=%d", 26);
 	ck_assert_str_eq(
-	        written(), "<6>event=\"storm\" i=25 suppressed=15\n<6>event=\"storm\" i=26\n");
+		written(), "<6>event=\"storm\" i=25 suppressed=15\n<6>event=\"storm\" i=26\n");
 }
 END_TEST
 
@@ -229,7 +229,7 @@ START_TEST(a_full_ring_drops_lines_and_the_next_one_counts_them)
 	log_access(l, "n=1");
 	log_access(l, "n=2");
 	snprintf(want, sizeof(want), "<6>event=\"access\" n=1 lost=%u\n<6>event=\"access\" n=2\n",
-	        total - fit);
+		total - fit);
 	ck_assert_str_eq(written(), want);
 }
 END_TEST
@@ -242,7 +242,7 @@ START_TEST(lines_that_go_around_the_end_of_the_ring_stay_whole)
 		char want[300];
 
 		snprintf(want, sizeof(want), "<6>event=\"access\" i=%u %0*d\n", i,
-		        50 + (int)(i % 97), 7);
+			50 + (int)(i % 97), 7);
 		log_access(l, "i=%u %0*d", i, 50 + (int)(i % 97), 7);
 		ck_assert_str_eq(written(), want);
 	}
@@ -280,7 +280,7 @@ START_TEST(a_blocked_pipe_keeps_the_lines_for_later)
 	ck_assert_int_eq(write(p[1], byte, sizeof(byte)), (ssize_t)sizeof(byte)); /* full */
 	s = log_set_new(p[1], true, 1);
 	log_access(log_of(s, 0), "n=1");
-	log_set_drain(s); /* comes back */
+	log_set_drain(s);                                            /* comes back */
 	ck_assert_int_eq(read(log_set_fd(s), &(uint64_t){0}, 8), 8); /* and wants to come again */
 
 	while (got < sizeof(byte) && (n = read(p[0], byte, sizeof(byte) - got)) > 0)
@@ -338,7 +338,7 @@ START_TEST(writers_in_other_threads_lose_nothing_uncounted)
 
 	for (unsigned i = 1; i < RINGS; i++)
 		ck_assert_int_eq(
-		        pthread_create(&thread[i - 1], NULL, write_many, log_of(set, i)), 0);
+			pthread_create(&thread[i - 1], NULL, write_many, log_of(set, i)), 0);
 	while (wait_woken(300))
 		log_set_drain(set);
 	for (unsigned i = 1; i < RINGS; i++)
@@ -354,11 +354,11 @@ START_TEST(writers_in_other_threads_lose_nothing_uncounted)
 	text[n] = '\0';
 
 	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line;
-	        line = strtok_r(NULL, "\n", &save)) {
+		line = strtok_r(NULL, "\n", &save)) {
 		void *log;
 		unsigned i, lost = 0, ring = 1;
 		int fields =
-		        sscanf(line, "<6>event=\"access\" log=%p i=%u lost=%u", &log, &i, &lost);
+			sscanf(line, "<6>event=\"access\" log=%p i=%u lost=%u", &log, &i, &lost);
 
 		ck_assert_int_ge(fields, 2);
 		while (ring < RINGS && log_of(set, ring) != log)

@@ -11,7 +11,7 @@
 #include "daemon/base/mailbox.h"
 
 #define SENDERS 4
-#define EACH 5000
+#define EACH    5000
 
 struct note { /* a message of these tests */
 	struct message msg;

@@ -13,9 +13,9 @@
 
 static struct event_base *base;
 static struct cc_ctx *ctx;
-static int held;	/* blocks the allocator has given out */
-static int asked;	/* times it was asked */
-static bool empty;	/* it has nothing more */
+static int held;   /* blocks the allocator has given out */
+static int asked;  /* times it was asked */
+static bool empty; /* it has nothing more */
 
 static void *counting_alloc(size_t n, void *arg)
 {

@@ -71,7 +71,7 @@ void conf_unref(struct conf *c)
 }
 
 struct listener_set *listener_set_open(const struct conf *conf, const struct listener_fd *inherited,
-        unsigned inherited_count, struct listener_set *old, char **error)
+	unsigned inherited_count, struct listener_set *old, char **error)
 {
 	unsigned i = w.opens + 1;
 
@@ -142,9 +142,9 @@ static void begin(void)
 	memset(&w, 0, sizeof(w));
 	for (int i = 0; i < 4; i++)
 		w.conf[i] = (struct conf){.workers = WORKERS,
-		        .upstream_count = (unsigned)i + 1,
-		        .listener_count = 1,
-		        .log_level = LOG_LEVEL_INFO};
+			.upstream_count = (unsigned)i + 1,
+			.listener_count = 1,
+			.log_level = LOG_LEVEL_INFO};
 	w.conf_refs[0] = 1;
 	w.listeners[0].refs = 1;
 	log_file = mkstemp(path);
@@ -229,7 +229,7 @@ START_TEST(a_file_with_errors_changes_nothing_and_all_of_them_are_logged)
 	ck_assert_ptr_nonnull(strstr(w.said[1], "f:0: x: 'y' is wrong"));
 	ck_assert_ptr_null(strchr(w.said[1], '\n'));
 	for (const char *p = logged();
-	        (p = strstr(p, "<3>event=\"configuration error\" text=\"f:")); p++)
+		(p = strstr(p, "<3>event=\"configuration error\" text=\"f:")); p++)
 		count++;
 	ck_assert_uint_eq(count, 15);
 	ck_assert_ptr_nonnull(strstr(logged(), "event=\"reload failed\""));

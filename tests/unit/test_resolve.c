@@ -127,7 +127,7 @@ static void turns(int n)
 static int look_up(struct probe *p, const char *host);
 
 static void on_found(void *arg, int err, const struct address *addrs, unsigned n, uint32_t ttl,
-        const char *detail)
+	const char *detail)
 {
 	struct probe *p = arg;
 
