@@ -41,8 +41,20 @@ char *mem_strdup(struct cc_ctx *ctx, const char *s)
 	return copy;
 }
 
+/* A block that is kept looks alive to AddressSanitizer: there every block goes back at once. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SEES_FREED_BLOCKS
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SEES_FREED_BLOCKS
+#endif
+
 void mem_cache_init(struct mem_cache *c, size_t size, unsigned max)
 {
+#ifdef SEES_FREED_BLOCKS
+	max = 0;
+#endif
 	c->size = size < sizeof(void *) ? sizeof(void *) : size;
 	c->free_count = 0;
 	c->max = max;
