@@ -1,0 +1,44 @@
+#!/bin/sh
+# Each public header compiles alone as C99 and as C++11, without a warning, and twice in one file.
+# Exits 77 where there is no C++ compiler, after the C part.
+set -eu
+src=$(cd "$(dirname "$0")/.." && pwd)
+CC=${CC:-gcc}
+CXX=${CXX:-g++}
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# EXTENSION COMPILER...: macros are only checked where they are used.
+compile() {
+	extension=$1
+	shift
+	for header in clientconn.h clientconn/buf.h clientconn/head.h; do
+		printf '#include <%s>\n#include <%s>\n' $header $header >"$dir/alone.$extension"
+		if [ $header = clientconn/head.h ]; then
+			cat >>"$dir/alone.$extension" <<-'EOF'
+			size_t length(void);
+			size_t length(void)
+			{
+				struct cc_str s = CC_STR("text");
+				return s.n + CC_STR("more").n;
+			}
+			EOF
+		else
+			echo 'extern int not_empty;' >>"$dir/alone.$extension"
+		fi
+		"$@" -Wall -Wextra -Wpedantic -Werror -I"$src/lib" -c -o "$dir/alone.o" \
+			"$dir/alone.$extension" || {
+			echo "<$header> does not compile alone: $*" >&2
+			exit 1
+		}
+	done
+}
+
+compile c $CC -std=c99
+if ! command -v ${CXX%% *} >/dev/null; then
+	echo "no C++ compiler"
+	exit 77
+fi
+compile cc $CXX -std=c++11
