@@ -172,8 +172,13 @@ static void client_left(struct front_listener *fl)
 		stop_if_empty(w);
 		return;
 	}
-	if (!event_pending(p->accept, EV_READ, NULL) && !timer_running(&p->again) && has_room(p))
-		event_add(p->accept, NULL);
+	list_each (e, tmp, &w->ports) { /* the place that is free now may be another listener's */
+		struct port *q = container_of(e, struct port, link);
+
+		if (q->accept && !event_pending(q->accept, EV_READ, NULL) &&
+			!timer_running(&q->again) && has_room(q))
+			event_add(q->accept, NULL);
+	}
 	stop_if_empty(w);
 }
 
@@ -200,12 +205,12 @@ static void rest_accepting(struct port *p, const char *why)
 		p->worker->clients);
 }
 
-static void on_acceptable(evutil_socket_t fd, short what, void *arg)
+/* true: more may wait in the kernel. */
+static bool accept_some(struct port *p)
 {
-	struct port *p = arg;
 	struct worker *w = p->worker;
+	int fd = p->listener->fd;
 
-	(void)what;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		int client;
 
@@ -217,7 +222,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 			log_line(w->env.log, LOG_LEVEL_WARNING, "accepting rests",
 				"listener=%s reason=\"max_clients\" clients=%u",
 				p->front.conf->name, w->clients);
-			return;
+			return false;
 		}
 		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (client < 0 && (errno == EINTR || errno == ECONNABORTED))
@@ -225,13 +230,29 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 		if (client < 0 && errno != EAGAIN)
 			rest_accepting(p, strerror(errno));
 		if (client < 0)
-			return;
+			return false;
 		if (!front_accept(&p->front, client)) {
 			rest_accepting(p, "out of memory");
-			return;
+			return false;
 		}
 		w->clients++;
 	}
+	return true;
+}
+
+/* Who waits in the kernel of a socket that closes belongs to us already: none is lost. */
+static void accept_all(struct port *p)
+{
+	if (!p->accept || p->listener->inherited)
+		return;
+	while (accept_some(p))
+		continue;
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	accept_some(arg);
 }
 
 /* ---- clients of another home -------------------------------------------- */
@@ -375,6 +396,7 @@ static bool configure_ports(struct worker *w)
 		struct port *p = container_of(e, struct port, link);
 
 		if (p->accept) {
+			accept_all(p);
 			port_close(p);
 			front_drain(&p->front);
 			if (p->front.count == 0)
@@ -485,9 +507,7 @@ static void do_drain(struct message *m, void *arg)
 	list_each (e, tmp, &w->ports) {
 		struct port *p = container_of(e, struct port, link);
 
-		/* Connections that are accepted by the kernel already belong to us: none is lost. */
-		if (p->accept && !p->listener->inherited)
-			on_acceptable(p->listener->fd, EV_READ, p);
+		accept_all(p);
 		port_close(p);
 		front_drain(&p->front);
 	}

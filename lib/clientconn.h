@@ -213,7 +213,7 @@ struct cc_req_ops {
 	void (*on_head)(struct cc_req *req, const struct cc_head *head, void *arg);
 	/* Take bytes out of body with cc_buf_move; what stays comes again. */
 	void (*on_body)(struct cc_req *req, struct cc_buf *body, void *arg);
-	/* cc_req_room() went from 0 to more. May be NULL if there is no body. */
+	/* cc_req_room() went from 0 to more; and while body still leaves behind its end. May be NULL. */
 	void (*on_room)(struct cc_req *req, void *arg);
 	/* Exactly once and last; req is gone when it returns. */
 	void (*on_done)(struct cc_req *req, const struct cc_result *res, void *arg);

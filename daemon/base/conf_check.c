@@ -9,9 +9,10 @@
 #include "daemon/base/conf_loader.h"
 #include "daemon/base/conf_value.h"
 
-#define OWN_DESCRIPTORS 32 /* epoll, eventfds, listeners, logs, resolver, files of a reload */
-#define MIN_CLIENTS     16 /* with less than this the daemon is of no use */
-#define MAX_CLIENTS     1000000
+#define OWN_DESCRIPTORS   32 /* epoll, eventfds, listeners, logs, resolver, files of a reload */
+#define MIN_WORKER_MEMORY (1u << 20)
+#define MIN_CLIENTS       16 /* with less than this the daemon is of no use */
+#define MAX_CLIENTS       1000000
 
 /* ---- upstreams --------------------------------------------------------- */
 
@@ -282,6 +283,18 @@ static long long descriptor_limit(void)
 	return (long long)limit.rlim_cur;
 }
 
+/* Each worker has its share; below this it could not even read. */
+static void check_memory(struct loader *l)
+{
+	struct place at = {.set = l->root};
+	const struct conf *c = l->conf;
+
+	if (c->memory_limit / c->workers < MIN_WORKER_MEMORY)
+		loader_complain(l, ERROR, at, "daemon.memory_limit",
+			"%zu KiB are less than 1 MiB for each of %u workers: raise it",
+			c->memory_limit >> 10, c->workers);
+}
+
 static void check_descriptors(struct loader *l)
 {
 	struct place at = {.set = l->root};
@@ -290,11 +303,11 @@ static void check_descriptors(struct loader *l)
 	const char *sum;
 
 	for (unsigned i = 0; i < c->upstream_count; i++)
-		pools += (long long)c->upstreams[i].max_connections * c->workers;
+		pools += c->upstreams[i].max_connections;
 	left = limit - pools - OWN_DESCRIPTORS;
 	sum = loader_printf(l,
-		"RLIMIT_NOFILE %lld - %lld for the pools (max_connections of all upstreams times "
-		"workers) - %d for the daemon = %lld",
+		"RLIMIT_NOFILE %lld - %lld for the pools (max_connections of all upstreams) - %d "
+		"for the daemon = %lld",
 		limit, pools, OWN_DESCRIPTORS, left);
 
 	if (left < MIN_CLIENTS)
@@ -320,5 +333,6 @@ void conf_check(struct loader *l)
 	check_upstream_names(l);
 	for (unsigned i = 0; i < c->listener_count; i++)
 		check_listener(l, i);
+	check_memory(l);
 	check_descriptors(l);
 }

@@ -22,7 +22,9 @@
 #include "daemon/pool/pool.h"
 #include "lib/base/ctx.h"
 
-#define CONTINUE_AFTER 200 /* ms: some servers never answer Expect over HTTP/2 */
+#define INFOS_MAX            100 /* interim answers of one request: each may be as large as a head */
+#define H2_ENHANCE_YOUR_CALM 11  /* RFC 9113 7 */
+#define CONTINUE_AFTER       200 /* ms: some servers never answer Expect over HTTP/2 */
 
 enum exchange_state { EX_WAITING, EX_SENDING, EX_ANSWERING, EX_OWN_ANSWER, EX_DONE };
 
@@ -44,6 +46,7 @@ struct exchange {
 	bool room_wanted;
 	bool reused; /* the attempt's connection had answered before */
 	unsigned attempts;
+	unsigned infos; /* 1xx passed on */
 	uint64_t conn_id;
 	struct timer timer; /* response_timeout or body_idle_timeout, by state */
 	uint64_t activity;  /* ms: last read or write of a body */
@@ -311,6 +314,13 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 		ex->expects = false;
 		timer_stop(&ex->continue_timer);
 	}
+	if (++ex->infos > INFOS_MAX) {
+		struct answer a = about(ex, 502, "http_protocol_error",
+			"the server sent more than 100 interim responses");
+
+		answer(ex, &a);
+		return;
+	}
 	ex->ops->info(ex->stream, head);
 }
 
@@ -364,6 +374,7 @@ static bool may_retry(const struct exchange *ex, const struct cc_result *res)
 		.safe = retry_method_safe(method),
 		.replayable = ex->replayable,
 		.client_gone = !ex->ops,
+		.calm = res->proto_error == H2_ENHANCE_YOUR_CALM,
 		.attempts = ex->attempts,
 	};
 
@@ -481,21 +492,49 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 
 /* ---- waiting ----------------------------------------------------------- */
 
-static void bind_pool(struct exchange *ex, struct pool *pool)
+/* The head was written for the server of another configuration: its authority and base path go. */
+static int readdress(
+	struct exchange *ex, const struct conf_upstream *old, const struct conf_upstream *up)
 {
+	struct cc_str path = cc_head_path(ex->head);
+	size_t base = strlen(old->base_path);
+
+	path.p += base;
+	path.n -= base;
+	if (path.n == 0)
+		path = CC_STR("*");
+	if (cc_head_set_request(ex->head, cc_head_method(ex->head), cc_head_scheme(ex->head),
+		    cc_head_authority(ex->head), path) < 0)
+		return CC_ENOMEM;
+	return forward_request(ex->head, up);
+}
+
+static int bind_pool(struct exchange *ex, struct pool *pool)
+{
+	int err = 0;
+
 	if (ex->pool == pool)
-		return;
+		return 0;
 	pool_use(pool);
-	if (ex->pool)
+	if (ex->pool) {
+		err = readdress(ex, ex->pool->up, pool->up);
 		pool_unuse(ex->pool);
+	}
 	ex->pool = pool;
+	return err;
 }
 
 static void granted(struct waiter *w, struct pool_conn *pc)
 {
 	struct exchange *ex = container_of(w, struct exchange, waiter);
 
-	bind_pool(ex, w->pool); /* a reload may have moved the queue */
+	if (bind_pool(ex, w->pool) < 0) { /* a reload may have moved the queue */
+		struct answer a = about(ex, 503, "proxy_internal_error", "out of memory");
+
+		cc_conn_release(pc->cc);
+		answer(ex, &a);
+		return;
+	}
 	send_on(ex, pc);
 }
 
@@ -505,7 +544,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 	struct answer a;
 	char text[200];
 
-	bind_pool(ex, w->pool);
+	bind_pool(ex, w->pool); /* for the name in the answer: nothing is sent */
 	a = about(ex, 503, "connection_limit_reached", detail);
 	a.retry_safe = true;
 	switch (why) {
@@ -550,9 +589,7 @@ static bool follow_reload(struct exchange *ex)
 	if (!ex->pool->draining)
 		return true;
 	up = conf_find_upstream(ex->env->conf, name, strlen(name));
-	if (up)
-		bind_pool(ex, ex->env->pools[up->index]);
-	return up != NULL;
+	return up && bind_pool(ex, ex->env->pools[up->index]) == 0;
 }
 
 static void ask_pool(struct exchange *ex, bool again)
@@ -625,6 +662,17 @@ static void refuse_unrouted(struct exchange *ex)
 	answer(ex, &a);
 }
 
+/* A listener that a reload removed names upstreams of its own, older configuration. */
+static struct pool *pool_of(const struct exchange_env *env, const struct conf_upstream *up)
+{
+	const struct conf *conf = env->conf;
+
+	if (up->index < conf->upstream_count && up == &conf->upstreams[up->index])
+		return env->pools[up->index];
+	up = conf_find_upstream(conf, up->name, strlen(up->name));
+	return up ? env->pools[up->index] : NULL;
+}
+
 void exchange_start(struct exchange *ex, const struct conf_listener *l, struct cc_head *head,
 	bool end_stream, bool expects)
 {
@@ -632,6 +680,7 @@ void exchange_start(struct exchange *ex, const struct conf_listener *l, struct c
 	const char *why = "";
 	struct answer a;
 	unsigned status = forward_refuse(head, &why);
+	struct pool *pool;
 
 	ex->head = head;
 	ex->body_end = end_stream;
@@ -656,7 +705,15 @@ void exchange_start(struct exchange *ex, const struct conf_listener *l, struct c
 		refuse_unrouted(ex);
 		return;
 	}
-	bind_pool(ex, ex->env->pools[up->index]);
+	pool = pool_of(ex->env, up);
+	if (!pool) {
+		a = about(ex, 503, "destination_unavailable",
+			"the upstream was removed from the configuration");
+		a.retry_safe = true;
+		answer(ex, &a);
+		return;
+	}
+	bind_pool(ex, pool);
 	ex->pool->stats.requests++;
 	if (forward_request(head, ex->pool->up) < 0) {
 		a = about(ex, 400, "http_request_error", "the request head cannot be forwarded");

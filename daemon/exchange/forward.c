@@ -41,7 +41,7 @@ int forward_request(struct cc_head *head, const struct conf_upstream *up)
 	struct cc_str scheme = up->https ? CC_STR("https") : CC_STR("http");
 	struct cc_str authority = {up->authority, strlen(up->authority)};
 	size_t base = strlen(up->base_path);
-	char joined[8192];
+	char joined[32768]; /* a target and a base path, both at their limits */
 
 	cc_head_strip_hop_by_hop(head);
 	if (base > 0) {

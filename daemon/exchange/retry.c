@@ -22,8 +22,8 @@ bool retry_method_idempotent(struct cc_str m)
 
 bool retry_verdict(const struct retry_facts *f, enum conf_retry policy, unsigned max)
 {
-	if (policy == CONF_RETRY_NEVER || f->answered || f->client_gone || !f->replayable ||
-		f->attempts > max)
+	if (policy == CONF_RETRY_NEVER || f->answered || f->client_gone || f->calm ||
+		!f->replayable || f->attempts > max)
 		return false;
 	if (f->unprocessed)
 		return true;

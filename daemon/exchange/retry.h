@@ -18,6 +18,7 @@ struct retry_facts {
 	bool safe;        /* GET or HEAD */
 	bool replayable;  /* all of the request body is still here */
 	bool client_gone;
+	bool calm;         /* the upstream asked for less: nothing at once */
 	unsigned attempts; /* made so far */
 };
 

@@ -316,7 +316,8 @@ static bool begin_request(struct front_conn *fc)
 	h1_parser_begin(fc->parser, fc->head);
 	fc->state = FRONT_HEAD;
 	fc->asked = true;
-	fc->request_done = fc->answer_begun = fc->answer_done = false;
+	fc->request_done = fc->answer_begun = fc->answer_done = fc->head_method = fc->http10 =
+		false;
 	timer_stop(&fc->timer);
 	if (lc->header_timeout > 0)
 		timer_start(fc->ctx, &fc->timer, lc->header_timeout);
@@ -340,12 +341,12 @@ static bool passed_on(struct front_conn *fc)
 	up = route_find(fl->env->conf, fl->conf, cc_head_authority(fc->head));
 	if (!up || !fl->elsewhere(fl, up))
 		return false;
-	if (cc_buf_move(&fc->raw, &fc->link->in, fc->link->in.len) < 0 ||
-		!fl->pass(fl, up, fc->link->fd, &fc->raw)) {
-		front_close(fc);
-		return true;
+	if (cc_buf_move(&fc->raw, &fc->link->in, fc->link->in.len) == 0) {
+		int fd = link_detach(fc->link); /* before it is another thread's to close */
+
+		if (!fl->pass(fl, up, fd, &fc->raw))
+			close(fd);
 	}
-	link_detach(fc->link);
 	front_close(fc);
 	return true;
 }
@@ -612,6 +613,7 @@ static struct front_conn *front_new(struct front_listener *fl, int fd)
 	}
 	fc->fl = fl;
 	fc->ctx = ctx;
+	fc->link->read_until = 97; /* heads are small, and 503 needs one */
 	cc_buf_init(&fc->raw, ctx);
 	timer_init(&fc->timer, timer_fired);
 	turn_item_init(&fc->turn, go_on_run);

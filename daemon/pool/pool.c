@@ -236,6 +236,15 @@ static void log_ready(struct pool_conn *pc)
 		ctx_now(pool->ctx) - pc->opened_at, pool_connections(pool));
 }
 
+/*
+ * Never carried a request: a failed dial, or a server that accepts and closes.
+ * Another one is not opened for it at once: that would be a storm.
+ */
+static bool was_useless(const struct cc_conn *cc)
+{
+	return cc_conn_state(cc) == CC_CLOSED && cc_conn_requests_completed(cc) == 0;
+}
+
 /* Nothing up, nothing on its way: who waits gets the reason instead of a timeout. */
 static void fail_all_waiting(struct pool *pool, int err, const char *detail)
 {
@@ -255,6 +264,7 @@ static void conn_closed(struct pool_conn *pc)
 {
 	struct pool *pool = pc->pool;
 	int err = cc_conn_err(pc->cc);
+	bool useless = was_useless(pc->cc);
 	char detail[160];
 
 	strncpy(detail, cc_conn_detail(pc->cc), sizeof(detail) - 1);
@@ -266,15 +276,15 @@ static void conn_closed(struct pool_conn *pc)
 			" age_ms=%" PRIu64,
 			pool->up->name, cc_conn_id(pc->cc), detail,
 			cc_conn_requests_completed(pc->cc), ctx_now(pool->ctx) - pc->opened_at);
-		pool_conn_free(pc);
-		return;
+	} else {
+		pool->stats.connect_failed++;
+		log_line(pool->log, LOG_LEVEL_WARNING, "connect failed",
+			"upstream=%s url=%s reason=\"%s\" waiting=%u", pool->up->name,
+			pool->up->url, detail, pool->waiting);
 	}
-	pool->stats.connect_failed++;
-	log_line(pool->log, LOG_LEVEL_WARNING, "connect failed",
-		"upstream=%s url=%s reason=\"%s\" waiting=%u", pool->up->name, pool->up->url,
-		detail, pool->waiting);
 	pool_conn_free(pc);
-	fail_all_waiting(pool, err, detail);
+	if (useless)
+		fail_all_waiting(pool, err, detail);
 }
 
 static void free_if_done(struct pool *pool)
@@ -294,6 +304,7 @@ static void state_hook(struct cc_conn *cc, void *arg)
 {
 	struct pool_conn *pc = arg;
 	struct pool *pool = pc->pool;
+	bool useless = was_useless(cc);
 
 	if (cc_conn_state(cc) >= CC_READY && cc_conn_proto(cc) != CC_PROTO_NONE && !pc->ready)
 		log_ready(pc);
@@ -306,7 +317,7 @@ static void state_hook(struct cc_conn *cc, void *arg)
 				cc_conn_request_limit(cc) - cc_conn_requests_completed(cc);
 		pool_move(pc, place_of(cc));
 	}
-	if (!list_empty(&pool->waiters))
+	if (!list_empty(&pool->waiters) && !useless)
 		pool_serve(pool);
 	free_if_done(pool);
 }

@@ -129,7 +129,7 @@ static void end_later(struct cc_req *req, int err, bool unprocessed)
 	}
 	req->life = REQ_ENDING;
 	list_add_tail(&req->conn->ending, &req->link);
-	fill_result(req, err, unprocessed, 0);
+	fill_result(req, err, unprocessed, req->conn->proto_error);
 	req->end.run = end_run;
 	turn_add(req->out.ctx, TURN_NOTIFY, &req->end);
 }
@@ -502,7 +502,8 @@ void conn_req_body(struct cc_req *req)
 void conn_req_took(struct cc_req *req, size_t n)
 {
 	req->sent += n;
-	if (req->room_wanted && req->out.len < req->conn->set.window) {
+	if ((req->room_wanted || req->out_eos) &&
+		req->out.len < req->conn->set.window) { /* behind the end: a sign of life */
 		req->room_wanted = false;
 		turn_add(req->out.ctx, TURN_NOTIFY, &req->room);
 	}

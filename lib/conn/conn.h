@@ -61,13 +61,14 @@ struct cc_conn {
 	struct turn_item reap;
 	struct timer idle; /* runs while nothing is in flight */
 	struct timer age;
-	struct timer ping;  /* runs while something is in flight; ping_sent tells its meaning */
-	uint64_t last_read; /* ms */
-	bool ping_sent;     /* waiting for any byte */
-	bool settled;       /* the peer told its limits */
-	bool told_closed;   /* the hook heard of CLOSED: no call after it */
-	bool freed;         /* by the owner: no callback any more */
-	int drain_err;      /* becomes the error when the last request has ended */
+	struct timer ping;    /* runs while something is in flight; ping_sent tells its meaning */
+	uint64_t last_read;   /* ms */
+	bool ping_sent;       /* waiting for any byte */
+	bool settled;         /* the peer told its limits */
+	bool told_closed;     /* the hook heard of CLOSED: no call after it */
+	bool freed;           /* by the owner: no callback any more */
+	uint64_t proto_error; /* of GOAWAY, else 0 */
+	int drain_err;        /* becomes the error when the last request has ended */
 	char detail[160];
 };
 

@@ -269,7 +269,8 @@ static void on_data(struct link *l)
 		const char *p = buf_first(&l->in, &n);
 		enum h1_event ev;
 
-		if (!h->req) {
+		if (!h->req ||
+			h->req->phase == CC_PHASE_QUEUED) { /* no byte of it left: not its answer */
 			if (l->in.len > 0)
 				conn_close(h->conn, CC_EPROTO, "unasked bytes from the server");
 			return;
@@ -365,7 +366,8 @@ static void h1_close(struct cc_conn *conn)
 
 	if (!h || !h->link)
 		return;
-	if (h->req && !h->req->out_done) /* half a request helps nobody */
+	/* Half a request helps nobody, and one that counts as unsent must stay unsent. */
+	if (h->req && (!h->req->out_done || h->req->phase == CC_PHASE_QUEUED))
 		link_abort(h->link);
 	else
 		link_close(h->link);

@@ -306,6 +306,7 @@ static void goaway_came(struct h2_conn *h, const nghttp2_goaway *g)
 	h->goaway = true;
 	h->goaway_code = g->error_code;
 	h->goaway_last = g->last_stream_id;
+	h->conn->proto_error = g->error_code;
 	snprintf(text, sizeof(text), "GOAWAY %s%s%.*s", nghttp2_http2_strerror(g->error_code),
 		n ? ": " : "", n, n ? (const char *)g->opaque_data : "");
 	for (char *c = text; *c; c++)
@@ -562,8 +563,9 @@ static void h2_close(struct cc_conn *conn)
 	if (!h || !h->link)
 		return;
 	timer_stop(&h->settings);
-	if (h->session && !h->busy &&
-		h->link->state == LINK_OPEN) { /* RFC 9113 5.4.1: say goodbye */
+	/* What is still queued may be requests that count as unsent: they must stay unsent. */
+	cc_buf_clear(&h->link->out);
+	if (h->session && !h->busy && h->link->state == LINK_OPEN) { /* RFC 9113 5.4.1 */
 		nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
 		pump(h);
 	}

@@ -34,6 +34,7 @@
 /* Bytes a turn, as others want to be read, too: 0.2 ms of decrypting and passing on. */
 #define READ_BUDGET  262144u
 #define AHEAD        131072u
+#define STARVED_MS   50
 #define WRITE_SLICES 64
 #define TLS_RECORD   16384u
 
@@ -318,6 +319,14 @@ static enum got read_tls(struct link *l, char *room, size_t n, size_t *len)
 	return tls_end(l, ssl_err);
 }
 
+/* Others hold the memory: the kernel holds these bytes until some of it came back. */
+static void starve(struct link *l)
+{
+	l->starved = true;
+	event_del(&l->rd);
+	timer_start(l->ctx, &l->again, STARVED_MS);
+}
+
 /* Reads until the budget or the bytes are used up. The owner may close l in any callback. */
 static void read_loop(struct link *l)
 {
@@ -325,9 +334,14 @@ static void read_loop(struct link *l)
 
 	while (l->state == LINK_OPEN && !l->paused && !l->eof && total < READ_BUDGET) {
 		size_t room, n = 0;
-		char *p = buf_read_room(l->ctx, &room);
+		char *p;
 		enum got got;
 
+		if (slabs_pressure(&l->ctx->slabs) >= l->read_until) {
+			starve(l);
+			return;
+		}
+		p = buf_read_room(l->ctx, &room);
 		if (!p) {
 			snprintf(l->detail, sizeof(l->detail), "read: buffer memory used up");
 			broken(l, CC_ENOMEM);
@@ -382,6 +396,11 @@ static void on_again(struct timer *t)
 {
 	struct link *l = container_of(t, struct link, again);
 
+	if (l->starved) {
+		l->starved = false;
+		l->drained = false;
+		event_add(&l->rd, NULL);
+	}
 	if (l->write_broken)
 		l->drained = false;
 	link_read(l);
@@ -489,6 +508,14 @@ static void link_write(struct link *l)
 		return;
 	}
 	if (!write_some(l, &total)) {
+		int error = errno;
+
+		/* What left before tells the owner that it is on the wire: it was not "surely unsent". */
+		if (total > 0 && l->ops->on_written)
+			l->ops->on_written(l, total);
+		if (l->state != LINK_OPEN)
+			return;
+		errno = error;
 		write_failed(l);
 		return;
 	}
@@ -583,6 +610,7 @@ int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_o
 	l->ops = ops;
 	l->owner = owner;
 	l->io = ctx->io ? ctx->io : &io_system;
+	l->read_until = 90;
 	cc_buf_init(&l->in, ctx);
 	cc_buf_init(&l->out, ctx);
 	cc_buf_init(&l->raw, ctx);
@@ -648,6 +676,7 @@ void link_pause(struct link *l, bool paused)
 	if (l->paused == paused)
 		return;
 	l->paused = paused;
+	l->starved = false;
 	if (l->state != LINK_OPEN || l->eof)
 		return;
 	if (paused) {
@@ -722,6 +751,7 @@ void link_free(struct link *l)
 	if (!l)
 		return;
 	link_close(l);
+	cc_buf_clear(&l->out); /* a driver may have been writing when it was closed */
 	cc_buf_clear(&l->in);
 	cc_buf_clear(&l->raw);
 	if (l->ssl)

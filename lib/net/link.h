@@ -54,7 +54,10 @@ struct link {
 	bool drained; /* the kernel had no more bytes at the last read */
 	bool shut;    /* send FIN (close_notify first) when out is empty */
 	bool shut_done;
-	bool write_broken; /* what the peer had sent is still read, then on_error comes */
+	bool starved; /* buffer memory is short: reading rests for a moment */
+	unsigned
+		read_until; /* percent of the buffer memory in use; 90 unless the owner says else */
+	bool write_broken;  /* what the peer had sent is still read, then on_error comes */
 	const struct link_ops *ops;
 	void *owner;
 	const struct io *io;

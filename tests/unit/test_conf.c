@@ -823,12 +823,12 @@ START_TEST(too_few_descriptors_are_an_error_with_the_sum)
 	limit_descriptors(200);
 	refused("upstreams = ( { " URL " max_connections = 153; } );",
 		": daemon.max_clients: too few descriptors for clients: RLIMIT_NOFILE 200 - 153 "
-		"for the pools (max_connections of all upstreams times workers) - 32 for the "
+		"for the pools (max_connections of all upstreams) - 32 for the "
 		"daemon = 15, at least 16 are "
 		"needed: raise LimitNOFILE= or lower max_connections");
-	refused("upstreams = ( { " URL " max_connections = 77; } ); daemon : { workers = 2; };",
+	refused("upstreams = ( { " URL " max_connections = 154; } ); daemon : { workers = 2; };",
 		": daemon.max_clients: too few descriptors for clients: RLIMIT_NOFILE 200 - 154 "
-		"for the pools (max_connections of all upstreams times workers) - 32 for the "
+		"for the pools (max_connections of all upstreams) - 32 for the "
 		"daemon = 14, at least 16 are needed: raise LimitNOFILE= or lower "
 		"max_connections");
 	load("upstreams = ( { " URL " } );\ndaemon : { max_clients = 500; };");
@@ -837,7 +837,14 @@ START_TEST(too_few_descriptors_are_an_error_with_the_sum)
 	ck_assert_uint_eq(conf->max_clients, 500);
 	ck_assert(says(warnings, ":2: daemon.max_clients: 500 is more than the descriptors suffice "
 				 "for: RLIMIT_NOFILE 200 - 8 for the pools (max_connections of "
-				 "all upstreams times workers) - 32 for the daemon = 160"));
+				 "all upstreams) - 32 for the daemon = 160"));
+}
+END_TEST
+
+START_TEST(memory_must_suffice_for_each_worker)
+{
+	refused("upstreams = ( { " URL " } );\ndaemon : { workers = 4; memory_limit = \"3MiB\"; };",
+		"daemon.memory_limit: 3072 KiB are less than 1 MiB for each of 4 workers: raise it");
 }
 END_TEST
 
@@ -1273,6 +1280,7 @@ static Suite *suite(void)
 	tcase_add_test(t, settings_without_effect_are_warned_about);
 	tcase_add_test(t, max_clients_is_what_the_descriptors_leave);
 	tcase_add_test(t, too_few_descriptors_are_an_error_with_the_sum);
+	tcase_add_test(t, memory_must_suffice_for_each_worker);
 	tcase_add_test(t, options_are_a_configuration_without_a_file);
 	tcase_add_test(t, errors_of_options_begin_with_the_option);
 	tcase_add_test(t, certificates_are_read_when_the_file_is);

@@ -72,6 +72,15 @@ START_TEST(nobody_repeats_for_a_client_that_left)
 }
 END_TEST
 
+START_TEST(a_server_that_asks_for_calm_gets_it)
+{
+	struct retry_facts f = unsent_post;
+
+	f.calm = true;
+	ck_assert(!retry_verdict(&f, CONF_RETRY_SAFE, 2));
+}
+END_TEST
+
 START_TEST(a_get_that_met_the_servers_idle_close_is_sent_again_once)
 {
 	struct retry_facts f = stale_get;
@@ -137,6 +146,7 @@ int main(void)
 	tcase_add_test(c, a_body_that_is_gone_cannot_be_sent_again);
 	tcase_add_test(c, nothing_is_sent_again_once_the_client_saw_the_answer);
 	tcase_add_test(c, nobody_repeats_for_a_client_that_left);
+	tcase_add_test(c, a_server_that_asks_for_calm_gets_it);
 	tcase_add_test(c, a_get_that_met_the_servers_idle_close_is_sent_again_once);
 	tcase_add_test(c, on_a_fresh_connection_the_same_end_is_an_answer_to_the_get);
 	tcase_add_test(c, a_put_is_repeated_only_when_the_configuration_says_idempotent);
