@@ -315,14 +315,14 @@ END_TEST
 
 START_TEST(settings_of_process_log_and_listeners_are_taken)
 {
-	loads("daemon : { workers = 3; max_clients = 20; memory_limit = \"2MiB\"; };\n"
+	loads("daemon : { workers = 3; max_clients = 20; memory_limit = \"4MiB\"; };\n"
 	      "log : { level = \"debug\"; access = \"all\"; query_strings = true; };\n"
 	      "listeners = ( { name = \"a\"; path = \"/a\"; mode = \"0600\"; owner = \"o\";"
 	      " group = \"g\"; upstream = \"ONE\"; header_timeout = \"0\"; },"
 	      " { name = \"b\"; path = \"/b\"; max_clients = 4; } );\n" ONE);
 	ck_assert_uint_eq(conf->workers, 3);
 	ck_assert_uint_eq(conf->max_clients, 20);
-	ck_assert_uint_eq(conf->memory_limit, 2 << 20);
+	ck_assert_uint_eq(conf->memory_limit, 4 << 20);
 	ck_assert_int_eq(conf->log_level, LOG_LEVEL_DEBUG);
 	ck_assert_int_eq(conf->access, CONF_ACCESS_ALL);
 	ck_assert(conf->query_strings);
