@@ -211,7 +211,7 @@ struct cc_req_ops {
 	void (*on_info)(struct cc_req *req, const struct cc_head *head, void *arg);
 	/* The final head, at most once; head is valid during the call. */
 	void (*on_head)(struct cc_req *req, const struct cc_head *head, void *arg);
-	/* Take bytes out of body with cc_buf_move; what stays comes again. */
+	/* Take bytes out of body with cc_buf_move; what stays comes again with the next ones. */
 	void (*on_body)(struct cc_req *req, struct cc_buf *body, void *arg);
 	/* cc_req_room() went from 0 to more; and while body still leaves behind its end. May be NULL. */
 	void (*on_room)(struct cc_req *req, void *arg);

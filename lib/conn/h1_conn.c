@@ -264,7 +264,7 @@ static void on_data(struct link *l)
 
 	conn_was_read(h->conn);
 	while (!stop && !is_closed(h)) {
-		size_t n, used = 0, len = 0;
+		size_t n = 0, used = 0, len = 0;
 		const char *data = NULL;
 		const char *p = buf_first(&l->in, &n);
 		enum h1_event ev;
