@@ -428,6 +428,15 @@ void daemon_stop(void)
 	ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 
+void daemon_freeze(void)
+{
+	int status = 0;
+
+	kill(h.daemon, SIGSTOP);
+	WAIT_FOR(waitpid(h.daemon, &status, WNOHANG | WUNTRACED) == h.daemon);
+	ck_assert(WIFSTOPPED(status));
+}
+
 void daemon_forget(void)
 {
 	assert_clean_log();

@@ -65,6 +65,7 @@ void daemon_start(const char *config_text);                /* and waits until it
 void daemon_for(const struct origin *o, const char *more); /* one upstream, one listener */
 void daemon_end(void);                                     /* SIGTERM, once; does not wait */
 void daemon_stop(void);                                    /* the same, and it must end well */
+void daemon_freeze(void); /* SIGSTOP, and all its threads stand; SIGCONT is the test's */
 void daemon_forget(void); /* it ended, and not with 0: only sanitizers are looked for */
 void daemon_rewrite(const char *config_text); /* the file only */
 pid_t daemon_pid(void);

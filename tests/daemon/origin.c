@@ -113,6 +113,7 @@ static void *accept_main(void *arg)
 		{.fd = o->stop, .events = POLLIN}, {.fd = o->listener, .events = POLLIN}};
 
 	for (;;) {
+		errno = 0;
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return NULL;
 		if (p[0].revents)
@@ -120,6 +121,8 @@ static void *accept_main(void *arg)
 		int fd = p[1].revents ? accept4(o->listener, NULL, NULL, SOCK_CLOEXEC) : -1;
 		if (fd >= 0)
 			take(o, fd);
+		else if (errno == EINVAL) /* origin_refuse */
+			return NULL;
 	}
 }
 
@@ -181,6 +184,11 @@ void origin_stop(struct origin *o)
 	pthread_mutex_destroy(&o->lock);
 	free(o->seen.p);
 	free(o);
+}
+
+void origin_refuse(struct origin *o)
+{
+	MUST(shutdown(o->listener, SHUT_RDWR) == 0);
 }
 
 unsigned origin_port(const struct origin *o)
@@ -311,6 +319,11 @@ void oc_reset(struct origin_conn *oc)
 
 	setsockopt(oc->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	oc_vanish(oc);
+}
+
+void oc_shut(struct origin_conn *oc)
+{
+	shutdown(oc->fd, SHUT_WR);
 }
 
 void oc_vanish(struct origin_conn *oc)

@@ -63,6 +63,8 @@ struct origin_counts {
 struct origin *origin_start(const struct origin_opts *opts, const char *certs);
 void origin_stop(struct origin *o); /* cuts what is open */
 unsigned origin_port(const struct origin *o);
+/* Takes no more connections: the next ones are refused, those that are open stay. */
+void origin_refuse(struct origin *o);
 bool origin_is_tls(const struct origin *o);
 bool origin_is_h2(const struct origin *o);
 struct origin_counts origin_counts(struct origin *o);
@@ -78,6 +80,7 @@ bool oc_read_head(struct origin_conn *oc);         /* up to the empty line; fals
 bool oc_wait(struct origin_conn *oc, unsigned ms); /* false: the origin is being stopped */
 void oc_wait_hangup(struct origin_conn *oc); /* until the peer closes or the origin is stopped */
 void oc_reset(struct origin_conn *oc);       /* the close will be a TCP RST */
+void oc_shut(struct origin_conn *oc);        /* says its end, can still read; in clear */
 void oc_vanish(struct origin_conn *oc);      /* the close will be without TLS's close_notify */
 
 /* The bytes of all generated bodies: the same at the same offset. */

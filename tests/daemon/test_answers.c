@@ -71,6 +71,24 @@ START_TEST(own_answers_to_head_have_no_body)
 }
 END_TEST
 
+/* HEAD was the request before: what it forbade is not forbidden to this answer. */
+START_TEST(a_bad_request_after_head_gets_its_body)
+{
+	struct client *c;
+	struct answer a;
+
+	daemon_for(h1_origin(), "");
+	c = client_open();
+	client_say(c, "HEAD /bytes/10 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	ck_assert_uint_eq(client_next(c, true).status, 200);
+	client_say(c, "GET / HTTP/1.1\r\nHost: origin\r\nBad Field: x\r\n\r\n");
+	a = client_answer(c);
+	assert_own_answer(&a, 400);
+	ck_assert(client_closed(c));
+	client_close(c);
+}
+END_TEST
+
 /* The answer is there before the body: the rest is taken or the connection closes, never mixed up. */
 START_TEST(own_answers_to_uploads_do_not_mix_with_the_body)
 {
@@ -217,6 +235,7 @@ int main(void)
 	tcase_add_test(tc, refused_connections_name_the_upstream_and_the_cause);
 	tcase_add_test(tc, own_answers_leave_the_connection_usable);
 	tcase_add_test(tc, own_answers_to_head_have_no_body);
+	tcase_add_test(tc, a_bad_request_after_head_gets_its_body);
 	tcase_add_test(tc, own_answers_to_uploads_do_not_mix_with_the_body);
 	tcase_add_test(tc, http_1_0_clients_get_own_answers_as_well);
 	tcase_add_test(tc, untrusted_certificates_are_502_with_the_reason);

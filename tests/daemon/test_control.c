@@ -202,6 +202,100 @@ START_TEST(reload_opens_and_closes_listeners)
 }
 END_TEST
 
+static const char *second_socket(void)
+{
+	return text("%s/second.sock", harness_dir());
+}
+
+/* The usual listener and a second one, with more settings. */
+static char *two_listeners(const char *more, const char *upstreams)
+{
+	return text("listeners = ( { name = \"main\"; path = \"%s\"; },\n"
+		    "{ name = \"second\"; path = \"%s\"; %s } );\nupstreams = ( %s );\n",
+		daemon_socket(), second_socket(), more, upstreams);
+}
+
+/* A request of the second listener's client that is half there when the reload comes. */
+static struct answer ask_across_a_reload(const char *before, const char *after)
+{
+	struct client *c;
+	struct answer a;
+
+	daemon_start(before);
+	c = client_open_at(second_socket());
+	client_say(c, "GET / HTTP/1.1\r\nHos");
+	ck_assert(client_quiet(c, 100));
+	reload(after);
+	client_say(c, "t: anything\r\n\r\n");
+	a = client_answer(c);
+	client_close(c);
+	return a;
+}
+
+/* Its upstream stays, under another index. */
+START_TEST(clients_of_a_removed_listener_reach_their_upstream)
+{
+	const char *alpha =
+		upstream("alpha", some_origin(&(struct origin_opts){.name = "alpha"}), "");
+	const char *beta = upstream("beta", some_origin(&(struct origin_opts){.name = "beta"}), "");
+	struct answer a = ask_across_a_reload(
+		two_listeners("upstream = \"beta\";", text("%s, %s", alpha, beta)),
+		config("", text("%s, %s", beta, alpha)));
+
+	ck_assert_msg(a.status == 200, "%s%s", a.head, a.body);
+	ck_assert_str_eq(answer_field(&a, "x-origin"), "beta");
+}
+END_TEST
+
+START_TEST(clients_of_a_removed_listener_hear_that_their_upstream_is_gone)
+{
+	struct origin *alpha = h1_origin();
+	struct answer a = ask_across_a_reload(
+		two_listeners("upstream = \"beta\";", text("%s, %s", upstream("alpha", alpha, ""),
+							      upstream("beta", h1_origin(), ""))),
+		config("", upstream("alpha", alpha, "")));
+
+	assert_own_answer(&a, 503);
+	ck_assert_uint_eq(origin_counts(alpha).requests, 0);
+}
+END_TEST
+
+/* The place of one upstream is another's now. */
+START_TEST(clients_of_a_removed_listener_never_reach_another_upstream)
+{
+	struct origin *alpha = h1_origin(), *gamma = h1_origin();
+	struct answer a = ask_across_a_reload(
+		two_listeners("upstream = \"beta\";", text("%s, %s", upstream("alpha", alpha, ""),
+							      upstream("beta", h1_origin(), ""))),
+		config("", text("%s, %s", upstream("alpha", alpha, ""),
+				   upstream("gamma", gamma, ""))));
+
+	assert_own_answer(&a, 503);
+	ck_assert_uint_eq(origin_counts(alpha).requests + origin_counts(gamma).requests, 0);
+}
+END_TEST
+
+START_TEST(a_place_that_gets_free_at_one_listener_is_everybodys)
+{
+	struct client *first[4], *waits;
+
+	daemon_start(text("daemon : { max_clients = 4; };\n%s",
+		two_listeners("", upstream(NULL, h1_origin(), ""))));
+	for (size_t i = 0; i < 4; i++) {
+		first[i] = client_open();
+		ck_assert_uint_eq(get(first[i], "/").status, 200);
+	}
+	waits = client_open_at(second_socket());
+	client_say(waits, "GET / HTTP/1.1\r\nHost: origin\r\n\r\n");
+	ck_assert(client_quiet(waits, 200));
+	for (size_t i = 0; i < 4; i++)
+		client_close(first[i]);
+	ck_assert_uint_eq(client_answer(waits).status, 200);
+	ck_assert_uint_eq(get_once("/").status, 200);
+	client_close(waits);
+}
+END_TEST
+
 /* ---- stop ---- */
 
 static bool refused(void)
@@ -288,12 +382,33 @@ START_TEST(sigterm_does_not_lose_requests_that_were_sent)
 		c[i] = client_open();
 		ck_assert_uint_eq(get(c[i], "/").status, 200);
 	}
-	kill(daemon_pid(), SIGSTOP);
+	daemon_freeze();
 	for (size_t i = 0; i < 5; i++)
 		client_say(c[i], "GET /bytes/100 HTTP/1.1\r\nHost: origin\r\n\r\n");
 	daemon_end();
 	kill(daemon_pid(), SIGCONT);
 	for (size_t i = 0; i < 5; i++) {
+		ck_assert_uint_eq(client_answer(c[i]).len, 100);
+		client_close(c[i]);
+	}
+}
+END_TEST
+
+/* More than one turn takes: who connected before the signal was accepted by the kernel. */
+START_TEST(sigterm_serves_all_who_wait_in_the_kernel)
+{
+	struct client *c[200];
+
+	daemon_for(origin_of(_i), "");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	daemon_freeze();
+	for (size_t i = 0; i < 200; i++) {
+		c[i] = client_open();
+		client_say(c[i], "GET /bytes/100 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	}
+	daemon_end();
+	kill(daemon_pid(), SIGCONT);
+	for (size_t i = 0; i < 200; i++) {
 		ck_assert_uint_eq(client_answer(c[i]).len, 100);
 		client_close(c[i]);
 	}
@@ -487,6 +602,57 @@ START_TEST(waiting_requests_follow_an_upstream_that_moved)
 }
 END_TEST
 
+static char *at_path(const struct origin *o, const char *path)
+{
+	return text("{ name = \"origin\"; url = \"http://127.0.0.1:%u%s\"; "
+		    "protocols = [ \"h1\" ]; max_connections = 1; }",
+		origin_port(o), path);
+}
+
+START_TEST(waiting_requests_are_addressed_to_the_upstream_that_they_reach)
+{
+	struct origin *before = h1_origin(), *after = h1_origin();
+	struct client *runs, *waits;
+
+	daemon_start(config("", at_path(before, "")));
+	runs = client_open();
+	client_say(runs, "GET /slow/600 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	WAIT_FOR(origin_counts(before).requests == 1);
+	waits = client_open();
+	client_say(waits, "GET /waits?a=b HTTP/1.1\r\nHost: origin\r\n\r\n");
+	ck_assert(client_quiet(waits, 100));
+	reload(config("", at_path(after, "/new")));
+	ck_assert_uint_eq(client_answer(waits).status, 200);
+	ck_assert(origin_saw(after,
+		text("GET /new/waits?a=b HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n", origin_port(after))));
+	ck_assert(!origin_saw(after, text("127.0.0.1:%u\r\n", origin_port(before))));
+	ck_assert_uint_eq(client_answer(runs).status, 200);
+	client_close(waits);
+	client_close(runs);
+}
+END_TEST
+
+START_TEST(waiting_requests_lose_the_base_path_of_the_upstream_before)
+{
+	struct origin *before = h1_origin(), *after = h1_origin();
+	struct client *runs, *waits;
+
+	daemon_start(config("", at_path(before, "/slow")));
+	runs = client_open();
+	client_say(runs, "GET /600 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	WAIT_FOR(origin_counts(before).requests == 1);
+	waits = client_open();
+	client_say(waits, "GET /waits HTTP/1.1\r\nHost: origin\r\n\r\n");
+	ck_assert(client_quiet(waits, 100));
+	reload(config("", at_path(after, "/new")));
+	ck_assert_uint_eq(client_answer(waits).status, 200);
+	ck_assert(origin_saw(after, "GET /new/waits HTTP/1.1\r\n"));
+	ck_assert_uint_eq(client_answer(runs).status, 200);
+	client_close(waits);
+	client_close(runs);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("control");
@@ -500,12 +666,19 @@ int main(void)
 	tcase_add_loop_test(reloads, reload_removes_an_upstream_without_hurting_what_runs, 0, 2);
 	tcase_add_loop_test(reloads, an_invalid_file_changes_nothing_and_is_reported, 0, 2);
 	tcase_add_loop_test(reloads, reloads_under_load_cost_no_request, 0, 2);
+	tcase_add_test(reloads, waiting_requests_are_addressed_to_the_upstream_that_they_reach);
+	tcase_add_test(reloads, waiting_requests_lose_the_base_path_of_the_upstream_before);
 	tcase_add_test(reloads, reload_opens_and_closes_listeners);
+	tcase_add_test(reloads, clients_of_a_removed_listener_reach_their_upstream);
+	tcase_add_test(reloads, clients_of_a_removed_listener_hear_that_their_upstream_is_gone);
+	tcase_add_test(reloads, clients_of_a_removed_listener_never_reach_another_upstream);
+	tcase_add_test(reloads, a_place_that_gets_free_at_one_listener_is_everybodys);
 
 	tcase_add_loop_test(stops, sigterm_finishes_what_runs_and_then_ends, 0, 2);
 	tcase_add_loop_test(stops, sigterm_lets_an_upload_finish, 0, 2);
 	tcase_add_loop_test(stops, idle_clients_do_not_delay_the_end, 0, 2);
 	tcase_add_loop_test(stops, sigterm_does_not_lose_requests_that_were_sent, 0, 2);
+	tcase_add_loop_test(stops, sigterm_serves_all_who_wait_in_the_kernel, 0, 2);
 	tcase_add_loop_test(stops, drain_timeout_bounds_the_end, 0, 2);
 	tcase_add_loop_test(stops, a_second_sigterm_ends_at_once, 0, 2);
 	tcase_add_test(stops, the_socket_goes_with_the_daemon);

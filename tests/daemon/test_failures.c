@@ -3,6 +3,8 @@
  * nothing leaks, and the next request works.
  */
 #include <dirent.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -530,6 +532,160 @@ START_TEST(answers_that_nobody_asked_for_reach_nobody)
 }
 END_TEST
 
+/* Interim answers are as large as heads and come before any limit of the answer. */
+static void say_many_hints(struct origin_conn *oc)
+{
+	char path[16] = "";
+	unsigned n;
+
+	if (oc_read(oc, path, sizeof(path) - 1) <= 0 || sscanf(path, "GET /%u", &n) != 1)
+		return;
+	oc_read_head(oc);
+	for (unsigned i = 0; i < n; i++)
+		if (!oc_say(oc, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"))
+			return;
+	oc_say(oc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	oc_wait_hangup(oc);
+}
+
+START_TEST(more_than_100_interim_answers_are_502)
+{
+	static const unsigned hints[] = {100, 101, 5000}, status[] = {200, 502, 502};
+	struct client *c;
+	struct answer a;
+	unsigned n = 0;
+
+	daemon_for(some_origin(&(struct origin_opts){.serve = say_many_hints}), "");
+	c = client_open();
+	client_say(c, "GET /%04u HTTP/1.1\r\nHost: origin\r\n\r\n", hints[_i]);
+	while ((a = client_next(c, false)).status == 103)
+		n++;
+	ck_assert_uint_eq(n, 100);
+	ck_assert_msg(a.status == status[_i], "%s%s", a.head, a.body);
+	if (a.status == 502)
+		assert_own_answer(&a, 502);
+	client_close(c);
+}
+END_TEST
+
+/* ---- frames of HTTP/2 upstreams, byte by byte ---- */
+
+static bool read_exactly(struct origin_conn *oc, void *buf, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		ssize_t got = oc_read(oc, (char *)buf + at, n - at);
+
+		if (got <= 0)
+			return false;
+		at += (size_t)got;
+	}
+	return true;
+}
+
+static bool say_frame(struct origin_conn *oc, uint8_t type, uint8_t flags, uint32_t stream,
+	const void *payload, uint8_t n)
+{
+	const uint8_t head[9] = {0, 0, n, type, flags, (uint8_t)(stream >> 24),
+		(uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
+
+	return oc_write(oc, head, 9) && oc_write(oc, payload, n);
+}
+
+/* Preface and settings (RFC 9113 3.4). */
+static bool h2_greet(struct origin_conn *oc)
+{
+	char preface[24];
+
+	return read_exactly(oc, preface, sizeof(preface)) && say_frame(oc, 4, 0, 0, "", 0);
+}
+
+/* The stream of the next request, 0: the end. */
+static uint32_t h2_request(struct origin_conn *oc)
+{
+	static const char nothing[1];
+	uint8_t head[9], payload[65536];
+
+	while (read_exactly(oc, head, 9)) {
+		size_t n = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+
+		if (n > sizeof(payload) || !read_exactly(oc, payload, n))
+			return 0;
+		if (head[3] == 4 && !(head[4] & 1))
+			say_frame(oc, 4, 1, 0, nothing, 0);
+		if (head[3] == 1)
+			return (uint32_t)head[5] << 24 | (uint32_t)head[6] << 16 |
+			       (uint32_t)head[7] << 8 | head[8];
+	}
+	return 0;
+}
+
+static bool say_goaway(struct origin_conn *oc, uint32_t last, uint8_t code)
+{
+	const uint8_t payload[8] = {(uint8_t)(last >> 24), (uint8_t)(last >> 16),
+		(uint8_t)(last >> 8), (uint8_t)last, 0, 0, 0, code};
+
+	return say_frame(oc, 7, 0, 0, payload, sizeof(payload));
+}
+
+/* :status 200, and 10 bytes announced where 5 come. */
+static void say_short_after_goaway(struct origin_conn *oc)
+{
+	static const uint8_t head[] = {0x88, 0x0f, 0x0d, 2, '1', '0'};
+	uint32_t stream = h2_greet(oc) ? h2_request(oc) : 0;
+
+	if (stream && say_goaway(oc, stream, 0) &&
+		say_frame(oc, 1, 4, stream, head, sizeof(head)) &&
+		say_frame(oc, 0, 1, stream, "hello", 5))
+		oc_wait_hangup(oc);
+}
+
+/* At its end the daemon tells of leaks; before it, too little memory for 90 of them does. */
+START_TEST(wrong_lengths_after_goaway_leak_nothing)
+{
+	struct origin *o =
+		some_origin(&(struct origin_opts){.h2 = true, .serve = say_short_after_goaway});
+
+	daemon_start(text("daemon : { memory_limit = \"1MiB\"; };\n%s",
+		config("", text("%s, %s", upstream("origin", o, ""),
+				   upstream("other", h1_origin(), "")))));
+	for (int i = 0; i < 90; i++) {
+		struct answer a = get_once("/");
+
+		ck_assert_msg((a.status == 200 && !a.whole) || a.status == 502, "%d: %s%s", i,
+			a.head, a.body);
+	}
+	struct client *c = client_open();
+
+	client_say(c, "GET /bytes/1000 HTTP/1.1\r\nHost: other\r\n\r\n");
+	ck_assert_uint_eq(client_answer(c).len, 1000);
+	client_close(c);
+	daemon_stop();
+}
+END_TEST
+
+static atomic_uint calmed;
+
+static void ask_for_calm(struct origin_conn *oc)
+{
+	if (!h2_greet(oc) || !h2_request(oc))
+		return;
+	atomic_fetch_add(&calmed, 1);
+	if (say_goaway(oc, 0, 11)) /* ENHANCE_YOUR_CALM, and nothing was processed */
+		oc_wait_hangup(oc);
+}
+
+START_TEST(who_asks_for_calm_is_not_asked_again_at_once)
+{
+	struct answer a;
+
+	daemon_for(some_origin(&(struct origin_opts){.h2 = true, .serve = ask_for_calm}), "");
+	atomic_store(&calmed, 0);
+	a = get_once("/");
+	assert_own_answer(&a, 502);
+	ck_assert_uint_eq(atomic_load(&calmed), 1);
+}
+END_TEST
+
 /* ---- what is sent again, and what is not ---- */
 
 START_TEST(keep_alive_connections_that_vanish_hurt_no_get)
@@ -599,6 +755,110 @@ START_TEST(a_post_that_died_is_not_sent_again)
 }
 END_TEST
 
+/* Acts on what has come of the order, and breaks before the rest. */
+static atomic_uint acted;
+
+static void act_and_break(struct origin_conn *oc)
+{
+	char some[16384];
+
+	if (oc_read(oc, some, sizeof(some)) <= 0)
+		return;
+	atomic_fetch_add(&acted, 1);
+	oc_reset(oc);
+}
+
+/* Index: in clear, over TLS. The break may come between two writes of one turn. */
+START_TEST(a_post_that_broke_in_its_body_is_not_sent_again)
+{
+	struct origin *o = some_origin(&(struct origin_opts){.tls = _i, .serve = act_and_break});
+	char *body = text("%060000d", 1);
+	unsigned rounds = harness_full() ? 2000 : 200;
+
+	daemon_for(o, "");
+	atomic_store(&acted, 0);
+	for (unsigned i = 1; i <= rounds; i++) {
+		struct client *c = client_open();
+		struct answer a;
+
+		client_say(c,
+			"POST /order HTTP/1.1\r\nHost: origin\r\nContent-Length: %d\r\n\r\n%s",
+			i % 2 ? 60000 : 70000, body);
+		a = client_answer(c);
+		assert_own_answer(&a, 502);
+		ck_assert_uint_le(atomic_load(&acted), i);
+		client_close(c);
+	}
+}
+END_TEST
+
+/* What an idle connection of the origin does at its cue. */
+enum surprise { ANSWER, TIMEOUT, END };
+static atomic_int cue; /* a surprise, or -1 */
+static atomic_uint orders, surprised;
+
+static bool wait_cue(struct origin_conn *oc)
+{
+	int what;
+
+	while ((what = atomic_exchange(&cue, -1)) < 0)
+		if (!oc_wait(oc, 2))
+			return false;
+	if (what == ANSWER)
+		oc_say(oc, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+	else if (what == TIMEOUT)
+		oc_say(oc, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+			   "Content-Length: 0\r\n\r\n");
+	else
+		oc_shut(oc);
+	atomic_fetch_add(&surprised, 1);
+	return true;
+}
+
+/* GET warms the connection up, which then waits for its cue; POST is an order. */
+static void surprise(struct origin_conn *oc)
+{
+	char method[5] = "";
+
+	while (read_exactly(oc, method, 4) && oc_read_head(oc)) {
+		bool order = strcmp(method, "POST") == 0;
+
+		if (order)
+			atomic_fetch_add(&orders, 1);
+		if (!oc_say(oc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nreal"))
+			return;
+		if (!order && !wait_cue(oc))
+			return;
+	}
+}
+
+/* The daemon stands while both come, so that it finds them in one wake-up. */
+START_TEST(what_an_idle_connection_says_is_no_answer_to_the_next_request)
+{
+	daemon_for(some_origin(&(struct origin_opts){.serve = surprise}), "");
+	atomic_store(&cue, -1);
+	atomic_store(&orders, 0);
+	atomic_store(&surprised, 0);
+	for (unsigned i = 1; i <= 20; i++) {
+		struct client *c = client_open();
+		struct answer a;
+
+		ck_assert_str_eq(get(c, "/").body, "real");
+		ck_assert(client_quiet(c, 10)); /* not in the middle of a turn */
+		daemon_freeze();
+		client_say(c, "POST / HTTP/1.1\r\nHost: origin\r\nContent-Length: 0\r\n\r\n");
+		atomic_store(&cue, _i);
+		WAIT_FOR(atomic_load(&surprised) == i);
+		kill(daemon_pid(), SIGCONT);
+		a = client_answer(c);
+		ck_assert_msg(a.status == 200, "%s%s", a.head, a.body);
+		ck_assert_str_eq(a.body, "real");
+		ck_assert_uint_eq(atomic_load(&orders), i);
+		client_close(c);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("failures");
@@ -633,5 +893,11 @@ int main(void)
 	tcase_add_loop_test(
 		upstreams, a_post_that_died_on_a_new_connection_is_not_sent_again, 0, 2);
 	tcase_add_loop_test(upstreams, a_post_that_died_is_not_sent_again, 0, 2);
+	tcase_add_loop_test(upstreams, a_post_that_broke_in_its_body_is_not_sent_again, 0, 2);
+	tcase_add_loop_test(upstreams,
+		what_an_idle_connection_says_is_no_answer_to_the_next_request, ANSWER, END + 1);
+	tcase_add_loop_test(upstreams, more_than_100_interim_answers_are_502, 0, 3);
+	tcase_add_test(upstreams, wrong_lengths_after_goaway_leak_nothing);
+	tcase_add_test(upstreams, who_asks_for_calm_is_not_asked_again_at_once);
 	return harness_main(s);
 }

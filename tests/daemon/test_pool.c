@@ -2,6 +2,7 @@
  * test_pool.c - how many connections the origin sees, who waits for them, and what becomes of them:
  * limits, queue, idle time, GOAWAY and Connection: close.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,6 +241,46 @@ START_TEST(a_slow_upstream_does_not_hold_up_another)
 }
 END_TEST
 
+/* ---- upstreams that are down ---- */
+
+/* Connects that failed so far, by the daemon's own counters. */
+static unsigned failed_connects(void)
+{
+	unsigned before = daemon_logged("event=\"counters\""), n = 0;
+	const char *p;
+
+	kill(daemon_pid(), SIGUSR1);
+	WAIT_FOR(daemon_logged("event=\"counters\"") > before);
+	for (p = daemon_log(); (p = strstr(p, "\"connect_failed\":")); p++)
+		sscanf(p, "\"connect_failed\":%u", &n);
+	return n;
+}
+
+/* It was there and is known as HTTP/1, so each request wants a connection of its own. */
+START_TEST(who_waits_for_an_upstream_that_is_down_hears_so_at_once)
+{
+	struct origin *o = h1_origin();
+	struct client *c[6];
+	uint64_t begun;
+
+	daemon_for(o, "queue_timeout = \"off\";");
+	ck_assert_uint_eq(get_once("/close-after").status, 200);
+	WAIT_FOR(origin_counts(o).open == 0);
+	origin_refuse(o);
+	begun = harness_now();
+	for (size_t i = 0; i < 6; i++)
+		c[i] = ask("/");
+	for (size_t i = 0; i < 6; i++) {
+		struct answer a = hear(c[i]);
+
+		assert_own_answer(&a, 502);
+	}
+	ck_assert_uint_lt(harness_now() - begun, 3000);
+	ck_assert_uint_ge(failed_connects(), 1);
+	ck_assert_uint_le(failed_connects(), 12);
+}
+END_TEST
+
 /* ---- the end of connections ---- */
 
 START_TEST(idle_upstream_connections_are_closed_and_made_again)
@@ -348,6 +389,7 @@ int main(void)
 	tcase_add_loop_test(queue, waiting_too_long_is_503_and_says_so, 0, 2);
 	tcase_add_test(queue, waiting_requests_keep_their_order);
 	tcase_add_test(queue, a_slow_upstream_does_not_hold_up_another);
+	tcase_add_test(queue, who_waits_for_an_upstream_that_is_down_hears_so_at_once);
 	tcase_add_loop_test(ends, idle_upstream_connections_are_closed_and_made_again, 0, 2);
 	tcase_add_loop_test(ends, busy_upstream_connections_are_not_idle, 0, 2);
 	tcase_add_loop_test(ends, connections_that_the_origin_ends_are_replaced, 0, 2);
