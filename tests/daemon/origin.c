@@ -298,6 +298,13 @@ bool oc_read_head(struct origin_conn *oc)
 	return true;
 }
 
+bool oc_await(struct origin_conn *oc)
+{
+	char c;
+
+	return recv(oc->fd, &c, 1, MSG_PEEK) == 1;
+}
+
 bool oc_wait(struct origin_conn *oc, unsigned ms)
 {
 	struct pollfd p = {.fd = oc->origin->stop, .events = POLLIN};
@@ -315,10 +322,10 @@ void oc_wait_hangup(struct origin_conn *oc)
 
 void oc_reset(struct origin_conn *oc)
 {
-	struct linger now = {.l_onoff = 1, .l_linger = 0};
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
-	setsockopt(oc->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	oc_vanish(oc);
+	MUST(connect(oc->fd, &nobody, sizeof(nobody)) == 0); /* a close would come later */
 }
 
 void oc_shut(struct origin_conn *oc)

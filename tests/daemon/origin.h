@@ -77,9 +77,10 @@ ssize_t oc_read(struct origin_conn *oc, void *buf, size_t n); /* 0: EOF, -1: fai
 bool oc_write(struct origin_conn *oc, const void *data, size_t n);
 bool oc_say(struct origin_conn *oc, const char *text);
 bool oc_read_head(struct origin_conn *oc);         /* up to the empty line; false: EOF before it */
+bool oc_await(struct origin_conn *oc);             /* bytes came; they are left where they are */
 bool oc_wait(struct origin_conn *oc, unsigned ms); /* false: the origin is being stopped */
 void oc_wait_hangup(struct origin_conn *oc); /* until the peer closes or the origin is stopped */
-void oc_reset(struct origin_conn *oc);       /* the close will be a TCP RST */
+void oc_reset(struct origin_conn *oc);       /* a TCP RST, now */
 void oc_shut(struct origin_conn *oc);        /* says its end, can still read; in clear */
 void oc_vanish(struct origin_conn *oc);      /* the close will be without TLS's close_notify */
 
