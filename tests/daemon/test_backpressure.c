@@ -157,6 +157,53 @@ START_TEST(memory_is_given_back_after_a_burst)
 }
 END_TEST
 
+#define IDLE 3000 /* ms: body_idle_timeout */
+
+/* None of them was closed by the daemon before its time; those that were are forgotten. */
+static void look_at_stalled(struct pollfd *p, size_t n, uint64_t begun)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!(p[i].revents & POLLHUP))
+			continue;
+		ck_assert_msg(harness_now() - begun >= IDLE - 100, "cut after %llu ms",
+			(unsigned long long)(harness_now() - begun));
+		p[i].fd = -1;
+	}
+}
+
+/* The first of n clients asks for less than the others, none reads: more than the limit waits. */
+static void ask_for_more_than_the_limit(struct client **c, size_t n)
+{
+	daemon_start(text("daemon : { memory_limit = \"8MiB\"; };\n%s",
+		config("",
+			upstream(NULL, h2_origin(), text("body_idle_timeout = \"%dms\";", IDLE)))));
+	for (size_t i = 0; i < n; i++) {
+		c[i] = client_open();
+		client_say(c[i],
+			"GET /bytes/%u HTTP/1.1\r\nHost: origin\r\nConnection: close\r\n\r\n",
+			i ? 20000000u : 6000000u);
+	}
+}
+
+/* What they do not take is more than the limit: reading from the server rests, none is cut for it. */
+START_TEST(memory_limit_cuts_nobody_before_body_idle_timeout)
+{
+	struct client *c[60];
+	struct pollfd p[60];
+	uint64_t begun = harness_now();
+
+	ask_for_more_than_the_limit(c, 60);
+	for (size_t i = 0; i < 60; i++)
+		p[i] = (struct pollfd){.fd = c[i]->fd};
+	while (harness_now() < begun + IDLE - 500) {
+		ck_assert_int_ge(poll(p, 60, 50), 0);
+		look_at_stalled(p, 60, begun);
+	}
+	for (size_t i = 0; i < 60; i++)
+		client_close(c[i]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("backpressure");
@@ -165,6 +212,7 @@ int main(void)
 	tcase_add_test(tc, slow_reader_costs_little_memory_and_does_not_slow_its_neighbours);
 	tcase_add_loop_test(tc, clients_that_do_not_read_are_held_in_little_memory, 0, 2);
 	tcase_add_test(tc, upload_to_an_origin_that_does_not_read_stops);
+	tcase_add_test(tc, memory_limit_cuts_nobody_before_body_idle_timeout);
 	tcase_add_test(tc, memory_is_given_back_after_a_burst);
 	return harness_main(s);
 }
