@@ -206,7 +206,7 @@ static void rest_accepting(struct port *p, const char *why)
 }
 
 /* true: more may wait in the kernel. */
-static bool accept_some(struct port *p)
+static bool accept_some(struct port *p, bool beyond_limits)
 {
 	struct worker *w = p->worker;
 	int fd = p->listener->fd;
@@ -214,9 +214,9 @@ static bool accept_some(struct port *p)
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		int client;
 
-		if (!has_room(p)) {
-			event_del(
-				p->accept); /* client_left goes on; other workers' clients do not tell */
+		if (!beyond_limits && !has_room(p)) {
+			/* client_left goes on; other workers' clients do not tell */
+			event_del(p->accept);
 			if (w->team_count > 1)
 				timer_start(w->env.ctx, &p->again, NO_FD_PAUSE);
 			log_line(w->env.log, LOG_LEVEL_WARNING, "accepting rests",
@@ -245,14 +245,14 @@ static void accept_all(struct port *p)
 {
 	if (!p->accept || p->listener->inherited)
 		return;
-	while (accept_some(p))
+	while (accept_some(p, true))
 		continue;
 }
 
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
-	accept_some(arg);
+	accept_some(arg, false);
 }
 
 /* ---- clients of another home -------------------------------------------- */

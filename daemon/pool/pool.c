@@ -15,6 +15,7 @@
 #include "daemon/pool/pool.h"
 #include "lib/base/ctx.h"
 
+#define WINDOW_MIN     16384u /* HTTP/2 frames are as large */
 #define GRANTS_A_ROUND 64
 
 static void pool_serve(struct pool *pool);
@@ -391,8 +392,22 @@ static uint64_t or_never(uint64_t ms)
 	return ms > 0 ? ms : CC_NEVER;
 }
 
-static int make_transport(
-	struct cc_ctx *ctx, const struct conf_upstream *up, struct cc_transport **ret)
+/*
+ * What a request may hold unread. At most 1/128 of the worker's buffers, so that a connection full
+ * of clients that do not read (100 streams) leaves room for one that does.
+ */
+static size_t window_of(const struct conf *conf, const struct conf_upstream *up)
+{
+	size_t window = up->h2_stream_window < up->buffer ? up->h2_stream_window : up->buffer;
+	size_t share = conf->memory_limit / conf->workers / 128;
+
+	if (share < WINDOW_MIN)
+		share = WINDOW_MIN;
+	return window < share ? window : share;
+}
+
+static int make_transport(struct cc_ctx *ctx, const struct conf *conf,
+	const struct conf_upstream *up, struct cc_transport **ret)
 {
 	struct cc_transport_opts o = {
 		.size = sizeof(o),
@@ -408,7 +423,7 @@ static int make_transport(
 		.tcp_keepalive = up->tcp_keepalive,
 		.tcp_user_timeout = up->tcp_user_timeout,
 		.max_concurrent = up->max_streams,
-		.window = up->h2_stream_window < up->buffer ? up->h2_stream_window : up->buffer,
+		.window = window_of(conf, up),
 		.conn_window = up->h2_connection_window,
 	};
 
@@ -427,7 +442,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 
 	if (!pool)
 		return CC_ENOMEM;
-	err = make_transport(ctx, up, &pool->transport);
+	err = make_transport(ctx, conf, up, &pool->transport);
 	if (err < 0) {
 		mem_free(ctx, pool);
 		return err;
@@ -449,7 +464,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up)
 {
 	struct cc_transport *transport;
-	int err = make_transport(pool->ctx, up, &transport);
+	int err = make_transport(pool->ctx, conf, up, &transport);
 
 	if (err < 0)
 		return err;

@@ -204,6 +204,40 @@ START_TEST(memory_limit_cuts_nobody_before_body_idle_timeout)
 }
 END_TEST
 
+/* All that one reads while others do not; bytes with the head. */
+static uint64_t read_beside(struct client *reader, struct pollfd *p, size_t n)
+{
+	static char piece[65536];
+	uint64_t begun = harness_now(), got = 0;
+	ssize_t k = 1;
+
+	p[n] = (struct pollfd){.fd = reader->fd, .events = POLLIN};
+	while (k > 0) {
+		ck_assert_msg(poll(p, n + 1, PATIENCE) > 0, "stalls after %llu bytes",
+			(unsigned long long)got);
+		look_at_stalled(p, n, begun);
+		if (!p[n].revents)
+			continue;
+		k = recv(reader->fd, piece, sizeof(piece), 0);
+		got += k > 0 ? (uint64_t)k : 0;
+	}
+	return got;
+}
+
+START_TEST(a_reader_among_many_that_do_not_read_gets_all_at_memory_limit)
+{
+	struct client *c[61];
+	struct pollfd p[61];
+
+	ask_for_more_than_the_limit(c, 61);
+	for (size_t i = 0; i < 60; i++)
+		p[i] = (struct pollfd){.fd = c[i + 1]->fd};
+	ck_assert_uint_gt(read_beside(c[0], p, 60), 6000000);
+	for (size_t i = 0; i < 61; i++)
+		client_close(c[i]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("backpressure");
@@ -213,6 +247,7 @@ int main(void)
 	tcase_add_loop_test(tc, clients_that_do_not_read_are_held_in_little_memory, 0, 2);
 	tcase_add_test(tc, upload_to_an_origin_that_does_not_read_stops);
 	tcase_add_test(tc, memory_limit_cuts_nobody_before_body_idle_timeout);
+	tcase_add_test(tc, a_reader_among_many_that_do_not_read_gets_all_at_memory_limit);
 	tcase_add_test(tc, memory_is_given_back_after_a_burst);
 	return harness_main(s);
 }
