@@ -203,15 +203,6 @@ void exchange_refuse(struct exchange *ex, const struct answer *a)
 
 /* ---- timers ------------------------------------------------------------ */
 
-/* Restarted in eighths of its duration, so that few durations are in use. */
-static void start_rest(struct exchange *ex, uint64_t timeout, uint64_t idle)
-{
-	uint64_t step = timeout / 8 ? timeout / 8 : 1;
-	uint64_t rest = idle < timeout ? (timeout - idle + step - 1) / step * step : timeout;
-
-	timer_start(ex->env->ctx, &ex->timer, rest);
-}
-
 static void body_stalled(struct exchange *ex)
 {
 	struct answer a = about(ex, 504, "http_response_timeout", "");
@@ -257,7 +248,7 @@ static void timer_fired(struct timer *t)
 	if (timeout == 0)
 		return;
 	if (idle < timeout)
-		start_rest(ex, timeout, idle);
+		timer_start_rest(ex->env->ctx, &ex->timer, timeout, idle);
 	else if (awaits_head)
 		response_late(ex);
 	else
@@ -580,16 +571,29 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 	answer(ex, &a);
 }
 
-/* The pool that has the upstream's name now; false: the configuration dropped it. */
+/*
+ * The pool that has the upstream's name now; NULL: the configuration dropped it. up may be of an older
+ * configuration: a listener that a reload removed keeps its own, and so does a draining pool.
+ */
+static struct pool *pool_of(const struct exchange_env *env, const struct conf_upstream *up)
+{
+	const struct conf *conf = env->conf;
+
+	if (up->index < conf->upstream_count && up == &conf->upstreams[up->index])
+		return env->pools[up->index];
+	up = conf_find_upstream(conf, up->name, strlen(up->name));
+	return up ? env->pools[up->index] : NULL;
+}
+
+/* false: the configuration dropped the upstream. */
 static bool follow_reload(struct exchange *ex)
 {
-	const char *name = ex->pool->up->name;
-	const struct conf_upstream *up;
+	struct pool *pool;
 
 	if (!ex->pool->draining)
 		return true;
-	up = conf_find_upstream(ex->env->conf, name, strlen(name));
-	return up && bind_pool(ex, ex->env->pools[up->index]) == 0;
+	pool = pool_of(ex->env, ex->pool->up);
+	return pool && bind_pool(ex, pool) == 0;
 }
 
 static void ask_pool(struct exchange *ex, bool again)
@@ -660,17 +664,6 @@ static void refuse_unrouted(struct exchange *ex)
 	a.names = ex->env->conf;
 	ex->env->stats.unrouted++;
 	answer(ex, &a);
-}
-
-/* A listener that a reload removed names upstreams of its own, older configuration. */
-static struct pool *pool_of(const struct exchange_env *env, const struct conf_upstream *up)
-{
-	const struct conf *conf = env->conf;
-
-	if (up->index < conf->upstream_count && up == &conf->upstreams[up->index])
-		return env->pools[up->index];
-	up = conf_find_upstream(conf, up->name, strlen(up->name));
-	return up ? env->pools[up->index] : NULL;
 }
 
 void exchange_start(struct exchange *ex, const struct conf_listener *l, struct cc_head *head,

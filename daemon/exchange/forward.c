@@ -5,22 +5,18 @@
 #include <clientconn.h>
 
 #include "daemon/exchange/forward.h"
-
-static bool is(struct cc_str s, const char *text)
-{
-	return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0;
-}
+#include "lib/base/str.h"
 
 unsigned forward_refuse(const struct cc_head *head, const char **why)
 {
 	struct cc_str method = cc_head_method(head);
 	int expect = cc_head_find(head, CC_T_EXPECT, 0);
 
-	if (is(method, "CONNECT")) {
+	if (str_is(method, "CONNECT")) {
 		*why = "CONNECT makes tunnels; send the request itself, in clear";
 		return 501;
 	}
-	if (is(method, "TRACE")) { /* RFC 9110 9.3.8: it would show fields that others added */
+	if (str_is(method, "TRACE")) { /* RFC 9110 9.3.8: it would show fields that others added */
 		*why = "TRACE is not forwarded";
 		return 501;
 	}

@@ -1,23 +1,17 @@
 /* retry.c - may a request that failed be sent again? Knows nothing but its arguments. */
-#include <string.h>
-
 #include "daemon/exchange/retry.h"
-
-static bool is(struct cc_str s, const char *text)
-{
-	return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0;
-}
+#include "lib/base/str.h"
 
 bool retry_method_safe(struct cc_str m)
 {
-	return is(m, "GET") || is(m, "HEAD");
+	return str_is(m, "GET") || str_is(m, "HEAD");
 }
 
 /* RFC 9110 9.2.2 */
 bool retry_method_idempotent(struct cc_str m)
 {
-	return retry_method_safe(m) || is(m, "PUT") || is(m, "DELETE") || is(m, "OPTIONS") ||
-	       is(m, "TRACE");
+	return retry_method_safe(m) || str_is(m, "PUT") || str_is(m, "DELETE") ||
+	       str_is(m, "OPTIONS") || str_is(m, "TRACE");
 }
 
 bool retry_verdict(const struct retry_facts *f, enum conf_retry policy, unsigned max)

@@ -31,6 +31,7 @@
 #include "daemon/exchange/route.h"
 #include "daemon/front/front.h"
 #include "lib/base/ctx.h"
+#include "lib/base/str.h"
 #include "lib/codec/h1_codec.h"
 #include "lib/net/link.h"
 
@@ -324,12 +325,6 @@ static bool begin_request(struct front_conn *fc)
 	return true;
 }
 
-/* It is refused, and what follows it was meant for a tunnel. */
-static bool is_connect(struct cc_str method)
-{
-	return method.n == 7 && memcmp(method.p, "CONNECT", 7) == 0;
-}
-
 /* true: the client is another worker's now. */
 static bool passed_on(struct front_conn *fc)
 {
@@ -362,8 +357,9 @@ static void head_came(struct front_conn *fc)
 	timer_stop(&fc->timer);
 	fc->state = FRONT_BUSY;
 	fc->http10 = h1_parser_minor(fc->parser) == 0;
-	fc->keep = h1_parser_keep_alive(fc->parser) && !is_connect(method);
-	fc->head_method = method.n == 4 && memcmp(method.p, "HEAD", 4) == 0;
+	/* CONNECT is refused, and what follows it was meant for a tunnel. */
+	fc->keep = h1_parser_keep_alive(fc->parser) && !str_is(method, "CONNECT");
+	fc->head_method = str_is(method, "HEAD");
 	fc->ex = exchange_new(fc->fl->env, &exchange_ops, fc);
 	if (!fc->ex) {
 		front_close(fc);

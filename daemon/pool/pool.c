@@ -294,13 +294,6 @@ static void free_if_done(struct pool *pool)
 		turn_add(pool->ctx, TURN_REAP, &pool->reap);
 }
 
-/* A drained pool's connections go as soon as they carry nothing. */
-static void close_if_idle(struct pool_conn *pc)
-{
-	if (pc->pool->draining)
-		cc_conn_drain(pc->cc);
-}
-
 static void state_hook(struct cc_conn *cc, void *arg)
 {
 	struct pool_conn *pc = arg;
@@ -496,7 +489,7 @@ void pool_drain(struct pool *pool, struct pool *to)
 	}
 	for (int i = 0; i < POOL_PLACES; i++)
 		list_each (c, tmp, &pool->conns[i])
-			close_if_idle(container_of(c, struct pool_conn, link));
+			cc_conn_drain(container_of(c, struct pool_conn, link)->cc);
 	if (to)
 		turn_add(to->ctx, TURN_NOTIFY, &to->serve);
 	free_if_done(pool);

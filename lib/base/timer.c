@@ -135,6 +135,13 @@ int timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms)
 	return 0;
 }
 
+int timer_start_rest(struct cc_ctx *ctx, struct timer *t, uint64_t ms, uint64_t elapsed)
+{
+	uint64_t step = ms / 8 ? ms / 8 : 1;
+
+	return timer_start(ctx, t, elapsed < ms ? (ms - elapsed + step - 1) / step * step : ms);
+}
+
 void timer_stop(struct timer *t)
 {
 	list_del(&t->link);

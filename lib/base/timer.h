@@ -38,6 +38,11 @@ void timer_init(struct timer *t, void (*fire)(struct timer *t));
  * CC_ENOMEM: the timer does not run.
  */
 int timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms);
+/*
+ * What is left of ms after elapsed of them (all of it if none is left), in
+ * eighths of ms rounded up, so that rests share few durations.
+ */
+int timer_start_rest(struct cc_ctx *ctx, struct timer *t, uint64_t ms, uint64_t elapsed);
 void timer_stop(struct timer *t);
 bool timer_running(const struct timer *t);
 /* Fires what is due by ctx_now(); the loop does it by itself, a test that moved the clock calls it. */

@@ -15,6 +15,7 @@
 
 #include "lib/base/ctx.h"
 #include "lib/base/head_int.h"
+#include "lib/base/str.h"
 #include "lib/conn/conn.h"
 #include "lib/conn/proto.h"
 #include "lib/net/dial.h"
@@ -152,14 +153,8 @@ static void age_fired(struct timer *t)
 
 static void start_ping_timer(struct cc_conn *conn)
 {
-	uint64_t after = conn->set.ping_after;
-	uint64_t idle = ctx_now(conn->ctx) - conn->last_read;
-	uint64_t step = after / 8 ? after / 8 : 1;
-
-	/* Eighths, so that few durations are in use. */
-	if (idle < after)
-		after = (after - idle + step - 1) / step * step;
-	timer_start(conn->ctx, &conn->ping, after);
+	timer_start_rest(
+		conn->ctx, &conn->ping, conn->set.ping_after, ctx_now(conn->ctx) - conn->last_read);
 }
 
 /* Only reads count as life: a peer that is gone swallows writes for minutes. */
@@ -242,9 +237,7 @@ static void wake_waiting(struct cc_conn *conn)
 		int err;
 
 		if (req->reserved) {
-			uint32_t room = conn->st.peer_limit < conn->st.cap ? conn->st.peer_limit
-			                                                   : conn->st.cap;
-			if (conn->st.active >= room)
+			if (!conn_state_has_room(&conn->st))
 				return;
 		} else if (conn_state_reserve(&conn->st) < 0) {
 			return;
@@ -288,14 +281,12 @@ static int req_wait(struct cc_req *req, const struct cc_head *head, bool reserve
 /* Does a round trip with these flags go at once (1), wait (0), or fail (enum cc_err)? */
 static int admit(struct cc_conn *conn, unsigned flags)
 {
-	uint32_t room = conn->st.peer_limit < conn->st.cap ? conn->st.peer_limit : conn->st.cap;
-
 	if (conn->st.state >= CC_DRAINING)
 		return CC_ECLOSED;
 	if (flags & CC_RT_RESERVED) {
 		if (conn->st.reserved == 0)
 			return CC_EINVAL;
-		return conn->st.active < room;
+		return conn_state_has_room(&conn->st);
 	}
 	if (list_empty(&conn->waiting) && conn_state_reserve(&conn->st) == 0)
 		return 1;
@@ -318,10 +309,8 @@ int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigne
 
 	req = req_new(conn, ops, arg);
 	if (req) {
-		struct cc_str method = cc_head_method(head);
-
 		req->bodiless = req->out_eos = flags & CC_RT_END_STREAM;
-		req->no_body = method.n == 4 && memcmp(method.p, "HEAD", 4) == 0;
+		req->no_body = str_is(cc_head_method(head), "HEAD");
 	}
 	int err = CC_ENOMEM;
 

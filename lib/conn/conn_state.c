@@ -25,10 +25,20 @@ bool conn_state_move(struct conn_state *s, enum cc_state to, int err)
 	return true;
 }
 
+static uint32_t at_once(const struct conn_state *s)
+{
+	return s->peer_limit < s->cap ? s->peer_limit : s->cap;
+}
+
+bool conn_state_has_room(const struct conn_state *s)
+{
+	return s->active < at_once(s);
+}
+
 /* What may be in flight at once now, were nothing in flight. */
 static uint64_t limit(const struct conn_state *s)
 {
-	uint64_t most = s->peer_limit < s->cap ? s->peer_limit : s->cap;
+	uint64_t most = at_once(s);
 	uint64_t left = s->max_requests - s->completed;
 
 	return most < left ? most : left;

@@ -40,6 +40,8 @@ uint64_t conn_state_request_limit(const struct conn_state *s);
 
 int conn_state_reserve(struct conn_state *s); /* CC_EFULL, CC_ECLOSED */
 void conn_state_release(struct conn_state *s);
+/* Is there room on the wire for a slot that was reserved? Not when the limit shrank since. */
+bool conn_state_has_room(const struct conn_state *s);
 /* A reserved slot goes on the wire. */
 void conn_state_begin(struct conn_state *s);
 /* A request on the wire ended, in whatever way. */

@@ -12,6 +12,7 @@
 #include <clientconn/head.h>
 
 #include "lib/base/ctx.h"
+#include "lib/base/str.h"
 #include "lib/codec/h1_codec.h"
 #include "lib/conn/conn.h"
 #include "lib/conn/proto.h"
@@ -44,9 +45,7 @@ static bool is_closed(const struct h1_conn *h)
 static bool method_has_content(struct cc_str m)
 {
 	/* RFC 9110 8.6: with these a server expects a length even when it is 0. */
-	return (m.n == 4 && memcmp(m.p, "POST", 4) == 0) ||
-	       (m.n == 3 && memcmp(m.p, "PUT", 3) == 0) ||
-	       (m.n == 5 && memcmp(m.p, "PATCH", 5) == 0);
+	return str_is(m, "POST") || str_is(m, "PUT") || str_is(m, "PATCH");
 }
 
 static struct h1_write framing_of(const struct cc_req *req, const struct cc_head *head)
