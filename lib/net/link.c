@@ -706,6 +706,19 @@ bool link_readable(const struct link *l)
 	return l->state == LINK_OPEN && (poll_now(l) & POLLIN);
 }
 
+void link_read_now(struct link *l)
+{
+	if (l->state != LINK_OPEN || l->paused || l->eof || l->starved)
+		return;
+	l->drained = false;
+	link_read(l);
+}
+
+bool link_blocked(const struct link *l)
+{
+	return event_pending(&l->wr, EV_WRITE, NULL);
+}
+
 void link_close(struct link *l)
 {
 	size_t total = 0;

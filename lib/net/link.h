@@ -90,6 +90,10 @@ void link_pause(struct link *l, bool paused); /* stops reading; the kernel's win
 bool link_peer_gone(const struct link *l);
 /* Does the kernel hold something that was not read yet? */
 bool link_readable(const struct link *l);
+/* Reads what has arrived, with all callbacks, without waiting for the loop to tell. */
+void link_read_now(struct link *l);
+/* Did the kernel take less than it was offered? Then part of it may have left. */
+bool link_blocked(const struct link *l);
 
 /* No callback follows; the descriptor is closed, after one last attempt to write what is in out. */
 void link_close(struct link *l);
