@@ -93,7 +93,7 @@ enum cc_proto_id { CC_PROTO_NONE, CC_PROTO_H1, CC_PROTO_H2, CC_PROTO_H3 };
 #define CC_OFFER_H2 (1u << CC_PROTO_H2)
 #define CC_OFFER_H3 (1u << CC_PROTO_H3) /* reserved: CC_EINVAL today */
 
-#define CC_NEVER UINT64_MAX /* for idle_timeout and ping_after */
+#define CC_NEVER UINT64_MAX /* for idle_timeout, ping_after and stale_after */
 
 struct cc_transport_opts {
 	size_t size;               /* sizeof(struct cc_transport_opts) */
@@ -107,12 +107,13 @@ struct cc_transport_opts {
 	uint64_t idle_timeout;     /* no request in flight: closes, 60 s */
 	uint64_t max_age;          /* drains itself after it, 0: never */
 	uint64_t ping_after;       /* HTTP/2: a request runs and nothing was read: PING, 10 s */
-	uint64_t ping_timeout;     /* nothing read for so long after a PING: closed, 5 s */
-	uint64_t max_requests;     /* drains itself after it, 0: no limit */
-	uint32_t max_concurrent;   /* own cap below the peer's, 256 */
-	size_t max_head;           /* response head, 64 KiB */
-	size_t window;             /* unconsumed response bytes a request, 256 KiB */
-	size_t conn_window;        /* HTTP/2: bytes in flight on the connection, 16 MiB */
+	uint64_t stale_after;    /* HTTP/2: nothing was read: PING beside the next request, 10 s */
+	uint64_t ping_timeout;   /* nothing read for so long after a PING: closed, 5 s */
+	uint64_t max_requests;   /* drains itself after it, 0: no limit */
+	uint32_t max_concurrent; /* own cap below the peer's, 256 */
+	size_t max_head;         /* response head, 64 KiB */
+	size_t window;           /* unconsumed response bytes a request, 256 KiB */
+	size_t conn_window;      /* HTTP/2: bytes in flight on the connection, 16 MiB */
 };
 
 /* Copies the options. 0, CC_EINVAL, CC_ENOMEM. */
@@ -141,11 +142,23 @@ enum cc_state {        /* moves only downward in this list */
 };
 
 /*
- * Called when capacity grew, requests ended or the state moved; also for what
- * happened before it was set. Calls are coalesced: read the state, do not
- * count the calls. NULL: none.
+ * Called when capacity grew or shrank, requests ended or the state moved; also
+ * for what happened before it was set. Calls are coalesced, at most one a turn
+ * of the loop: read the state and cc_conn_changes(), do not count the calls.
+ * The call for CC_CLOSED is the last one. NULL: no call comes any more.
  */
 void cc_conn_set_state_hook(struct cc_conn *conn, cc_state_hook hook, void *arg);
+
+/* What made the hook run: bits, valid while it runs. */
+#define CC_CHANGED_READY      (1u << 0) /* connected */
+#define CC_CHANGED_SETTLED    (1u << 1) /* the peer told its limits */
+#define CC_CHANGED_LIMIT_UP   (1u << 2) /* more requests may run at once */
+#define CC_CHANGED_LIMIT_DOWN (1u << 3) /* fewer; those that run go on */
+#define CC_CHANGED_COMPLETED  (1u << 4) /* requests ended, in whatever way */
+#define CC_CHANGED_RELEASED   (1u << 5) /* slots came back unused */
+#define CC_CHANGED_DRAINING   (1u << 6)
+#define CC_CHANGED_CLOSED     (1u << 7)
+unsigned cc_conn_changes(const struct cc_conn *conn);
 
 /* Takes no more requests, closes when the last one ends. Idempotent. */
 void cc_conn_drain(struct cc_conn *conn);
@@ -167,6 +180,32 @@ enum cc_state cc_conn_state(const struct cc_conn *conn);
 enum cc_proto_id cc_conn_proto(const struct cc_conn *conn); /* NONE while connecting */
 int cc_conn_err(const struct cc_conn *conn);                /* 0: usable; else enum cc_err */
 const char *cc_conn_detail(const struct cc_conn *conn);     /* for logs, "" if none */
+/* Why it takes no more requests: the first cause, which stays. */
+enum cc_reason {
+	CC_REASON_NONE,             /* it still takes them */
+	CC_REASON_OWNER,            /* cc_conn_drain, cc_conn_close, cc_conn_free */
+	CC_REASON_DIAL,             /* it never was connected: cc_conn_err */
+	CC_REASON_IDLE,             /* idle_timeout */
+	CC_REASON_AGE,              /* max_age */
+	CC_REASON_REQUESTS,         /* max_requests */
+	CC_REASON_STREAM_IDS,       /* HTTP/2 has no more (RFC 9113 5.1.1) */
+	CC_REASON_GOAWAY,           /* cc_conn_goaway_code says why (RFC 9113 6.8) */
+	CC_REASON_CONNECTION_CLOSE, /* HTTP/1: the server closes after the response (RFC 9112 9.6) */
+	CC_REASON_NOT_REUSABLE, /* HTTP/1: a request given up, an early or an unasked response */
+	CC_REASON_PEER_IDLE,    /* the peer closed while nothing ran */
+	CC_REASON_EOF,          /* the peer closed under requests */
+	CC_REASON_TRUNCATED,    /* without the close_notify that was needed (RFC 9112 9.8) */
+	CC_REASON_RESET,        /* the socket broke */
+	CC_REASON_PROTOCOL,     /* the peer broke HTTP */
+	CC_REASON_PING_TIMEOUT,
+	CC_REASON_SETTINGS_TIMEOUT,
+	CC_REASON_MEMORY
+};
+enum cc_reason cc_conn_reason(const struct cc_conn *conn);
+const char *cc_reason_name(enum cc_reason reason); /* "goaway", for logs; never NULL */
+uint64_t cc_conn_goaway_code(
+	const struct cc_conn *conn); /* of the last GOAWAY; 0: none, or NO_ERROR */
+
 bool cc_conn_settled(const struct cc_conn *conn); /* its limits are known: HTTP/2 got SETTINGS */
 uint64_t cc_conn_id(const struct cc_conn *conn);  /* unique in the context */
 
@@ -180,6 +219,13 @@ uint64_t cc_conn_requests_completed(const struct cc_conn *conn);
 uint32_t cc_conn_in_flight(const struct cc_conn *conn); /* reserved ones count */
 uint32_t cc_conn_available(const struct cc_conn *conn);
 uint32_t cc_conn_waiting(const struct cc_conn *conn); /* round trips that wait their turn */
+
+/* All of them at one moment. They inform; what may be sent only cc_conn_reserve decides. */
+struct cc_counts {
+	uint64_t request_limit, requests_completed;
+	uint32_t in_flight, available, waiting;
+};
+void cc_conn_counts(const struct cc_conn *conn, struct cc_counts *ret);
 
 /* Holds one slot for a later round trip. CC_EFULL, CC_ECLOSED. */
 int cc_conn_reserve(struct cc_conn *conn);

@@ -1,4 +1,4 @@
-/* err.c - errors in words. */
+/* err.c - errors and reasons in words. */
 #include <clientconn.h>
 
 const char *cc_strerror(int err)
@@ -42,4 +42,47 @@ const char *cc_strerror(int err)
 		return "certificate not trusted";
 	}
 	return "unknown error";
+}
+
+const char *cc_reason_name(enum cc_reason reason)
+{
+	switch (reason) {
+	case CC_REASON_NONE:
+		return "none";
+	case CC_REASON_OWNER:
+		return "owner";
+	case CC_REASON_DIAL:
+		return "dial";
+	case CC_REASON_IDLE:
+		return "idle";
+	case CC_REASON_AGE:
+		return "age";
+	case CC_REASON_REQUESTS:
+		return "requests";
+	case CC_REASON_STREAM_IDS:
+		return "stream-ids";
+	case CC_REASON_GOAWAY:
+		return "goaway";
+	case CC_REASON_CONNECTION_CLOSE:
+		return "connection-close";
+	case CC_REASON_NOT_REUSABLE:
+		return "not-reusable";
+	case CC_REASON_PEER_IDLE:
+		return "peer-idle";
+	case CC_REASON_EOF:
+		return "eof";
+	case CC_REASON_TRUNCATED:
+		return "truncated";
+	case CC_REASON_RESET:
+		return "reset";
+	case CC_REASON_PROTOCOL:
+		return "protocol";
+	case CC_REASON_PING_TIMEOUT:
+		return "ping-timeout";
+	case CC_REASON_SETTINGS_TIMEOUT:
+		return "settings-timeout";
+	case CC_REASON_MEMORY:
+		return "memory";
+	}
+	return "unknown";
 }

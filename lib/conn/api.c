@@ -1,9 +1,13 @@
-/* api.c - the context as a whole: what base, net and conn each hang on it. */
+/*
+ * api.c - the context as a whole: what base, net and conn each hang on it; and
+ * the questions that a connection answers.
+ */
 #include <stdlib.h>
 
 #include "lib/base/ctx.h"
 #include "lib/base/head_int.h"
 #include "lib/conn/conn.h"
+#include "lib/conn/proto.h"
 #include "lib/net/link.h"
 #include "lib/net/resolve.h"
 
@@ -44,4 +48,87 @@ void cc_ctx_free(struct cc_ctx *ctx)
 	link_ctx_clear(ctx);
 	ctx_clear(ctx);
 	mem.release(ctx, mem.arg);
+}
+
+/* ---- what a connection says of itself ---------------------------------- */
+
+enum cc_state cc_conn_state(const struct cc_conn *conn)
+{
+	return conn->st.state;
+}
+
+enum cc_proto_id cc_conn_proto(const struct cc_conn *conn)
+{
+	return conn->proto ? conn->proto->id : CC_PROTO_NONE;
+}
+
+int cc_conn_err(const struct cc_conn *conn)
+{
+	return conn->st.err;
+}
+
+const char *cc_conn_detail(const struct cc_conn *conn)
+{
+	return conn->detail;
+}
+
+bool cc_conn_settled(const struct cc_conn *conn)
+{
+	return conn->settled;
+}
+
+uint64_t cc_conn_id(const struct cc_conn *conn)
+{
+	return conn->id;
+}
+
+uint64_t cc_conn_request_limit(const struct cc_conn *conn)
+{
+	return conn_state_request_limit(&conn->st);
+}
+
+uint64_t cc_conn_requests_completed(const struct cc_conn *conn)
+{
+	return conn->st.completed;
+}
+
+uint32_t cc_conn_in_flight(const struct cc_conn *conn)
+{
+	return conn_state_in_flight(&conn->st);
+}
+
+uint32_t cc_conn_available(const struct cc_conn *conn)
+{
+	return conn_state_available(&conn->st);
+}
+
+uint32_t cc_conn_waiting(const struct cc_conn *conn)
+{
+	return conn->waiting_count;
+}
+
+void cc_conn_counts(const struct cc_conn *conn, struct cc_counts *ret)
+{
+	*ret = (struct cc_counts){
+		.request_limit = cc_conn_request_limit(conn),
+		.requests_completed = cc_conn_requests_completed(conn),
+		.in_flight = cc_conn_in_flight(conn),
+		.available = cc_conn_available(conn),
+		.waiting = cc_conn_waiting(conn),
+	};
+}
+
+unsigned cc_conn_changes(const struct cc_conn *conn)
+{
+	return conn->changes_told;
+}
+
+enum cc_reason cc_conn_reason(const struct cc_conn *conn)
+{
+	return conn->reason;
+}
+
+uint64_t cc_conn_goaway_code(const struct cc_conn *conn)
+{
+	return conn->goaway_code;
 }

@@ -34,12 +34,14 @@ struct link;
 
 /* What a connection takes over from its transport; copied. */
 struct conn_settings {
-	uint64_t idle_timeout, max_age, ping_after, ping_timeout, tls_timeout; /* ms, 0: off */
+	/* ms, 0: off */
+	uint64_t idle_timeout, max_age, ping_after, ping_timeout, stale_after, tls_timeout;
 	size_t max_head, window, conn_window;
 	uint32_t max_concurrent;
 	uint64_t max_requests;
 	bool https;
-	bool h2_only; /* HTTP/2 or nothing; in clear: by prior knowledge */
+	bool h2_only;         /* HTTP/2 or nothing; in clear: by prior knowledge */
+	int32_t first_stream; /* HTTP/2 begins with this id; 0: 1. Tests begin near the last one. */
 };
 
 struct cc_conn {
@@ -55,20 +57,27 @@ struct cc_conn {
 	struct list waiting; /* struct cc_req that wait for a slot */
 	struct list ending;  /* struct cc_req whose on_done comes in the notify stage */
 	uint32_t waiting_count;
+	uint32_t
+		unconfirmed; /* requests given up that hold their slots until the peer has confirmed */
 	cc_state_hook hook;
 	void *hook_arg;
+	unsigned changes;      /* CC_CHANGED_*: not told yet */
+	unsigned changes_told; /* to the hook that runs */
+	unsigned changes_ever;
 	struct turn_item notify; /* hook, waiting round trips */
 	struct turn_item reap;
 	struct timer idle; /* runs while nothing is in flight */
 	struct timer age;
-	struct timer ping;    /* runs while something is in flight; ping_sent tells its meaning */
-	uint64_t last_read;   /* ms */
-	bool ping_sent;       /* waiting for any byte */
-	bool settled;         /* the peer told its limits */
-	bool told_closed;     /* the hook heard of CLOSED: no call after it */
-	bool freed;           /* by the owner: no callback any more */
-	uint64_t proto_error; /* of GOAWAY, else 0 */
-	int drain_err;        /* becomes the error when the last request has ended */
+	struct timer ping;   /* runs while something is in flight; ping_sent tells its meaning */
+	uint64_t last_read;  /* ms */
+	uint64_t busy_since; /* ms: something runs, and nothing ran before */
+	bool ping_sent;      /* waiting for any byte */
+	bool settled;        /* the peer told its limits */
+	bool told_closed;    /* the hook heard of CLOSED: no call after it */
+	bool freed;          /* by the owner: no callback any more */
+	uint64_t goaway_code;
+	enum cc_reason reason; /* the first one */
+	int drain_err;         /* becomes the error when the last request has ended */
 	char detail[160];
 };
 
@@ -99,6 +108,7 @@ struct cc_req {
 	bool room_wanted;  /* owner saw room 0: tell when there is some */
 	bool reserved;     /* waits although a slot was reserved: the limit shrank */
 	size_t uncredited; /* bytes taken by the owner, not yet cc_req_consumed */
+	size_t interim;    /* bytes of 1xx heads so far */
 	uint64_t sent, received;
 	uint64_t t_begin, t_sent, t_head; /* us */
 	struct cc_result result;          /* while ENDING */
@@ -112,19 +122,34 @@ struct cc_conn *conn_new(
 /* The link is connected: hands it to the driver. */
 void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link *link);
 
+/* Built with sanitizers, asserts L == C + F + A and that the lists agree with the numbers. */
+#ifdef CC_CHECK
+void conn_check(struct cc_conn *conn);
+#else
+static inline void conn_check(struct cc_conn *conn)
+{
+	(void)conn;
+}
+#endif
+
 /* ---- reports from drivers -------------------------------------------- */
 
 void conn_was_read(struct cc_conn *conn); /* any byte came: a sign of life */
 void conn_set_limit(struct cc_conn *conn, uint32_t peer_limit);
+/* Asks for a sign of life, unless that was done already; without one the connection closes. */
+void conn_ping(struct cc_conn *conn);
 /* Takes nothing new; closes when the last request ends. err and detail stay for cc_conn_err. */
-void conn_draining(struct cc_conn *conn, int err, const char *detail);
+void conn_draining(struct cc_conn *conn, enum cc_reason reason, int err, const char *detail);
 /*
- * The connection is over. Ends every request that is left with what conn_end_of knows: unsent ones
- * as unprocessed. detail NULL: cc_strerror.
+ * The connection is over, and with it every request that is left: those of which no byte
+ * left this process are unprocessed. detail NULL: cc_strerror.
  */
-void conn_close(struct cc_conn *conn, int err, const char *detail);
+void conn_close(struct cc_conn *conn, enum cc_reason reason, int err, const char *detail);
+/* The peer has confirmed that it knows of the requests that were given up: their slots are free. */
+void conn_confirmed(struct cc_conn *conn);
 
-void conn_req_info(struct cc_req *req, const struct cc_head *head);
+/* A 1xx head of so many bytes. CC_ETOOBIG: there were too many of them. */
+int conn_req_info(struct cc_req *req, const struct cc_head *head, size_t size);
 void conn_req_head(struct cc_req *req, const struct cc_head *head);
 /* req->in grew. */
 void conn_req_body(struct cc_req *req);
@@ -135,5 +160,21 @@ void conn_req_sent(struct cc_req *req);
 /* The request ended; the driver forgets it. on_done runs before this returns. */
 void conn_req_end(struct cc_req *req, int err, bool unprocessed, uint64_t proto_error,
 	const struct cc_head *trailers);
+/* Cancelled, and nothing of it will leave: as if it had never begun. */
+void conn_req_unsent(struct cc_req *req);
+/* Cancelled, but its slot is held until conn_confirmed. */
+void conn_req_given_up(struct cc_req *req);
+
+/* ---- between conn.c and req.c ------------------------------------------ */
+
+struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void *arg);
+/* Frames up the stack may still look at it: the memory goes back in the reap stage. */
+void req_reap(struct cc_req *req);
+/* Ended by our own doing: on_done comes in the notify stage. */
+void req_end_later(struct cc_req *req, int err, bool unprocessed);
+
+void conn_unwait(struct cc_conn *conn, struct cc_req *req); /* it waits no longer */
+void conn_slot_ended(struct cc_conn *conn);                 /* a request that ran is complete */
+void conn_slot_unused(struct cc_conn *conn);                /* it never was on the wire */
 
 #endif

@@ -25,31 +25,31 @@ bool conn_state_move(struct conn_state *s, enum cc_state to, int err)
 	return true;
 }
 
-static uint32_t at_once(const struct conn_state *s)
+uint32_t conn_state_at_once(const struct conn_state *s)
 {
 	return s->peer_limit < s->cap ? s->peer_limit : s->cap;
 }
 
 bool conn_state_has_room(const struct conn_state *s)
 {
-	return s->active < at_once(s);
+	return s->active < conn_state_at_once(s);
 }
 
 /* What may be in flight at once now, were nothing in flight. */
 static uint64_t limit(const struct conn_state *s)
 {
-	uint64_t most = at_once(s);
+	uint64_t most = conn_state_at_once(s);
 	uint64_t left = s->max_requests - s->completed;
 
 	return most < left ? most : left;
 }
 
-bool conn_state_set_limit(struct conn_state *s, uint32_t peer_limit)
+int64_t conn_state_set_limit(struct conn_state *s, uint32_t peer_limit)
 {
-	bool grew = peer_limit > s->peer_limit;
+	int64_t before = conn_state_at_once(s);
 
 	s->peer_limit = peer_limit;
-	return grew;
+	return (int64_t)conn_state_at_once(s) - before;
 }
 
 uint32_t conn_state_in_flight(const struct conn_state *s)
@@ -101,6 +101,12 @@ void conn_state_end(struct conn_state *s)
 	assert(s->active > 0);
 	s->active--;
 	s->completed++;
+}
+
+void conn_state_unsent(struct conn_state *s)
+{
+	assert(s->active > 0);
+	s->active--;
 }
 
 bool conn_state_spent(const struct conn_state *s)

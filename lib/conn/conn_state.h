@@ -31,8 +31,10 @@ struct conn_state {
 void conn_state_init(struct conn_state *s, uint32_t cap, uint64_t max_requests);
 /* false: it was there already, or the move would lead backwards. */
 bool conn_state_move(struct conn_state *s, enum cc_state to, int err);
-/* true: available or in_flight changed for the better (a waiter may go). */
-bool conn_state_set_limit(struct conn_state *s, uint32_t peer_limit);
+/* How many may run at once changed by so much; our own cap counts. */
+int64_t conn_state_set_limit(struct conn_state *s, uint32_t peer_limit);
+/* The lower of the peer's limit and our own cap. */
+uint32_t conn_state_at_once(const struct conn_state *s);
 
 uint32_t conn_state_available(const struct conn_state *s);
 uint32_t conn_state_in_flight(const struct conn_state *s);
@@ -46,6 +48,8 @@ bool conn_state_has_room(const struct conn_state *s);
 void conn_state_begin(struct conn_state *s);
 /* A request on the wire ended, in whatever way. */
 void conn_state_end(struct conn_state *s);
+/* It never was on the wire after all: its slot is free, and nothing was completed. */
+void conn_state_unsent(struct conn_state *s);
 /* max_requests is used up: nothing more can be started. */
 bool conn_state_spent(const struct conn_state *s);
 

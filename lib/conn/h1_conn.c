@@ -6,6 +6,10 @@
  *
  * The connection is used again only if nothing speaks against it: both
  * messages complete, both sides willing, no byte behind the answer (9.2, 9.3, 9.5).
+ *
+ * Servers close idle connections whenever they like, so before a request goes
+ * out on one that rested the kernel is asked once more: what has not left can
+ * go elsewhere whatever its method.
  */
 #include <string.h>
 
@@ -18,7 +22,9 @@
 #include "lib/conn/proto.h"
 #include "lib/net/link.h"
 
-#define OUT_MAX 65536u /* body bytes in the link; the rest waits in the request */
+#define OUT_MAX       65536u /* body bytes in the link; the rest waits in the request */
+#define LEFTOVER_MAX  65536u /* of an answer that nobody wants: more costs a new connection */
+#define LEFTOVER_TIME 50u    /* ms */
 
 struct h1_conn {
 	struct cc_conn *conn;
@@ -28,6 +34,11 @@ struct h1_conn {
 	struct cc_req *req;   /* the one that runs, NULL: idle */
 	bool chunked;         /* its body goes out in chunks */
 	uint64_t left;        /* bytes of its Content-Length still to come */
+	size_t head_bytes;    /* read of the answer's head, interim ones apart */
+	bool rested;          /* the request begins on a connection that was idle */
+	bool reused;          /* ... and that has carried others before */
+	size_t leftover;      /* bytes read of an answer that nobody wants */
+	struct timer give_up; /* runs while such an answer comes in */
 };
 
 static struct h1_conn *driver(struct cc_conn *conn)
@@ -82,6 +93,9 @@ static int h1_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	h->req = req;
 	h->chunked = w.framing == H1_FRAME_CHUNKED;
 	h->left = w.length;
+	h->head_bytes = 0;
+	h->reused = conn->st.completed > 0;
+	h->rested = conn->last_read != ctx_now(conn->ctx);
 	h1_parser_begin(h->parser, h->head);
 	if (req->no_body)
 		h1_parser_no_body(h->parser);
@@ -139,10 +153,18 @@ static void h1_send(struct cc_conn *conn, struct cc_req *req)
 static void on_flush(struct link *l)
 {
 	struct h1_conn *h = l->owner;
-	int err = fill(h);
+	int err;
 
+	if (h->req && h->rested) {
+		h->rested = false;
+		link_read_now(l);
+		if (is_closed(h))
+			return;
+	}
+	err = fill(h);
 	if (err < 0)
-		conn_close(h->conn, err, "sending the request body");
+		conn_close(h->conn, err == CC_ENOMEM ? CC_REASON_MEMORY : CC_REASON_NOT_REUSABLE,
+			err, "sending the request body");
 }
 
 static void on_written(struct link *l, size_t n)
@@ -172,9 +194,10 @@ static void finish(struct h1_conn *h)
 
 	h->req = NULL;
 	h->head = NULL;
+	timer_stop(&h->give_up);
 	link_pause(h->link, false); /* the window was this request's */
 	if (!again)
-		conn_draining(conn, CC_ECLOSED,
+		conn_draining(conn, CC_REASON_NOT_REUSABLE, CC_ECLOSED,
 			h->link->in.len ? "bytes behind the response"
 			: req->out_done ? "closed after the response"
 					: "answered before the request was complete");
@@ -182,29 +205,53 @@ static void finish(struct h1_conn *h)
 	cc_head_free(head);
 }
 
+/* RFC 9110 15.5.9: the server's idle timeout crossed our request, which it may not have seen. */
+static bool crossed(const struct h1_conn *h)
+{
+	return cc_head_status(h->head) == 408 && h->reused && h->req->out_done &&
+	       h->req->interim == 0 && !h1_parser_keep_alive(h->parser);
+}
+
 /* 0: go on feeding, 1: stop. */
+static int on_interim(struct h1_conn *h)
+{
+	struct cc_req *req = h->req;
+	size_t size = h->head_bytes;
+
+	if (cc_head_status(h->head) == 101) {
+		conn_close(h->conn, CC_REASON_PROTOCOL, CC_EPROTO,
+			"101 although no upgrade was asked for");
+		return 1;
+	}
+	h->head_bytes = 0;
+	if (conn_req_info(req, h->head, size) < 0) {
+		conn_close(h->conn, CC_REASON_PROTOCOL, CC_ETOOBIG, "too many interim responses");
+		return 1;
+	}
+	return is_closed(h) || h->req != req;
+}
+
 static int on_head(struct h1_conn *h)
 {
 	struct cc_req *req = h->req;
-	unsigned status = cc_head_status(h->head);
 
-	if (status == 101) {
-		conn_close(h->conn, CC_EPROTO, "101 although no upgrade was asked for");
+	if (cc_head_status(h->head) < 200)
+		return on_interim(h);
+	if (crossed(h)) {
+		conn_close(h->conn, CC_REASON_PEER_IDLE, CC_EEOF,
+			"the server's idle timeout crossed the request (408)");
 		return 1;
 	}
-	if (status < 200) {
-		conn_req_info(req, h->head);
-		return is_closed(h) || h->req != req;
-	}
 	if (!h1_parser_keep_alive(h->parser)) /* the owner can look for another one already */
-		conn_draining(h->conn, CC_ECLOSED, "the server closes after this response");
+		conn_draining(h->conn, CC_REASON_CONNECTION_CLOSE, CC_ECLOSED,
+			"the server closes after this response");
 	conn_req_head(req, h->head);
 	return is_closed(h) || h->req != req;
 }
 
 static void pause_if_full(struct h1_conn *h)
 {
-	if (h->req && h->req->uncredited + h->req->in.len >= h->conn->set.window)
+	if (h->req && h->req->ops && h->req->uncredited + h->req->in.len >= h->conn->set.window)
 		link_pause(h->link, true);
 }
 
@@ -212,8 +259,15 @@ static int on_body(struct h1_conn *h, const char *data, size_t len)
 {
 	struct cc_req *req = h->req;
 
+	if (!req->ops) { /* given up: read only to use the connection again */
+		h->leftover += len;
+		if (h->leftover <= LEFTOVER_MAX)
+			return 0;
+		conn_close(h->conn, CC_REASON_NOT_REUSABLE, CC_ECLOSED, "request canceled");
+		return 1;
+	}
 	if (buf_add_slice(&req->in, &h->link->in, data, len) < 0) {
-		conn_close(h->conn, CC_ENOMEM, NULL);
+		conn_close(h->conn, CC_REASON_MEMORY, CC_ENOMEM, NULL);
 		return 1;
 	}
 	req->received += len;
@@ -252,7 +306,8 @@ static int on_event(struct h1_conn *h, enum h1_event ev, const char *data, size_
 	}
 	const struct h1_error *e = h1_parser_error(h->parser);
 
-	conn_close(h->conn, e->status == 431 ? CC_ETOOBIG : CC_EPROTO, e->reason);
+	conn_close(
+		h->conn, CC_REASON_PROTOCOL, e->status == 431 ? CC_ETOOBIG : CC_EPROTO, e->reason);
 	return 1;
 }
 
@@ -271,11 +326,14 @@ static void on_data(struct link *l)
 		if (!h->req ||
 			h->req->phase == CC_PHASE_QUEUED) { /* no byte of it left: not its answer */
 			if (l->in.len > 0)
-				conn_close(h->conn, CC_EPROTO, "unasked bytes from the server");
+				conn_close(h->conn, CC_REASON_NOT_REUSABLE, CC_EPROTO,
+					"unasked bytes from the server");
 			return;
 		}
 		/* Without input the parser may still hold an event: the end of a message without body. */
 		ev = h1_parser_feed(h->parser, p ? p : "", p ? n : 0, &used, &data, &len);
+		if (!h->req->head_seen)
+			h->head_bytes += used;
 		if (ev == H1_BODY) {
 			stop = on_event(h, ev, data, len);
 			cc_buf_drain(&l->in, used);
@@ -293,27 +351,25 @@ static void on_eof(struct link *l, bool clean)
 	struct h1_conn *h = l->owner;
 	struct cc_req *req = h->req;
 
-	if (!req) {
-		conn_close(h->conn, CC_EEOF, "the server closed the idle connection");
-		return;
-	}
-	if (h1_parser_eof(h->parser) != H1_END) {
-		conn_close(h->conn, CC_EEOF,
+	if (!req || req->phase == CC_PHASE_QUEUED)
+		conn_close(h->conn, CC_REASON_PEER_IDLE, CC_EEOF,
+			"the server closed the idle connection");
+	else if (h1_parser_eof(h->parser) != H1_END)
+		conn_close(h->conn, CC_REASON_EOF, CC_EEOF,
 			req->head_seen ? "the server closed in the middle of the response"
 				       : "the server closed without an answer");
-	} else if (!clean) {
-		conn_close(h->conn, CC_EEOF, "TLS truncation: no close_notify (RFC 9112 9.8)");
-	} else {
-		finish(h);
-		conn_close(h->conn, CC_ECLOSED, NULL);
-	}
+	else if (!clean)
+		conn_close(h->conn, CC_REASON_TRUNCATED, CC_EEOF,
+			"TLS truncation: no close_notify (RFC 9112 9.8)");
+	else
+		finish(h); /* its end was the connection's */
 }
 
 static void on_error(struct link *l, int err)
 {
 	struct h1_conn *h = l->owner;
 
-	conn_close(h->conn, err, l->detail);
+	conn_close(h->conn, err == CC_ENOMEM ? CC_REASON_MEMORY : CC_REASON_RESET, err, l->detail);
 }
 
 static const struct link_ops ops = {
@@ -325,6 +381,13 @@ static const struct link_ops ops = {
 };
 
 /* ---- the table --------------------------------------------------------- */
+
+static void give_up(struct timer *t)
+{
+	struct h1_conn *h = container_of(t, struct h1_conn, give_up);
+
+	conn_close(h->conn, CC_REASON_NOT_REUSABLE, CC_ECLOSED, "request canceled");
+}
 
 static int h1_open(struct cc_conn *conn, struct link *link)
 {
@@ -338,6 +401,7 @@ static int h1_open(struct cc_conn *conn, struct link *link)
 	conn->driver = h;
 	h->conn = conn;
 	h->link = link;
+	timer_init(&h->give_up, give_up);
 	link_set_owner(link, &ops, h);
 	h->parser = h1_parser_new(conn->ctx, H1_RESPONSE, &limits);
 	return h->parser ? 0 : CC_ENOMEM;
@@ -352,11 +416,42 @@ static void h1_consumed(struct cc_conn *conn, struct cc_req *req, size_t n)
 		link_pause(h->link, false);
 }
 
-/* HTTP/1 has no other way to stop an answer (RFC 9112 9.5). */
+/* Nothing of it was offered to the kernel: the connection is as it was. */
+static bool take_back(struct h1_conn *h, struct cc_req *req)
+{
+	if (req->phase != CC_PHASE_QUEUED || link_blocked(h->link))
+		return false;
+	cc_buf_clear(&h->link->out);
+	cc_head_free(h->head);
+	h->head = NULL;
+	h->req = NULL;
+	conn_req_unsent(req);
+	return true;
+}
+
+/* The rest of the answer is short, as far as one can tell: cheaper than a new connection. */
+static bool read_leftover(struct h1_conn *h, struct cc_req *req)
+{
+	int64_t length = cc_head_content_length(h->head);
+
+	if (!req->head_seen || !req->out_done || h->conn->st.state != CC_READY ||
+		length - (int64_t)req->received > (int64_t)LEFTOVER_MAX)
+		return false;
+	if (timer_start(h->conn->ctx, &h->give_up, LEFTOVER_TIME) < 0)
+		return false;
+	h->leftover = 0;
+	cc_buf_clear(&req->in);
+	link_pause(h->link, false);
+	return true;
+}
+
+/* HTTP/1 has no other way to stop an answer than to close (RFC 9112 9.5). */
 static void h1_cancel(struct cc_conn *conn, struct cc_req *req)
 {
-	(void)req;
-	conn_close(conn, CC_ECLOSED, "request canceled");
+	struct h1_conn *h = driver(conn);
+
+	if (!take_back(h, req) && !read_leftover(h, req))
+		conn_close(conn, CC_REASON_NOT_REUSABLE, CC_ECLOSED, "request canceled");
 }
 
 static void h1_close(struct cc_conn *conn)
@@ -365,6 +460,7 @@ static void h1_close(struct cc_conn *conn)
 
 	if (!h || !h->link)
 		return;
+	timer_stop(&h->give_up);
 	/* Half a request helps nobody, and one that counts as unsent must stay unsent. */
 	if (h->req && (!h->req->out_done || h->req->phase == CC_PHASE_QUEUED))
 		link_abort(h->link);

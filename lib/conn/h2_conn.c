@@ -13,6 +13,10 @@
  * Flow control: the connection's window is given back as soon as bytes arrive,
  * the stream's only when they have left for the client (cc_req_consumed). So a
  * reader that stops holds one stream's window and nobody else's.
+ *
+ * A request that is given up before its answer began keeps its slot until the
+ * peer acknowledged a PING sent behind the RST_STREAM. Else a server that is
+ * gone would be fed with requests, each cancelled when its time is over.
  */
 #include <stdio.h>
 #include <string.h>
@@ -20,12 +24,14 @@
 #include <clientconn/head.h>
 
 #include "lib/base/ctx.h"
+#include "lib/base/head_int.h"
 #include "lib/codec/h2_glue.h"
 #include "lib/conn/conn.h"
 #include "lib/conn/proto.h"
 #include "lib/net/link.h"
 
-#define OUT_MAX 65536u /* bytes in the link; the rest waits in the requests */
+#define OUT_MAX     65536u /* bytes in the link; the rest waits in the requests */
+#define LAST_STREAM 0x7fffffffu
 #define MAX_STREAMS_UNTOLD                                                                         \
 	256u /* the peer's SETTINGS named no limit (RFC 9113 6.5.2: at least 100) */
 
@@ -34,13 +40,17 @@ struct h2_conn {
 	struct link *link;
 	nghttp2_session *session;
 	nghttp2_mem mem;
-	struct cc_head *head;  /* of the header block that is coming in */
-	int head_err;          /* it cannot be kept: CC_ENOMEM, CC_ETOOBIG, CC_EPROTO */
-	uint64_t written;      /* bytes the kernel ever took: tells which requests have left */
-	bool goaway;           /* the peer said so */
-	uint32_t goaway_code;  /* why */
-	int32_t goaway_last;   /* the last stream it may have acted on */
-	bool busy;             /* the session is on the stack: it must not be pumped */
+	struct cc_head *head; /* of the header block that is coming in */
+	int head_err;         /* it cannot be kept: CC_ENOMEM, CC_ETOOBIG, CC_EPROTO */
+	uint64_t written;     /* bytes the kernel ever took: tells which requests have left */
+	bool goaway;          /* the peer said so */
+	int32_t goaway_last;  /* the last stream it may have acted on */
+	int32_t peer_reset;   /* the stream whose RST_STREAM is being handled */
+	bool busy;            /* the session is on the stack: it must not be pumped */
+	bool leaving;         /* closed while it was: says goodbye when it has returned */
+	bool rested;          /* a request begins on a connection that was idle */
+	bool ping_out;        /* never two PINGs at once: servers count them */
+	bool quiet; /* a PING for cancelled requests was acknowledged, no answer came since */
 	struct timer settings; /* the peer's first SETTINGS must come in time */
 };
 
@@ -149,6 +159,16 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 	return 0;
 }
 
+/* RFC 9113 5.1.1: ids are not used twice. It drains while all of its slots can still be served. */
+static void spare_ids(struct h2_conn *h)
+{
+	uint32_t next = nghttp2_session_get_next_stream_id(h->session);
+	uint32_t left = next > LAST_STREAM ? 0 : (LAST_STREAM - next) / 2 + 1;
+
+	if (left < conn_state_at_once(&h->conn->st))
+		conn_draining(h->conn, CC_REASON_STREAM_IDS, CC_ECLOSED, "stream ids used up");
+}
+
 static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_head *head)
 {
 	struct h2_conn *h = driver(conn);
@@ -162,14 +182,13 @@ static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	stream = nghttp2_submit_request(
 		h->session, NULL, f.nv, f.n, req->bodiless ? NULL : &body, req);
 	h2_nv_clear(&f);
-	if (stream < 0) {
-		if (stream == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE)
-			conn_draining(conn, CC_ECLOSED, "stream ids used up");
-		return stream == NGHTTP2_ERR_NOMEM ? CC_ENOMEM : CC_ECLOSED;
-	}
+	if (stream < 0)
+		return stream == NGHTTP2_ERR_NOMEM ? CC_ENOMEM : CC_EINVAL;
 	req->stream = stream;
 	req->wire_at = UINT64_MAX;
+	h->rested = conn->st.active == 1 && conn->last_read != ctx_now(conn->ctx);
 	flush(h);
+	spare_ids(h);
 	return 0;
 }
 
@@ -181,25 +200,61 @@ static void h2_send(struct cc_conn *conn, struct cc_req *req)
 	flush(h);
 }
 
+/*
+ * RFC 9113 5.4.1: the last thing said is GOAWAY. Not behind half a frame, which the
+ * peer would complete with it; and what was queued counts as unsent, so it stays unsent.
+ */
+static void leave(struct h2_conn *h)
+{
+	bool whole = h->link->out.len == 0;
+
+	h->leaving = false;
+	cc_buf_clear(&h->link->out);
+	if (whole && h->session && h->link->state == LINK_OPEN) {
+		nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
+		h2_pump(h->session, &h->link->out, OUT_MAX);
+	}
+	link_close(h->link);
+}
+
+/* The session has returned: it may be called again. */
+static void back(struct h2_conn *h)
+{
+	h->busy = false;
+	if (h->leaving)
+		leave(h);
+}
+
 static int pump(struct h2_conn *h)
 {
 	int err;
 
 	h->busy = true;
 	err = h2_pump(h->session, &h->link->out, OUT_MAX);
-	h->busy = false;
+	back(h);
 	return err;
 }
 
 static void on_flush(struct link *l)
 {
 	struct h2_conn *h = l->owner;
-	int err = pump(h);
+	int err;
 
+	if (h->rested) {
+		h->rested = false;
+		link_read_now(l);
+		if (is_closed(h))
+			return;
+	}
+	err = pump(h);
+	if (is_closed(h))
+		return;
 	if (err < 0)
-		conn_close(h->conn, err, "HTTP/2 session");
+		conn_close(h->conn, err == CC_ENOMEM ? CC_REASON_MEMORY : CC_REASON_PROTOCOL, err,
+			"HTTP/2 session");
 	else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
-		conn_close(h->conn, h->conn->drain_err ? h->conn->drain_err : CC_EPROTO,
+		conn_close(h->conn, CC_REASON_PROTOCOL,
+			h->conn->drain_err ? h->conn->drain_err : CC_EPROTO,
 			"HTTP/2 session ended");
 }
 
@@ -290,7 +345,10 @@ static void headers_came(struct h2_conn *h, const nghttp2_frame *frame)
 		return;
 	}
 	if (cc_head_status(h->head) < 200 && !fin) {
-		conn_req_info(req, h->head);
+		if (conn_req_info(req, h->head, h->head->text_len) < 0) {
+			reset(h, req, NGHTTP2_CANCEL);
+			end(h, req, CC_ETOOBIG, false, 0, NULL);
+		}
 		return;
 	}
 	conn_req_head(req, h->head);
@@ -304,16 +362,15 @@ static void goaway_came(struct h2_conn *h, const nghttp2_goaway *g)
 	int n = g->opaque_data_len < 64 ? (int)g->opaque_data_len : 64;
 
 	h->goaway = true;
-	h->goaway_code = g->error_code;
 	h->goaway_last = g->last_stream_id;
-	h->conn->proto_error = g->error_code;
+	h->conn->goaway_code = g->error_code;
 	snprintf(text, sizeof(text), "GOAWAY %s%s%.*s", nghttp2_http2_strerror(g->error_code),
 		n ? ": " : "", n, n ? (const char *)g->opaque_data : "");
 	for (char *c = text; *c; c++)
 		if (*c < ' ' || *c > '~')
 			*c = '?';
 	/* RFC 9113 6.8: nothing new after it; below the last stream id the answers still come. */
-	conn_draining(h->conn, CC_EGOAWAY, text);
+	conn_draining(h->conn, CC_REASON_GOAWAY, CC_EGOAWAY, text);
 }
 
 static void settings_came(struct h2_conn *h)
@@ -323,6 +380,16 @@ static void settings_came(struct h2_conn *h)
 
 	timer_stop(&h->settings);
 	conn_set_limit(h->conn, limit == UINT32_MAX ? MAX_STREAMS_UNTOLD : limit);
+	spare_ids(h);
+}
+
+static void ping_came(struct h2_conn *h)
+{
+	h->ping_out = false;
+	if (h->conn->unconfirmed == 0)
+		return;
+	h->quiet = true;
+	conn_confirmed(h->conn);
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -334,9 +401,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 		return 0;
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
+		h->quiet = false;
 		headers_came(h, frame);
 		break;
 	case NGHTTP2_DATA:
+		h->quiet = false;
 		req = req_of(session, frame->hd.stream_id);
 		if (req && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 			complete(h, req, NULL);
@@ -347,6 +416,13 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 		break;
 	case NGHTTP2_GOAWAY:
 		goaway_came(h, &frame->goaway);
+		break;
+	case NGHTTP2_PING:
+		if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+			ping_came(h);
+		break;
+	case NGHTTP2_RST_STREAM: /* its on_stream_close follows */
+		h->peer_reset = frame->hd.stream_id;
 		break;
 	default:
 		break;
@@ -395,12 +471,17 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 		return 0;
 	/* REFUSED_STREAM is also what nghttp2 reports above GOAWAY's last stream id (RFC 9113 8.7). */
 	bool refused = code == NGHTTP2_REFUSED_STREAM && !req->head_seen;
+	bool by_peer = h->peer_reset == stream;
 
 	if (refused && h->goaway && stream > h->goaway_last)
-		code = h->goaway_code; /* after ENHANCE_YOUR_CALM nobody hurries */
+		code = (uint32_t)h->conn->goaway_code; /* after ENHANCE_YOUR_CALM nobody hurries */
+	if (by_peer &&
+		code == NGHTTP2_PROTOCOL_ERROR) /* our header compression may be out of step */
+		conn_draining(h->conn, CC_REASON_PROTOCOL, CC_EPROTO,
+			"the server reset a request with PROTOCOL_ERROR");
 	if (refused)
 		end(h, req, CC_EREFUSED, true, code, NULL);
-	else if (code == NGHTTP2_PROTOCOL_ERROR)
+	else if (code == NGHTTP2_PROTOCOL_ERROR && !by_peer)
 		end(h, req, CC_EPROTO, false, code, NULL);
 	else
 		end(h, req, CC_ERESET, false, code, NULL);
@@ -421,10 +502,14 @@ static void on_data(struct link *l)
 			break;
 		h->busy = true;
 		used = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n);
-		h->busy = false;
+		back(h);
+		if (is_closed(h))
+			return;
 		if (used < 0) {
-			conn_close(h->conn, used == NGHTTP2_ERR_NOMEM ? CC_ENOMEM : CC_EPROTO,
-				nghttp2_strerror((int)used));
+			bool memory = used == NGHTTP2_ERR_NOMEM;
+
+			conn_close(h->conn, memory ? CC_REASON_MEMORY : CC_REASON_PROTOCOL,
+				memory ? CC_ENOMEM : CC_EPROTO, nghttp2_strerror((int)used));
 			return;
 		}
 		cc_buf_drain(&l->in, n);
@@ -436,19 +521,22 @@ static void on_data(struct link *l)
 static void on_eof(struct link *l, bool clean)
 {
 	struct h2_conn *h = l->owner;
+	bool idle = h->conn->st.active == 0;
 
 	(void)clean; /* frames have lengths: a cut one never passes for a whole one */
 	if (h->goaway)
-		conn_close(h->conn, CC_EGOAWAY, NULL);
+		conn_close(h->conn, CC_REASON_GOAWAY, CC_EGOAWAY, NULL);
 	else
-		conn_close(h->conn, CC_EEOF, "the server closed the connection");
+		conn_close(h->conn, idle ? CC_REASON_PEER_IDLE : CC_REASON_EOF, CC_EEOF,
+			"the server closed the connection");
 }
 
 static void on_error(struct link *l, int err)
 {
 	struct h2_conn *h = l->owner;
 
-	conn_close(h->conn, h->goaway ? CC_EGOAWAY : err, l->detail);
+	conn_close(h->conn, err == CC_ENOMEM ? CC_REASON_MEMORY : CC_REASON_RESET,
+		h->goaway ? CC_EGOAWAY : err, l->detail);
 }
 
 static const struct link_ops ops = {
@@ -465,7 +553,8 @@ static void settings_late(struct timer *t)
 {
 	struct h2_conn *h = container_of(t, struct h2_conn, settings);
 
-	conn_close(h->conn, CC_ETIMEOUT, "the server sent no HTTP/2 SETTINGS in time");
+	conn_close(h->conn, CC_REASON_SETTINGS_TIMEOUT, CC_ETIMEOUT,
+		"the server sent no HTTP/2 SETTINGS in time");
 }
 
 static int make_session(struct h2_conn *h)
@@ -504,6 +593,8 @@ static int say_hello(struct h2_conn *h)
 		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)set->max_head},
 	};
 
+	if (set->first_stream > 0)
+		nghttp2_session_set_next_stream_id(h->session, set->first_stream);
 	if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, iv, 3) < 0 ||
 		nghttp2_session_set_local_window_size(
 			h->session, NGHTTP2_FLAG_NONE, 0, (int32_t)set->conn_window) < 0)
@@ -540,19 +631,37 @@ static void h2_consumed(struct cc_conn *conn, struct cc_req *req, size_t n)
 		flush(h);
 }
 
+/* May a cancelled request wait for its confirmation? Never where PINGs could be called abuse. */
+static bool confirms(const struct h2_conn *h, const struct cc_req *req)
+{
+	return !req->head_seen && h->conn->st.state == CC_READY && h->conn->set.ping_after > 0 &&
+	       !h->quiet;
+}
+
 static void h2_cancel(struct cc_conn *conn, struct cc_req *req)
 {
 	struct h2_conn *h = driver(conn);
+	bool unsent = req->wire_at == UINT64_MAX; /* nghttp2 drops its HEADERS from the queue */
 
 	reset(h, req, NGHTTP2_CANCEL);
-	end(h, req, CC_ECANCELED, false, 0, NULL);
+	if (unsent) {
+		forget(h, req);
+		conn_req_unsent(req);
+	} else if (confirms(h, req)) {
+		forget(h, req);
+		conn_req_given_up(req);
+		conn_ping(conn);
+	} else {
+		end(h, req, CC_ECANCELED, false, 0, NULL);
+	}
 }
 
 static void h2_ping(struct cc_conn *conn)
 {
 	struct h2_conn *h = driver(conn);
 
-	nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL);
+	if (!h->ping_out && nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL) == 0)
+		h->ping_out = true;
 	flush(h);
 }
 
@@ -563,13 +672,10 @@ static void h2_close(struct cc_conn *conn)
 	if (!h || !h->link)
 		return;
 	timer_stop(&h->settings);
-	/* What is still queued may be requests that count as unsent: they must stay unsent. */
-	cc_buf_clear(&h->link->out);
-	if (h->session && !h->busy && h->link->state == LINK_OPEN) { /* RFC 9113 5.4.1 */
-		nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
-		pump(h);
-	}
-	link_close(h->link);
+	if (h->busy)
+		h->leaving = true;
+	else
+		leave(h);
 }
 
 static void h2_free(struct cc_conn *conn)

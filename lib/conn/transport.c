@@ -51,6 +51,7 @@ static struct conn_settings settings_from(const struct cc_transport_opts *o)
 			o->idle_timeout == CC_NEVER ? 0 : or_default(o->idle_timeout, 60000),
 		.max_age = o->max_age,
 		.ping_after = o->ping_after == CC_NEVER ? 0 : or_default(o->ping_after, 10000),
+		.stale_after = o->stale_after == CC_NEVER ? 0 : or_default(o->stale_after, 10000),
 		.ping_timeout = or_default(o->ping_timeout, 5000),
 		.tls_timeout = or_default(o->tls_timeout, 10000),
 		.max_head = or_default(o->max_head, 65536),
@@ -121,13 +122,14 @@ static void dialled(void *arg, int err, struct link *link, const char *detail)
 
 	conn->dial = NULL;
 	if (err < 0) {
-		conn_close(conn, err, detail);
+		conn_close(conn, CC_REASON_DIAL, err, detail);
 		return;
 	}
 	proto = choose(conn, link);
 	if (!proto) {
 		link_free(link);
-		conn_close(conn, CC_EPROTO, "the server did not agree to HTTP/2 (ALPN)");
+		conn_close(conn, CC_REASON_DIAL, CC_EPROTO,
+			"the server did not agree to HTTP/2 (ALPN)");
 		return;
 	}
 	conn_opened(conn, proto, link);

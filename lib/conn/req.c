@@ -1,0 +1,271 @@
+/*
+ * req.c - one request on a connection: its memory, its ends, and what its
+ * owner and its driver say about it. Slots and waiting are conn.c's.
+ *
+ * A request that the peer ends is told in the read that ended it; one that
+ * ends by our own doing is told in the notify stage, so never from inside a
+ * call of its owner.
+ */
+#include <string.h>
+
+#include <clientconn/head.h>
+
+#include "lib/base/ctx.h"
+#include "lib/base/head_int.h"
+#include "lib/conn/conn.h"
+#include "lib/conn/proto.h"
+
+/* ---- memory ------------------------------------------------------------ */
+
+static void req_free(struct turn_item *item)
+{
+	struct cc_req *req = container_of(item, struct cc_req, end);
+	struct cc_ctx *ctx = req->out.ctx;
+
+	list_del(&req->link);
+	turn_cancel(&req->room);
+	cc_buf_clear(&req->out);
+	cc_buf_clear(&req->in);
+	cc_head_free(req->held);
+	cc_head_free(req->out_trailers);
+	mem_cache_put(&ctx->reqs, ctx, req);
+}
+
+void req_reap(struct cc_req *req)
+{
+	req->life = REQ_DONE;
+	req->ops = NULL;
+	turn_cancel(&req->room);
+	turn_cancel(&req->end);
+	req->end.run = req_free;
+	turn_add(req->out.ctx, TURN_REAP, &req->end);
+}
+
+static void room_run(struct turn_item *item)
+{
+	struct cc_req *req = container_of(item, struct cc_req, room);
+
+	if (req->ops && req->ops->on_room && req->life == REQ_RUNNING)
+		req->ops->on_room(req, req->arg);
+}
+
+struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void *arg)
+{
+	struct cc_req *req = mem_cache_get(&conn->ctx->reqs, conn->ctx);
+
+	if (!req)
+		return NULL;
+	memset(req, 0, sizeof(*req));
+	list_init(&req->link);
+	req->conn = conn;
+	req->ops = ops;
+	req->arg = arg;
+	req->stream = -1;
+	cc_buf_init(&req->out, conn->ctx);
+	cc_buf_init(&req->in, conn->ctx);
+	turn_item_init(&req->end, NULL);
+	turn_item_init(&req->room, room_run);
+	req->t_begin = ctx_now_us(conn->ctx);
+	return req;
+}
+
+/* ---- ends -------------------------------------------------------------- */
+
+static void fill_result(struct cc_req *req, int err, bool unprocessed, uint64_t proto_error)
+{
+	req->result = (struct cc_result){
+		.err = err,
+		.phase = err == 0 ? CC_PHASE_COMPLETE : req->phase,
+		.unprocessed = unprocessed,
+		.proto_error = proto_error,
+		.sent = req->sent,
+		.received = req->received,
+		.t_sent = req->t_sent ? req->t_sent - req->t_begin : 0,
+		.t_head = req->t_head ? req->t_head - req->t_begin : 0,
+		.t_done = ctx_now_us(req->out.ctx) - req->t_begin,
+	};
+}
+
+static void tell_done(struct cc_req *req)
+{
+	const struct cc_req_ops *ops = req->ops;
+
+	req->ops = NULL;
+	list_del(&req->link);
+	if (ops)
+		ops->on_done(req, &req->result, req->arg);
+	req_reap(req);
+}
+
+static void end_run(struct turn_item *item)
+{
+	tell_done(container_of(item, struct cc_req, end));
+}
+
+void req_end_later(struct cc_req *req, int err, bool unprocessed)
+{
+	list_del(&req->link);
+	if (!req->ops) {
+		req_reap(req);
+		return;
+	}
+	req->life = REQ_ENDING;
+	list_add_tail(&req->conn->ending, &req->link);
+	fill_result(req, err, unprocessed, req->conn->goaway_code);
+	req->end.run = end_run;
+	turn_add(req->out.ctx, TURN_NOTIFY, &req->end);
+}
+
+/* ---- the owner --------------------------------------------------------- */
+
+int cc_req_send(struct cc_req *req, struct cc_buf *body, bool eos)
+{
+	if (req->out_eos)
+		return CC_EINVAL;
+	if (req->life > REQ_RUNNING) { /* over: on_done is on its way */
+		cc_buf_clear(body);
+		return 0;
+	}
+	int err = cc_buf_move(&req->out, body, body->len);
+	if (err < 0)
+		return err;
+	req->out_eos = eos;
+	if (req->life == REQ_RUNNING)
+		req->conn->proto->send(req->conn, req);
+	return 0;
+}
+
+int cc_req_send_trailers(struct cc_req *req, const struct cc_head *trailers)
+{
+	if (req->out_eos)
+		return CC_EINVAL;
+	if (req->life > REQ_RUNNING)
+		return 0;
+	req->out_trailers = head_copy(req->out.ctx, trailers);
+	if (!req->out_trailers)
+		return CC_ENOMEM;
+	req->out_eos = true;
+	if (req->life == REQ_RUNNING)
+		req->conn->proto->send(req->conn, req);
+	return 0;
+}
+
+size_t cc_req_room(const struct cc_req *req)
+{
+	size_t window = req->conn->set.window;
+
+	if (req->out.len < window && req->life <= REQ_RUNNING)
+		return window - req->out.len;
+	((struct cc_req *)(uintptr_t)req)->room_wanted = true;
+	return 0;
+}
+
+void cc_req_consumed(struct cc_req *req, size_t n)
+{
+	if (n > req->uncredited)
+		n = req->uncredited;
+	req->uncredited -= n;
+	if (req->life == REQ_RUNNING && n > 0)
+		req->conn->proto->consumed(req->conn, req, n);
+}
+
+void cc_req_cancel(struct cc_req *req)
+{
+	struct cc_conn *conn = req->conn;
+
+	req->ops = NULL;
+	switch (req->life) {
+	case REQ_WAITING:
+		conn_unwait(conn, req);
+		req_reap(req);
+		break;
+	case REQ_RUNNING:
+		conn->proto->cancel(conn, req);
+		break;
+	case REQ_ENDING:
+		req_reap(req);
+		break;
+	case REQ_DONE:
+		break;
+	}
+	conn_check(conn);
+}
+
+/* ---- the driver -------------------------------------------------------- */
+
+int conn_req_info(struct cc_req *req, const struct cc_head *head, size_t size)
+{
+	req->interim += size;
+	if (req->interim > req->conn->set.max_head)
+		return CC_ETOOBIG;
+	if (req->ops && req->ops->on_info)
+		req->ops->on_info(req, head, req->arg);
+	return 0;
+}
+
+void conn_req_head(struct cc_req *req, const struct cc_head *head)
+{
+	req->head_seen = true;
+	req->phase = CC_PHASE_RECEIVING;
+	req->t_head = ctx_now_us(req->out.ctx);
+	if (req->ops)
+		req->ops->on_head(req, head, req->arg);
+}
+
+void conn_req_body(struct cc_req *req)
+{
+	size_t before = req->in.len;
+
+	if (!req->ops) {
+		cc_buf_clear(&req->in);
+		return;
+	}
+	req->uncredited += before; /* on_body may credit what it takes at once */
+	req->ops->on_body(req, &req->in, req->arg);
+	req->uncredited -= req->in.len < req->uncredited ? req->in.len : req->uncredited;
+}
+
+void conn_req_took(struct cc_req *req, size_t n)
+{
+	req->sent += n;
+	if ((req->room_wanted || req->out_eos) &&
+		req->out.len < req->conn->set.window) { /* behind the end: a sign of life */
+		req->room_wanted = false;
+		turn_add(req->out.ctx, TURN_NOTIFY, &req->room);
+	}
+}
+
+void conn_req_sent(struct cc_req *req)
+{
+	req->out_done = true;
+	req->t_sent = ctx_now_us(req->out.ctx);
+	if (req->phase < CC_PHASE_WAITING)
+		req->phase = CC_PHASE_WAITING;
+}
+
+void conn_req_end(struct cc_req *req, int err, bool unprocessed, uint64_t proto_error,
+	const struct cc_head *trailers)
+{
+	if (req->life != REQ_RUNNING)
+		return;
+	req->life = REQ_DONE;
+	list_del(&req->link);
+	fill_result(req, err, unprocessed, proto_error);
+	req->result.trailers = trailers;
+	conn_slot_ended(req->conn);
+	tell_done(req);
+}
+
+void conn_req_unsent(struct cc_req *req)
+{
+	list_del(&req->link);
+	conn_slot_unused(req->conn);
+	req_reap(req);
+}
+
+void conn_req_given_up(struct cc_req *req)
+{
+	list_del(&req->link);
+	req->conn->unconfirmed++;
+	req_reap(req);
+}
