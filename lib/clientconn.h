@@ -287,7 +287,7 @@ int cc_req_send(struct cc_req *req, struct cc_buf *body, bool eos);
 int cc_req_send_trailers(struct cc_req *req, const struct cc_head *trailers);
 
 /* Body bytes worth giving now; 0 means wait for on_room. */
-size_t cc_req_room(const struct cc_req *req);
+size_t cc_req_room(struct cc_req *req);
 
 /* n bytes taken in on_body left the process: lets the peer send more. */
 void cc_req_consumed(struct cc_req *req, size_t n);

@@ -332,8 +332,6 @@ int cc_buf_move(struct cc_buf *to, struct cc_buf *from, size_t n)
 			part.last->next = from->first;
 			from->first = part.first;
 			from->len += part.len;
-			if (!from->last)
-				from->last = part.last;
 		}
 		return err;
 	}

@@ -195,7 +195,10 @@ void conn_confirmed(struct cc_conn *conn)
 
 int cc_conn_reserve(struct cc_conn *conn)
 {
-	return conn_state_reserve(&conn->st);
+	int err = conn_state_reserve(&conn->st);
+
+	conn_check(conn);
+	return err;
 }
 
 void cc_conn_release(struct cc_conn *conn)

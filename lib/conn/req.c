@@ -150,13 +150,13 @@ int cc_req_send_trailers(struct cc_req *req, const struct cc_head *trailers)
 	return 0;
 }
 
-size_t cc_req_room(const struct cc_req *req)
+size_t cc_req_room(struct cc_req *req)
 {
 	size_t window = req->conn->set.window;
 
 	if (req->out.len < window && req->life <= REQ_RUNNING)
 		return window - req->out.len;
-	((struct cc_req *)(uintptr_t)req)->room_wanted = true;
+	req->room_wanted = true;
 	return 0;
 }
 
