@@ -274,8 +274,9 @@ struct cc_req_ops {
  * and stays the caller's. On a full connection the request waits its turn (an
  * HTTP/1 connection carries one at a time) unless RESERVED or NOWAIT is given.
  * *ret is valid until on_done or cc_req_cancel. CC_EFULL, CC_ECLOSED,
- * CC_EINVAL (forbidden fields), CC_ENOMEM: no request was made, no callback comes,
- * a reserved slot is given back.
+ * CC_EINVAL (no method; END_STREAM with a Content-Length above 0),
+ * CC_ENOMEM: no request was made, no callback comes, a reserved slot is given
+ * back.
  */
 int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigned flags,
 	const struct cc_req_ops *ops, void *arg, struct cc_req **ret);

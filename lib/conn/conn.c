@@ -305,13 +305,20 @@ static int admit(struct cc_conn *conn, unsigned flags)
 	return flags & CC_RT_NOWAIT ? CC_EFULL : 0;
 }
 
+/* A length without the bytes would make the server take the next request for them. */
+static bool is_sendable(const struct cc_head *head, unsigned flags)
+{
+	return cc_head_method(head).n > 0 &&
+	       (!(flags & CC_RT_END_STREAM) || cc_head_content_length(head) <= 0);
+}
+
 int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigned flags,
 	const struct cc_req_ops *ops, void *arg, struct cc_req **ret)
 {
 	struct cc_req *req;
 	int go = CC_EINVAL;
 
-	if (cc_head_method(head).n > 0)
+	if (is_sendable(head, flags))
 		go = admit(conn, flags);
 	if (go < 0) {
 		if (flags & CC_RT_RESERVED)

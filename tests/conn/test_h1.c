@@ -374,6 +374,21 @@ START_TEST(invalid_request_leaves_the_reservation_of_others)
 }
 END_TEST
 
+START_TEST(length_without_a_body_is_refused)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	ck_assert_int_eq(round_trip(&c, &p, "POST", "/", "content-length: 5\n", CC_RT_END_STREAM),
+		CC_EINVAL);
+	check_counts(&c, 1, 0, 0, 1);
+	ck_assert_int_eq(
+		round_trip(&c, &p, "POST", "/", "content-length: 0\n", CC_RT_END_STREAM), 0);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(round_trip_while_connecting_goes_when_connected)
 {
 	struct client c;
@@ -1321,6 +1336,7 @@ int main(void)
 		reservation_holds_the_slot,
 		released_reservation_wakes_who_waits,
 		invalid_request_leaves_the_reservation_of_others,
+		length_without_a_body_is_refused,
 		round_trip_while_connecting_goes_when_connected,
 		request_that_waited_has_its_body,
 		failed_dial_ends_waiting_round_trips_as_unprocessed,
