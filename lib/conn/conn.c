@@ -396,6 +396,7 @@ static void forget_unsent(struct cc_conn *conn, const struct list *reqs)
 void conn_close(struct cc_conn *conn, enum cc_reason reason, int err, const char *detail)
 {
 	int req_err = err == CC_ECLOSED ? CC_ECANCELED : err;
+	uint64_t completed = conn->st.completed;
 	struct list ended;
 	struct list *l;
 
@@ -405,6 +406,8 @@ void conn_close(struct cc_conn *conn, enum cc_reason reason, int err, const char
 	list_splice_tail(&ended, &conn->reqs);
 	forget_unsent(conn, &ended);
 	conn_state_move(&conn->st, CC_CLOSED, err);
+	if (conn->st.completed != completed) /* what was on the wire ends with it */
+		changed(conn, CC_CHANGED_COMPLETED);
 	conn->unconfirmed = 0;
 	set_reason(conn, reason);
 	set_detail(conn, detail ? detail : cc_strerror(err));

@@ -567,6 +567,8 @@ START_TEST(close_without_an_answer_is_not_called_unprocessed)
 	ck_assert_int_eq(q.result.phase, CC_PHASE_QUEUED); /* it never left */
 	ck_assert(q.result.unprocessed);
 	check_counts(&c, 1, 1, 0, 0);
+	until(c.base, c.hooks_closed == 1);
+	ck_assert_uint_eq(cc_conn_changes(c.conn), CC_CHANGED_COMPLETED | CC_CHANGED_CLOSED);
 	client_close(&c);
 }
 END_TEST
