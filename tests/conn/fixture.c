@@ -3,8 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/ssl.h>
+
 #include "lib/base/ctx.h"
 #include "tests/conn/fixture.h"
+
+static bool over_tls; /* the case of the suite that runs: set before each of its tests */
 
 /* ---- memory that is counted ------------------------------------------- */
 
@@ -126,21 +130,55 @@ void client_close(struct client *c)
 	event_base_free(base);
 }
 
-void open_h1(struct client *c, const struct cc_transport_opts *opts)
+void open_tls(
+	struct client *c, const char *alpn, unsigned offer, const struct cc_transport_opts *opts)
 {
-	client_open(c, peer_unix(event_base_new()), "http", CC_OFFER_H1, opts);
+	struct peer *peer = peer_unix(event_base_new());
+	struct ssl_ctx_st *server = peer_tls_server("DNS:api.example.test", 30);
+	struct ssl_ctx_st *client = peer_tls_client(server);
+	struct cc_transport_opts o = opts ? *opts : (struct cc_transport_opts){0};
+
+	o.tls = client;
+	o.tls_name = "api.example.test";
+	peer_use_tls(peer, server, alpn);
+	client_open(c, peer, "https", offer, &o);
+	SSL_CTX_free(server);
+	SSL_CTX_free(client);
+}
+
+static void open_ready(
+	struct client *c, const char *alpn, unsigned offer, const struct cc_transport_opts *opts)
+{
+	if (over_tls)
+		open_tls(c, alpn, offer, opts);
+	else
+		client_open(c, peer_unix(event_base_new()), "http", offer, opts);
 	wait_state(c, CC_READY);
 	peer_accept(c->peer);
+}
+
+void open_h1(struct client *c, const struct cc_transport_opts *opts)
+{
+	open_ready(c, "http/1.1", CC_OFFER_H1, opts);
 	turns(c->base, 2);
+	c->hooks_seen = c->hooks;
+}
+
+void open_h2_unsettled(struct client *c, const struct cc_transport_opts *opts)
+{
+	open_ready(c, "h2", CC_OFFER_H2, opts);
+	h2_preface(c->peer);
+	turns(c->base, 2);
+	c->hooks_seen = c->hooks;
 }
 
 void open_h2(struct client *c, int64_t max_streams, const struct cc_transport_opts *opts)
 {
-	client_open(c, peer_unix(event_base_new()), "http", CC_OFFER_H2, opts);
-	wait_state(c, CC_READY);
+	open_ready(c, "h2", CC_OFFER_H2, opts);
 	h2_begin(c->peer, max_streams);
 	until(c->base, cc_conn_settled(c->conn));
 	turns(c->base, 2);
+	c->hooks_seen = c->hooks;
 }
 
 void wait_state(struct client *c, enum cc_state state)
@@ -365,20 +403,54 @@ void wait_done(struct probe *p)
 	check_invariant(p->client);
 }
 
-int run_suite(const char *name, const TTest *const *tests, size_t n)
+/* ---- suites ------------------------------------------------------------- */
+
+static void in_clear(void)
 {
-	Suite *s = suite_create(name);
+	over_tls = false;
+}
+
+static void use_tls(void)
+{
+	over_tls = true;
+}
+
+static void add_case(Suite *s, const char *name, SFun setup, const TTest *const *tests, size_t n)
+{
 	TCase *t = tcase_create(name);
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(t, 60);
+	tcase_add_checked_fixture(t, setup, NULL);
 	for (size_t i = 0; i < n; i++)
 		tcase_add_test(t, tests[i]);
 	suite_add_tcase(s, t);
+}
+
+static int run_cases(Suite *s)
+{
+	SRunner *runner;
+	int failed;
+
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return failed > 0;
+}
+
+int run_suite(const char *name, const TTest *const *tests, size_t n)
+{
+	Suite *s = suite_create(name);
+
+	add_case(s, name, in_clear, tests, n);
+	return run_cases(s);
+}
+
+int run_suite_twice(const char *name, const TTest *const *tests, size_t n)
+{
+	Suite *s = suite_create(name);
+
+	add_case(s, "clear", in_clear, tests, n);
+	add_case(s, "tls", use_tls, tests, n);
+	return run_cases(s);
 }

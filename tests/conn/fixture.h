@@ -26,6 +26,7 @@ struct client {
 	struct cc_conn *conn;
 	struct peer *peer;
 	unsigned hooks;          /* calls of the state hook */
+	unsigned hooks_seen;     /* of them before the last check_hooks */
 	unsigned hooks_closed;   /* of them in state CC_CLOSED */
 	uint64_t completed_seen; /* requests_completed at the last one */
 	bool in_call;            /* a function of the API is running: no callback may come */
@@ -67,9 +68,17 @@ void client_open(struct client *c, struct peer *peer, const char *scheme, unsign
 /* Frees everything and fails the test if memory is left. */
 void client_close(struct client *c);
 
-/* Fixtures: peer on a Unix socket, HTTP/1.1 or HTTP/2 in clear, connected; HTTP/2 with 10 streams. */
+/*
+ * Fixtures: peer on a Unix socket, HTTP/1.1 or HTTP/2, connected. In clear, or over TLS in the
+ * second half of run_suite_twice. h2_begin's max_streams; unsettled: the server's SETTINGS have
+ * not come yet.
+ */
 void open_h1(struct client *c, const struct cc_transport_opts *opts);
 void open_h2(struct client *c, int64_t max_streams, const struct cc_transport_opts *opts);
+void open_h2_unsettled(struct client *c, const struct cc_transport_opts *opts);
+/* Over TLS in any case, and not yet connected. alpn: the server's. */
+void open_tls(
+	struct client *c, const char *alpn, unsigned offer, const struct cc_transport_opts *opts);
 
 struct cc_head *head_for(
 	struct client *c, const char *method, const char *path, const char *fields);
@@ -96,6 +105,13 @@ void advance(struct client *c, uint64_t ms);
 		ck_assert_uint_eq(cc_conn_in_flight((c)->conn), f);                                \
 		ck_assert_uint_eq(cc_conn_available((c)->conn), a);                                \
 	} while (0)
+/* So many calls of the hook since the connection was open, or since the last check. */
+#define check_hooks(c, n)                                                                          \
+	do {                                                                                       \
+		turns((c)->base, 3);                                                               \
+		ck_assert_uint_eq((c)->hooks - (c)->hooks_seen, n);                                \
+		(c)->hooks_seen = (c)->hooks;                                                      \
+	} while (0)
 #define check_body(p, text)                                                                        \
 	do {                                                                                       \
 		ck_assert_uint_eq((p)->body_len, strlen(text));                                    \
@@ -104,5 +120,7 @@ void advance(struct client *c, uint64_t ms);
 
 /* Runs the tests of one file; its main returns the result. */
 int run_suite(const char *name, const TTest *const *tests, size_t n);
+/* The same, first in clear and then over TLS: what a connection does must not depend on it. */
+int run_suite_twice(const char *name, const TTest *const *tests, size_t n);
 
 #endif

@@ -420,5 +420,5 @@ int main(void)
 		freeing_in_the_refusal_is_allowed,
 	};
 
-	return run_suite("goaway", tests, sizeof(tests) / sizeof(tests[0]));
+	return run_suite_twice("goaway", tests, sizeof(tests) / sizeof(tests[0]));
 }

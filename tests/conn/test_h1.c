@@ -1147,25 +1147,12 @@ END_TEST
 
 /* ---- TLS ---------------------------------------------------------------- */
 
-static void open_tls(struct client *c, const char *alpn, unsigned offer)
-{
-	struct peer *peer = peer_unix(event_base_new());
-	struct ssl_ctx_st *server = peer_tls_server("DNS:api.example.test", 30);
-	struct ssl_ctx_st *client = peer_tls_client(server);
-	struct cc_transport_opts opts = {.tls = client, .tls_name = "api.example.test"};
-
-	peer_use_tls(peer, server, alpn);
-	client_open(c, peer, "https", offer, &opts);
-	SSL_CTX_free(server);
-	SSL_CTX_free(client);
-}
-
 START_TEST(tls_server_without_alpn_gets_http_1)
 {
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "", CC_OFFER_H1 | CC_OFFER_H2);
+	open_tls(&c, "", CC_OFFER_H1 | CC_OFFER_H2, NULL);
 	get(&c, &p, "/");
 	expect_request(&c, "GET / ");
 	peer_say(c.peer, OK_HELLO);
@@ -1183,7 +1170,7 @@ START_TEST(cut_tls_stream_does_not_end_a_body_without_length)
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "http/1.1", CC_OFFER_H1);
+	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
 	get(&c, &p, "/");
 	expect_request(&c, "GET / ");
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
@@ -1202,7 +1189,7 @@ START_TEST(close_notify_ends_a_body_without_length)
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "http/1.1", CC_OFFER_H1);
+	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
 	get(&c, &p, "/");
 	expect_request(&c, "GET / ");
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
@@ -1220,7 +1207,7 @@ START_TEST(cut_tls_stream_behind_a_whole_answer_does_not_matter)
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "http/1.1", CC_OFFER_H1);
+	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
 	get(&c, &p, "/");
 	expect_request(&c, "GET / ");
 	peer_say(c.peer, OK_HELLO);
@@ -1239,7 +1226,7 @@ START_TEST(large_answer_over_tls_arrives_whole)
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "http/1.1", CC_OFFER_H1);
+	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
 	get(&c, &p, "/");
 	expect_request(&c, "GET / ");
 	say_body(&c, 1000000);
@@ -1380,5 +1367,5 @@ int main(void)
 		no_allocation_may_fail_unnoticed,
 	};
 
-	return run_suite("h1", tests, sizeof(tests) / sizeof(tests[0]));
+	return run_suite_twice("h1", tests, sizeof(tests) / sizeof(tests[0]));
 }
