@@ -306,6 +306,7 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 	p->result = *res;
 	note_fields(res->trailers, p->trailers, sizeof(p->trailers));
 	p->result.trailers = NULL;
+	p->available = cc_conn_available(p->client->conn);
 	p->req = NULL;
 	act(p, p->on_done);
 }
@@ -394,6 +395,30 @@ void probe_free(struct probe *p)
 {
 	free(p->body);
 	p->body = NULL;
+}
+
+void expect_request(struct client *c, const char *line)
+{
+	char head[8192];
+
+	peer_head(c->peer, head, sizeof(head));
+	ck_assert_msg(strncmp(head, line, strlen(line)) == 0, "\"%s\" is not \"%s\"", head, line);
+}
+
+void begin(struct client *c, struct probe *p, int n)
+{
+	for (int i = 0; i < n; i++)
+		get(c, &p[i], "/");
+	for (int i = 0; i < n; i++)
+		ck_assert_uint_eq(h2_request(c->peer), (uint32_t)(2 * i + 1));
+}
+
+void h2_processed(struct client *c)
+{
+	h2_send(c->peer, H2_PING, 0, 0, "position", 8);
+	do
+		h2_wait(c->peer, H2_PING);
+	while (!(c->peer->frame.flags & H2_ACK));
 }
 
 void wait_done(struct probe *p)

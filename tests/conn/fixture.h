@@ -13,6 +13,9 @@
 
 #include "tests/peer.h"
 
+#define OK_EMPTY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+#define OK_HELLO "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
 struct memory {                        /* what the context took */
 	long live;                     /* blocks */
 	unsigned long allocs, fail_at; /* fail_at 0: none fails */
@@ -51,6 +54,7 @@ struct probe { /* one request and what it brought */
 	char *body;
 	size_t body_len;
 	struct cc_result result; /* trailers in it are gone */
+	uint32_t available;      /* in on_done */
 	bool keep;               /* do not say consumed */
 	bool leave;              /* do not even take the body out */
 	size_t taken;            /* kept, not said to be consumed */
@@ -91,6 +95,13 @@ void get(struct client *c, struct probe *p, const char *path);
 void post(struct client *c, struct probe *p, const char *path, const char *fields);
 int send_body(struct probe *p, const char *text, bool eos);
 void probe_free(struct probe *p);
+
+/* HTTP/1: the next request head must begin with this line. */
+void expect_request(struct client *c, const char *line);
+/* HTTP/2: the first n requests of the connection are on their way and known to the server. */
+void begin(struct client *c, struct probe *p, int n);
+/* HTTP/2: the client has read all that was sent. Drops what it had sent up to here. */
+void h2_processed(struct client *c);
 
 void wait_done(struct probe *p);
 void wait_state(struct client *c, enum cc_state state);

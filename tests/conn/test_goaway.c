@@ -14,10 +14,7 @@
 static void open_with(struct client *c, struct probe *p, int n)
 {
 	open_h2(c, 10, NULL);
-	for (int i = 0; i < n; i++)
-		get(c, &p[i], "/");
-	for (int i = 0; i < n; i++)
-		ck_assert_uint_eq(h2_request(c->peer), (uint32_t)(2 * i + 1));
+	begin(c, p, n);
 }
 
 static void wait_hook(struct client *c)

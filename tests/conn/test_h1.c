@@ -7,18 +7,6 @@
 
 #include "tests/conn/fixture.h"
 
-#define OK_EMPTY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-#define OK_HELLO "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-
-/* The next request head must begin with this line. */
-static void expect_request(struct client *c, const char *line)
-{
-	char head[8192];
-
-	peer_head(c->peer, head, sizeof(head));
-	ck_assert_msg(strncmp(head, line, strlen(line)) == 0, "\"%s\" is not \"%s\"", head, line);
-}
-
 /* ---- one request ------------------------------------------------------- */
 
 START_TEST(answer_brings_head_body_and_end)

@@ -381,15 +381,6 @@ END_TEST
 
 /* ---- capacity ------------------------------------------------------------ */
 
-/* n requests on their way, known to the server. */
-static void begin(struct client *c, struct probe *p, int n)
-{
-	for (int i = 0; i < n; i++)
-		get(c, &p[i], "/");
-	for (int i = 0; i < n; i++)
-		ck_assert_uint_eq(h2_request(c->peer), (uint32_t)(2 * i + 1));
-}
-
 START_TEST(never_more_streams_than_the_server_allows)
 {
 	struct client c;
