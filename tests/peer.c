@@ -552,13 +552,18 @@ static void decode(struct peer *p)
 	nghttp2_hd_inflate_end_headers(p->inflater);
 }
 
+void h2_wait_any(struct peer *p)
+{
+	next_frame(p);
+	if (p->frame.type == H2_HEADERS)
+		decode(p);
+}
+
 void h2_wait(struct peer *p, enum h2_type type)
 {
-	do {
-		next_frame(p);
-		if (p->frame.type == H2_HEADERS)
-			decode(p);
-	} while (p->frame.type != type);
+	do
+		h2_wait_any(p);
+	while (p->frame.type != type);
 }
 
 uint32_t h2_request(struct peer *p)

@@ -140,6 +140,7 @@ void h2_preface(struct peer *p); /* only waits */
 void h2_setting(struct peer *p, unsigned id, uint32_t value);
 /* The next frame of that type into p->frame; others before it are dropped. */
 void h2_wait(struct peer *p, enum h2_type type);
+void h2_wait_any(struct peer *p); /* the next frame, whatever it is */
 /* The next HEADERS, decoded into method, path, fields ("name: value\n"). Returns the stream. */
 uint32_t h2_request(struct peer *p);
 /* fields: "name: value\n" each, or NULL. */

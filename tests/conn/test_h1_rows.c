@@ -412,6 +412,7 @@ START_TEST(unasked_answer_is_not_given_to_a_request_made_before_it_was_read)
 
 	open_h1(&c, NULL);
 	use_once(&c);
+	advance(&c, 1);
 	peer_say(c.peer, OK_HELLO); /* lies in the socket */
 	get(&c, &p, "/");
 	wait_done(&p);
@@ -506,6 +507,7 @@ START_TEST(request_made_before_the_end_was_read_is_unsent)
 
 	open_h1(&c, NULL);
 	use_once(&c);
+	advance(&c, 1);
 	peer_finish(c.peer); /* lies in the socket */
 	get(&c, &p, "/");
 	wait_done(&p);
