@@ -46,6 +46,7 @@ struct h2_conn {
 	bool goaway;          /* the peer said so */
 	int32_t goaway_last;  /* the last stream it may have acted on */
 	int32_t peer_reset;   /* the stream whose RST_STREAM is being handled */
+	bool broken;          /* the peer broke HTTP/2: nghttp2 says so with its own GOAWAY */
 	bool busy;            /* the session is on the stack: it must not be pumped */
 	bool leaving;         /* closed while it was: says goodbye when it has returned */
 	bool rested;          /* a request begins on a connection that was idle */
@@ -131,6 +132,8 @@ static int before_frame_send(nghttp2_session *session, const nghttp2_frame *fram
 	struct h2_conn *h = user;
 	struct cc_req *req;
 
+	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
+		h->broken = true;
 	if (frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
 	req = req_of(session, frame->hd.stream_id);
@@ -254,7 +257,7 @@ static void on_flush(struct link *l)
 			"HTTP/2 session");
 	else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
 		conn_close(h->conn, CC_REASON_PROTOCOL,
-			h->conn->drain_err ? h->conn->drain_err : CC_EPROTO,
+			h->conn->drain_err && !h->broken ? h->conn->drain_err : CC_EPROTO,
 			"HTTP/2 session ended");
 }
 

@@ -392,6 +392,30 @@ START_TEST(push_is_an_error_of_the_connection)
 }
 END_TEST
 
+START_TEST(error_of_the_server_is_named_while_we_drain)
+{
+	for (int goaway = 0; goaway < 2; goaway++) {
+		struct client c;
+		struct probe p = {0};
+
+		open_with(&c, &p, 1);
+		if (goaway)
+			h2_goaway(c.peer, 1, H2_NO_ERROR);
+		else
+			cc_conn_drain(c.conn);
+		until(c.base, cc_conn_state(c.conn) == CC_DRAINING);
+		check_hooks(&c, 1);
+		h2_data(c.peer, 99, "x", false); /* on a stream that nobody opened */
+		wait_done(&p);
+		ck_assert_int_eq(p.result.err, CC_EPROTO); /* not "canceled": the owner did not */
+		ck_assert(!p.result.unprocessed);
+		check_closed(&c, 1);
+		ck_assert_int_eq(cc_conn_err(c.conn), CC_EPROTO);
+		client_close(&c);
+	}
+}
+END_TEST
+
 START_TEST(we_say_that_we_want_no_push)
 {
 	struct client c;
@@ -559,6 +583,7 @@ int main(void)
 		end_while_idle_leaves_nothing_available,
 		end_under_requests_is_one_call_of_the_hook,
 		push_is_an_error_of_the_connection,
+		error_of_the_server_is_named_while_we_drain,
 		we_say_that_we_want_no_push,
 		closing_says_goaway_and_is_told_once,
 		idle_connection_closes_in_time,
