@@ -381,6 +381,7 @@ void conn_draining(struct cc_conn *conn, enum cc_reason reason, int err, const c
 	conn->st.reserved = 0;
 	fail_waiting(conn, CC_ECLOSED);
 	changed(conn, CC_CHANGED_DRAINING);
+	conn_confirmed(conn); /* nobody waits for those slots any more */
 	if (conn->st.active == 0)
 		conn_close(conn, reason, err, NULL);
 }

@@ -494,7 +494,7 @@ END_TEST
 
 START_TEST(closing_with_unconfirmed_resets_leaves_nothing_in_flight)
 {
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct client c;
 		struct probe p[3] = {{0}};
 
@@ -513,7 +513,10 @@ START_TEST(closing_with_unconfirmed_resets_leaves_nothing_in_flight)
 			peer_finish(c.peer);
 			break;
 		case 2:
-			h2_goaway(c.peer, 0, H2_INTERNAL_ERROR);
+			h2_goaway(c.peer, 5, H2_NO_ERROR); /* nothing else runs */
+			break;
+		case 3:
+			cc_conn_drain(c.conn);
 			break;
 		}
 		check_closed(&c, 3);
