@@ -201,9 +201,15 @@ int cc_conn_reserve(struct cc_conn *conn)
 	return err;
 }
 
+/* Reserved, and no round trip waits with it: the caller may use it or give it back. */
+static bool has_free_reservation(const struct cc_conn *conn)
+{
+	return conn->st.reserved > conn->waiting_reserved;
+}
+
 void cc_conn_release(struct cc_conn *conn)
 {
-	if (conn->st.reserved == 0)
+	if (!has_free_reservation(conn))
 		return;
 	conn_state_release(&conn->st);
 	changed(conn, CC_CHANGED_RELEASED);
@@ -231,29 +237,56 @@ static int req_start(struct cc_req *req, const struct cc_head *head)
 	return 0;
 }
 
-void conn_unwait(struct cc_conn *conn, struct cc_req *req)
+static void leave_queue(struct cc_conn *conn, struct cc_req *req)
 {
 	list_del(&req->link);
 	conn->waiting_count--;
+	conn->waiting_reserved -= req->reserved;
+}
+
+void conn_unwait(struct cc_conn *conn, struct cc_req *req)
+{
+	leave_queue(conn, req);
 	if (req->reserved)
 		cc_conn_release(conn);
+}
+
+static struct cc_req *first_reserved(struct cc_conn *conn)
+{
+	list_each (l, tmp, &conn->waiting) {
+		struct cc_req *req = container_of(l, struct cc_req, link);
+
+		if (req->reserved)
+			return req;
+	}
+	return NULL;
+}
+
+/*
+ * Who starts now; if it reserved nothing, its slot is reserved. The first of
+ * the queue, unless it waits for the very slot that one behind it holds.
+ */
+static struct cc_req *next_waiting(struct cc_conn *conn)
+{
+	struct cc_req *first = container_of(conn->waiting.next, struct cc_req, link);
+
+	if (!first->reserved && conn_state_reserve(&conn->st) == 0)
+		return first;
+	if (conn->waiting_reserved == 0 || !conn_state_has_room(&conn->st))
+		return NULL;
+	return first_reserved(conn);
 }
 
 /* Every gain of a slot comes here: an ended request, a raised limit, a released reservation. */
 static void wake_waiting(struct cc_conn *conn)
 {
 	while (!list_empty(&conn->waiting) && conn->st.state == CC_READY) {
-		struct cc_req *req = container_of(conn->waiting.next, struct cc_req, link);
+		struct cc_req *req = next_waiting(conn);
 		int err;
 
-		if (req->reserved) {
-			if (!conn_state_has_room(&conn->st))
-				return;
-		} else if (conn_state_reserve(&conn->st) < 0) {
+		if (!req)
 			return;
-		}
-		list_del(&req->link);
-		conn->waiting_count--;
+		leave_queue(conn, req);
 		err = req_start(req, req->held);
 		cc_head_free(req->held);
 		req->held = NULL;
@@ -287,6 +320,7 @@ static int req_wait(struct cc_req *req, const struct cc_head *head, bool reserve
 	req->reserved = reserved;
 	list_add_tail(&conn->waiting, &req->link);
 	conn->waiting_count++;
+	conn->waiting_reserved += reserved;
 	return 0;
 }
 
@@ -296,7 +330,7 @@ static int admit(struct cc_conn *conn, unsigned flags)
 	if (conn->st.state >= CC_DRAINING)
 		return CC_ECLOSED;
 	if (flags & CC_RT_RESERVED) {
-		if (conn->st.reserved == 0)
+		if (!has_free_reservation(conn))
 			return CC_EINVAL;
 		return conn_state_has_room(&conn->st);
 	}
@@ -368,7 +402,7 @@ static void fail_waiting(struct cc_conn *conn, int err)
 
 	while ((l = list_pop(&conn->waiting)))
 		req_end_later(container_of(l, struct cc_req, link), err, true);
-	conn->waiting_count = 0;
+	conn->waiting_count = conn->waiting_reserved = 0;
 }
 
 void conn_draining(struct cc_conn *conn, enum cc_reason reason, int err, const char *detail)

@@ -57,6 +57,7 @@ struct cc_conn {
 	struct list waiting; /* struct cc_req that wait for a slot */
 	struct list ending;  /* struct cc_req whose on_done comes in the notify stage */
 	uint32_t waiting_count;
+	uint32_t waiting_reserved; /* of them: hold a slot, wait for room on the wire */
 	uint32_t
 		unconfirmed; /* requests given up that hold their slots until the peer has confirmed */
 	cc_state_hook hook;

@@ -1209,6 +1209,62 @@ START_TEST(no_allocation_may_fail_unnoticed)
 }
 END_TEST
 
+/* Two reservations, one stream in use, and a limit that fell to 1. */
+static void open_shrunk(struct client *c, struct probe *running)
+{
+	open_h2(c, 3, NULL);
+	get(c, running, "/running");
+	ck_assert_int_eq(cc_conn_reserve(c->conn), 0);
+	h2_request(c->peer);
+	h2_setting(c->peer, H2_MAX_STREAMS, 1);
+	until(c->base, cc_conn_available(c->conn) == 0);
+}
+
+START_TEST(slot_of_a_waiting_round_trip_is_not_anybody_elses)
+{
+	struct client c;
+	struct probe running = {0}, held = {0}, other = {0};
+
+	open_shrunk(&c, &running);
+	ck_assert_int_eq(
+		round_trip(&c, &held, "GET", "/held", NULL, CC_RT_END_STREAM | CC_RT_RESERVED), 0);
+	ck_assert_uint_eq(cc_conn_waiting(c.conn), 1);
+	cc_conn_release(c.conn); /* of nothing */
+	ck_assert_uint_eq(cc_conn_in_flight(c.conn), 2);
+	ck_assert_int_eq(
+		round_trip(&c, &other, "GET", "/other", NULL, CC_RT_END_STREAM | CC_RT_RESERVED),
+		CC_EINVAL);
+	h2_answer(c.peer, 1, 200, "");
+	ck_assert_uint_eq(h2_request(c.peer), 3);
+	ck_assert_str_eq(c.peer->path, "/held");
+	h2_answer(c.peer, 3, 200, "");
+	wait_done(&held);
+	ck_assert_int_eq(held.result.err, 0);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(waiting_round_trip_does_not_block_the_one_whose_slot_it_waits_for)
+{
+	struct client c;
+	struct probe running = {0}, waits = {0}, held = {0};
+
+	open_shrunk(&c, &running);
+	get(&c, &waits, "/waits");
+	ck_assert_int_eq(
+		round_trip(&c, &held, "GET", "/held", NULL, CC_RT_END_STREAM | CC_RT_RESERVED), 0);
+	h2_answer(c.peer, 1, 200, "");
+	h2_request(c.peer);
+	ck_assert_str_eq(c.peer->path, "/held");
+	h2_answer(c.peer, 3, 200, "");
+	h2_request(c.peer);
+	ck_assert_str_eq(c.peer->path, "/waits");
+	h2_answer(c.peer, 5, 200, "");
+	wait_done(&waits);
+	client_close(&c);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -1259,6 +1315,8 @@ int main(void)
 		server_that_does_not_agree_to_http_2_is_an_error,
 		cut_tls_stream_ends_what_is_not_whole,
 		no_allocation_may_fail_unnoticed,
+		slot_of_a_waiting_round_trip_is_not_anybody_elses,
+		waiting_round_trip_does_not_block_the_one_whose_slot_it_waits_for,
 	};
 
 	return run_suite_twice("h2", tests, sizeof(tests) / sizeof(tests[0]));
