@@ -100,6 +100,7 @@ struct cc_transport_opts {
 	unsigned offer;            /* CC_OFFER_*: into ALPN; in clear, H2 only if alone */
 	struct ssl_ctx_st *tls;    /* NULL: system trust, TLS 1.2+; a reference is taken */
 	const char *tls_name;      /* SNI and verified name; NULL: the host */
+	bool no_resumption;        /* every TLS handshake is a full one */
 	uint64_t connect_timeout;  /* resolve + TCP connect, 10 s */
 	uint64_t tcp_keepalive;    /* idle time before the first probe, 0: off */
 	uint64_t tcp_user_timeout; /* unacknowledged data for so long: broken, 0: the system's */
@@ -119,7 +120,11 @@ struct cc_transport_opts {
 /* Copies the options. 0, CC_EINVAL, CC_ENOMEM. */
 int cc_transport_new(
 	struct cc_ctx *ctx, const struct cc_transport_opts *opts, struct cc_transport **ret);
-void cc_transport_free(struct cc_transport *t); /* connections made from it live on */
+/*
+ * Connections made from it live on. TLS sessions of its SSL_CTX are forgotten, also those of another
+ * transport that shares it: it pays one full handshake.
+ */
+void cc_transport_free(struct cc_transport *t);
 
 /*
  * Opens a new connection, always: nothing is reused, nothing is pooled.

@@ -19,6 +19,7 @@ struct ahead;
 struct bio_method_st;
 struct io;
 struct resolver;
+struct sessions;
 
 struct cc_ctx {
 	struct event_base *base;
@@ -39,6 +40,7 @@ struct cc_ctx {
 	struct resolver *resolver; /* net/resolve.c, made at first use */
 	struct bio_method_st *bio; /* net/link.c, made at first use */
 	struct ahead *ahead;       /* net/link.c, made at first use */
+	struct sessions *sessions; /* net/session.c, made at first use */
 	const struct io *io;       /* NULL: the system's calls */
 };
 

@@ -10,6 +10,7 @@
 #include "lib/conn/proto.h"
 #include "lib/net/link.h"
 #include "lib/net/resolve.h"
+#include "lib/net/session.h"
 
 #define HEADS_KEPT 1024
 #define REQS_KEPT  1024
@@ -45,6 +46,7 @@ void cc_ctx_free(struct cc_ctx *ctx)
 		cc_conn_free(container_of(l, struct cc_conn, link));
 	resolver_free(ctx->resolver);
 	turn_run_reap(ctx);
+	sessions_clear(ctx);
 	link_ctx_clear(ctx);
 	ctx_clear(ctx);
 	mem.release(ctx, mem.arg);

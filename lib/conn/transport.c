@@ -12,6 +12,7 @@
 #include "lib/conn/proto.h"
 #include "lib/net/dial.h"
 #include "lib/net/link.h"
+#include "lib/net/session.h"
 
 /* In the order of preference that is offered. */
 static const unsigned char alpn_both[] = "\x02h2\x08http/1.1";
@@ -24,6 +25,7 @@ struct cc_transport {
 	unsigned offer;
 	SSL_CTX *tls;
 	char *tls_name;
+	bool no_resumption;
 	uint64_t connect_timeout, tcp_keepalive, tcp_user_timeout;
 };
 
@@ -76,6 +78,7 @@ int cc_transport_new(
 	t->ctx = ctx;
 	t->set = settings_from(opts);
 	t->offer = opts->offer ? opts->offer : CC_OFFER_H1 | CC_OFFER_H2;
+	t->no_resumption = opts->no_resumption;
 	t->connect_timeout = opts->connect_timeout;
 	t->tcp_keepalive = opts->tcp_keepalive;
 	t->tcp_user_timeout = opts->tcp_user_timeout;
@@ -98,6 +101,7 @@ void cc_transport_free(struct cc_transport *t)
 {
 	if (!t)
 		return;
+	sessions_forget(t->ctx, t->tls);
 	SSL_CTX_free(t->tls);
 	mem_free(t->ctx, t->tls_name);
 	mem_free(t->ctx, t);
@@ -157,6 +161,7 @@ int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme, con
 		.default_port = https ? 443 : 80,
 		.tls = https ? t->tls : NULL,
 		.tls_name = t->tls_name,
+		.resume = !t->no_resumption,
 		.connect_timeout = t->connect_timeout,
 		.tls_timeout = t->set.tls_timeout,
 		.tcp_keepalive = t->tcp_keepalive,

@@ -33,6 +33,7 @@
 #include "lib/net/io.h"
 #include "lib/net/link.h"
 #include "lib/net/resolve.h"
+#include "lib/net/session.h"
 
 #define DEFAULT_TIMEOUT    10000u /* ms */
 #define DEFAULT_RACE_DELAY 250u   /* ms, RFC 8305 section 5 */
@@ -52,10 +53,10 @@ struct dial {
 	enum dial_phase phase;
 	dial_fn done;
 	void *arg;
-	void (*on_ssl)(struct ssl_st *ssl, void *arg);
-	char *host; /* as it is resolved; NULL: Unix socket or number */
-	char *name; /* what the certificate must be for; NULL: clear text */
-	SSL *ssl;   /* NULL: clear text, or the link has it */
+	char *host;              /* as it is resolved; NULL: Unix socket or number */
+	char *name;              /* what the certificate must be for; NULL: clear text */
+	SSL *ssl;                /* NULL: clear text, or the link has it */
+	struct session *session; /* goes to the link with ssl; NULL: nothing is resumed */
 	uint64_t connect_timeout, tls_timeout, race_delay; /* ms */
 	uint64_t tcp_keepalive, tcp_user_timeout;          /* ms */
 	uint16_t port;
@@ -81,6 +82,7 @@ static void dial_reap(struct turn_item *item)
 	struct cc_ctx *ctx = d->ctx;
 
 	link_free(d->link);
+	session_end(d->session, true);
 	SSL_free(d->ssl);
 	mem_free(ctx, d->attempts);
 	mem_free(ctx, d->host);
@@ -229,18 +231,19 @@ static void dial_connected(struct dial *d, struct attempt *winner)
 	for (unsigned i = 0; i < d->next; i++)
 		attempt_close(&d->attempts[i]);
 
-	if (d->ssl && d->on_ssl)
-		d->on_ssl(d->ssl, d->arg);
-	if (d->phase == DIAL_OVER || link_new(d->ctx, fd, d->ssl, &dial_link_ops, d, &link) < 0) {
+	if (d->session)
+		session_offer(d->session, d->ssl);
+	if (link_new(d->ctx, fd, d->ssl, &dial_link_ops, d, &link) < 0) {
 		dial_io(d)->close(fd);
-		if (d->phase != DIAL_OVER)
-			dial_fail(d, CC_ENOMEM, "out of memory");
+		dial_fail(d, CC_ENOMEM, "out of memory");
 		return;
 	}
 	if (!d->ssl) {
 		dial_succeed(d, link);
 		return;
 	}
+	link->session = d->session;
+	d->session = NULL;
 	d->ssl = NULL;
 	d->link = link;
 	dial_enter(d, DIAL_HANDSHAKE, d->tls_timeout);
@@ -515,6 +518,8 @@ static int dial_set_tls(struct dial *d, const struct dial_target *t, const char 
 		ERR_clear_error();
 		return CC_EINVAL;
 	}
+	if (t->resume)
+		d->session = session_new(d->ctx, t->tls, d->name, t->address);
 	return 0;
 }
 
@@ -565,7 +570,6 @@ int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn don
 	d->ctx = ctx;
 	d->done = done;
 	d->arg = arg;
-	d->on_ssl = target->on_ssl;
 	timer_init(&d->deadline, on_deadline);
 	timer_init(&d->race, on_race);
 	turn_item_init(&d->begin, dial_begin);

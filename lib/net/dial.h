@@ -5,13 +5,13 @@
 #ifndef CC_DIAL_H
 #define CC_DIAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct cc_ctx;
 struct dial;
 struct link;
 struct ssl_ctx_st;
-struct ssl_st;
 
 struct dial_target {
 	const char *address;    /* "host:port", "host", "[v6]:port", "[v6]", "unix:/path"; copied */
@@ -25,9 +25,7 @@ struct dial_target {
 	uint64_t race_delay;       /* ms between attempts (RFC 8305); 0: 250 */
 	uint64_t tcp_keepalive;    /* ms idle before the first probe; 0: off */
 	uint64_t tcp_user_timeout; /* ms; 0: the kernel's */
-	/* Just before the handshake, with the arg of dial_start: lets the transport set a session. May
-	 * be NULL. */
-	void (*on_ssl)(struct ssl_st *ssl, void *arg);
+	bool resume;               /* TLS sessions are kept in the context and resumed */
 };
 
 /*

@@ -30,6 +30,7 @@
 #include "lib/base/ctx.h"
 #include "lib/net/io.h"
 #include "lib/net/link.h"
+#include "lib/net/session.h"
 
 /* Bytes a turn, as others want to be read, too: 0.2 ms of decrypting and passing on. */
 #define READ_BUDGET  262144u
@@ -191,9 +192,28 @@ static void stop_events(struct link *l)
 	timer_stop(&l->again);
 }
 
+/* RFC 8446 6.2: a connection that failed takes its sessions with it. */
+static void spoil_session(struct link *l)
+{
+	if (l->ssl)
+		sessions_drop(l->ctx, SSL_get0_session(l->ssl));
+	session_end(l->session, false);
+	l->session = NULL;
+}
+
+static void look_for_session(struct link *l)
+{
+	if (!l->session || !session_take(l->session, l->ssl))
+		return;
+	session_end(l->session, true);
+	l->session = NULL;
+}
+
 /* Broken in both directions. Nothing touches l after the call. */
 static void broken(struct link *l, int err)
 {
+	if (err == CC_ETLS)
+		spoil_session(l);
 	l->state = LINK_BROKEN;
 	stop_events(l);
 	turn_cancel(&l->flush);
@@ -373,6 +393,7 @@ static void link_read(struct link *l)
 	read_loop(l);
 	if (!l->ssl)
 		return;
+	look_for_session(l);
 	if (keep_ahead(l) < 0 && l->state == LINK_OPEN)
 		broken(l, CC_ENOMEM);
 	release_buffers(l);
@@ -563,6 +584,7 @@ static void shake_hands(struct link *l)
 	rc = SSL_do_handshake(l->ssl);
 	if (rc == 1) {
 		l->state = LINK_OPEN;
+		look_for_session(l);
 		l->ops->on_open(l);
 		if (l->state == LINK_OPEN && l->out.len > 0)
 			link_flush(l);
@@ -727,6 +749,8 @@ void link_close(struct link *l)
 		return;
 	stop_events(l);
 	turn_cancel(&l->flush);
+	if (l->state == LINK_HANDSHAKE)
+		spoil_session(l);
 	if (l->state == LINK_OPEN && !l->write_broken && !l->shut_done) {
 		if (write_some(l, &total) && l->out.len == 0)
 			send_fin(l);
@@ -767,6 +791,7 @@ void link_free(struct link *l)
 	cc_buf_clear(&l->out); /* a driver may have been writing when it was closed */
 	cc_buf_clear(&l->in);
 	cc_buf_clear(&l->raw);
+	session_end(l->session, true);
 	if (l->ssl)
 		SSL_free(l->ssl);
 	mem_free(l->ctx, l);

@@ -25,6 +25,7 @@
 
 struct io;
 struct link;
+struct session;
 struct ssl_st;
 
 struct link_ops {
@@ -61,7 +62,8 @@ struct link {
 	const struct link_ops *ops;
 	void *owner;
 	const struct io *io;
-	struct ssl_st *ssl; /* NULL: clear text; owned */
+	struct ssl_st *ssl;      /* NULL: clear text; owned */
+	struct session *session; /* while one is offered or expected, else NULL; owned */
 	struct cc_buf in, out;
 	struct cc_buf raw; /* TLS: read from the kernel, not yet taken by OpenSSL */
 	struct turn_item flush;

@@ -30,8 +30,7 @@ struct probe { /* what a dial brought */
 	unsigned calls;
 	int err;
 	char detail[512];
-	bool cancel_in_ssl, cancel_in_done;
-	unsigned ssl_calls;
+	bool cancel_in_done;
 	struct cc_buf got;
 };
 
@@ -254,16 +253,6 @@ static void on_dialled(void *arg, int err, struct link *link, const char *detail
 	if (p->cancel_in_done)
 		dial_cancel(p->dial);
 	p->dial = NULL;
-}
-
-static void on_ssl(struct ssl_st *ssl, void *arg)
-{
-	struct probe *p = arg;
-
-	ck_assert_ptr_nonnull(ssl);
-	p->ssl_calls++;
-	if (p->cancel_in_ssl)
-		dial_cancel(p->dial);
 }
 
 static int dial_to(struct probe *p, const struct dial_target *t)
@@ -729,8 +718,7 @@ static void tls_dial(struct probe *p, const char *cert, int days, const char *na
 	struct dial_target t = {.tls = client,
 		.tls_name = name,
 		.alpn = (const unsigned char *)"\2h2\10http/1.1",
-		.alpn_len = 12,
-		.on_ssl = on_ssl};
+		.alpn_len = 12};
 
 	peer = peer_tcp(base);
 	peer_use_tls(peer, server, "h2");
@@ -750,7 +738,6 @@ START_TEST(tls_verifies_the_name_and_tells_it_to_the_server)
 	ck_assert_str_eq(dial_alpn(p.link, alpn), "h2");
 	ck_assert_str_eq(
 		SSL_get_servername(peer->ssl, TLSEXT_NAMETYPE_host_name), "api.example.test");
-	ck_assert_uint_eq(p.ssl_calls, 1);
 	probe_clear(&p);
 }
 END_TEST
@@ -939,24 +926,6 @@ START_TEST(dial_may_be_cancelled_by_another_of_the_same_turn)
 }
 END_TEST
 
-START_TEST(dial_may_be_cancelled_before_its_handshake)
-{
-	SSL_CTX *client = peer_tls_client(NULL);
-	struct probe p = {.cancel_in_ssl = true};
-
-	peer = peer_tcp(base);
-	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = peer->address,
-					     .tls = client,
-					     .on_ssl = on_ssl}),
-		0);
-	until(base, p.ssl_calls > 0);
-	turns(base, 2);
-	ck_assert_uint_eq(p.calls, 0);
-	ck_assert_int_eq(sys.open, 0);
-	SSL_CTX_free(client);
-}
-END_TEST
-
 /* One dial by name with TLS, while the nth allocation fails. */
 static int one_dial(SSL_CTX *client)
 {
@@ -1053,7 +1022,6 @@ static TCase *tls_tests(void)
 	tcase_add_test(t, peer_that_never_speaks_tls_ends_in_a_timeout);
 	tcase_add_test(t, plain_http_on_the_tls_port_is_named);
 	tcase_add_test(t, peer_that_hangs_up_in_the_handshake_is_named);
-	tcase_add_test(t, dial_may_be_cancelled_before_its_handshake);
 	tcase_add_test(t, no_allocation_may_fail_unnoticed);
 	return t;
 }
