@@ -544,8 +544,8 @@ static int refuse_tickets(SSL *ssl, int *alert, void *arg)
 	return ticket ? SSL_CLIENT_HELLO_ERROR : SSL_CLIENT_HELLO_SUCCESS;
 }
 
-/* One request to the scripted peer. */
-static void serve(struct client *c)
+/* One request to the scripted peer on a connection that stays; was its session resumed? */
+static bool serve(struct client *c)
 {
 	struct probe p = {0};
 
@@ -558,6 +558,11 @@ static void serve(struct client *c)
 	wait_done(&p);
 	ck_assert_uint_eq(p.status, 200);
 	probe_free(&p);
+	return SSL_session_reused(c->peer->ssl);
+}
+
+static void next_peer(struct client *c)
+{
 	hang_up(c);
 	peer_next(c->peer);
 }
@@ -575,19 +580,93 @@ static void open_peer(struct client *c, SSL_CTX *server, int version, const stru
 	SSL_CTX_free(tls);
 }
 
+static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
 START_TEST(session_that_broke_a_handshake_is_not_offered_again)
 {
-	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+	for (int i = 0; i < 2; i++) {
 		SSL_CTX *server = peer_tls_server("DNS:" API, 30);
 		struct client c;
 
 		SSL_CTX_set_client_hello_cb(server, refuse_tickets, NULL);
-		open_peer(&c, server, version, NULL);
+		open_peer(&c, server, versions[i], NULL);
 		peer_use_tls(c.peer, server, "http/1.1");
 		serve(&c);
+		next_peer(&c);
 		fails(&c, CC_ETLS, "handshake failure");
 		peer_next(c.peer);
 		serve(&c);
+		client_close(&c);
+		SSL_CTX_free(server);
+	}
+}
+END_TEST
+
+/* The first connection of a test, with a session that is kept. */
+static SSL_CTX *open_resumable(struct client *c, int version)
+{
+	SSL_CTX *server = peer_tls_server("DNS:" API, 30);
+
+	open_peer(c, server, version, NULL);
+	peer_use_tls(c->peer, server, "http/1.1");
+	ck_assert(!serve(c));
+	ck_assert_uint_eq(sessions_count(c->ctx), 1);
+	return server;
+}
+
+START_TEST(handshake_that_hangs_drops_the_session_it_offered)
+{
+	for (int i = 0; i < 2; i++) {
+		struct client c;
+		SSL_CTX *server = open_resumable(&c, versions[i]);
+
+		next_peer(&c);
+		c.peer->mute = true;
+		dial(&c);
+		until(c.base, c.peer->fd >= 0);
+		turns(c.base, 3);
+		ck_assert_uint_eq(sessions_count(c.ctx), 1);
+		advance(&c, 10001);
+		ck_assert_int_eq(cc_conn_err(c.conn), CC_ETIMEOUT);
+		ck_assert_uint_eq(sessions_count(c.ctx), 0);
+		client_close(&c);
+		SSL_CTX_free(server);
+	}
+}
+END_TEST
+
+/* RFC 8446 6.2, RFC 5246 7.2.2 */
+START_TEST(connection_that_tls_breaks_takes_its_session_along)
+{
+	for (int i = 0; i < 2; i++) {
+		static const char junk[] = "\x17\x03\x03\x00\x20 this is not what was encrypted";
+		struct client c;
+		SSL_CTX *server = open_resumable(&c, versions[i]);
+
+		ck_assert_int_gt(send(c.peer->fd, junk, sizeof(junk), MSG_NOSIGNAL), 0);
+		until(c.base, cc_conn_state(c.conn) == CC_CLOSED);
+		ck_assert_int_eq(cc_conn_err(c.conn), CC_ETLS);
+		ck_assert_uint_eq(sessions_count(c.ctx), 0);
+		next_peer(&c);
+		ck_assert(!serve(&c));
+		client_close(&c);
+		SSL_CTX_free(server);
+	}
+}
+END_TEST
+
+START_TEST(connection_that_is_cut_leaves_its_session)
+{
+	for (int i = 0; i < 2; i++) {
+		struct client c;
+		SSL_CTX *server = open_resumable(&c, versions[i]);
+
+		for (int k = 0; k < 2; k++) {
+			peer_cut(c.peer);
+			until(c.base, cc_conn_state(c.conn) == CC_CLOSED);
+			next_peer(&c);
+			ck_assert(serve(&c));
+		}
 		client_close(&c);
 		SSL_CTX_free(server);
 	}
@@ -820,6 +899,9 @@ int main(void)
 		server_with_new_ticket_keys_gets_a_full_handshake,
 		several_connections_at_once_resume_one_session,
 		session_that_broke_a_handshake_is_not_offered_again,
+		handshake_that_hangs_drops_the_session_it_offered,
+		connection_that_tls_breaks_takes_its_session_along,
+		connection_that_is_cut_leaves_its_session,
 		certificate_of_an_unknown_ca_is_refused,
 		certificate_for_another_name_is_refused,
 		expired_certificate_is_refused,
