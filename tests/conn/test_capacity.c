@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/conn/conn.h" /* conn->set.first_stream */
 #include "tests/conn/fixture.h"
 
 static int reserved_get(struct client *c, struct probe *p, const char *path)
@@ -421,6 +420,75 @@ START_TEST(server_that_names_no_limit_has_our_own)
 }
 END_TEST
 
+/* ---- stream ids ------------------------------------------------------------- */
+
+START_TEST(connection_drains_while_its_ids_still_serve_all_slots)
+{
+	struct client c;
+	struct probe p[4] = {{0}};
+	uint32_t first = INT32_MAX - 8; /* five ids are left */
+
+	open_h2_at(&c, 3, (int32_t)first, NULL);
+	check_counts(&c, 3, 0, 0, 3);
+	for (int i = 0; i < 2; i++)
+		get(&c, &p[i], "/");
+	check_counts(&c, 3, 0, 2, 1); /* three are left for three slots */
+	check_hooks(&c, 0);
+	get(&c, &p[2], "/");
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+	check_counts(&c, 3, 0, 3, 0);
+	check_hooks(&c, 1);
+	ck_assert_int_eq(round_trip(&c, &p[3], "GET", "/", NULL, CC_RT_END_STREAM), CC_ECLOSED);
+	for (uint32_t i = 0; i < 3; i++)
+		ck_assert_uint_eq(h2_request(c.peer), first + 2 * i);
+	for (uint32_t i = 0; i < 2; i++) {
+		answer(&c, &p[i], first + 2 * i);
+		check_counts(&c, 3, 1 + i, 2 - i, 0);
+		check_hooks(&c, 1);
+	}
+	answer(&c, &p[2], first + 4);
+	until(c.base, c.hooks_closed == 1); /* not a zombie */
+	check_counts(&c, 3, 3, 0, 0);
+	check_hooks(&c, 1);
+	peer_wait_eof(c.peer);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(last_stream_id_is_used)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_h2_at(&c, 1, INT32_MAX - 2, NULL);
+	get(&c, &p, "/");
+	get(&c, &q, "/last");
+	ck_assert_uint_eq(h2_request(c.peer), INT32_MAX - 2);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
+	answer(&c, &p, INT32_MAX - 2);
+	ck_assert_uint_eq(h2_request(c.peer), INT32_MAX);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+	answer(&c, &q, INT32_MAX);
+	until(c.base, c.hooks_closed == 1);
+	check_counts(&c, 2, 2, 0, 0);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(who_waits_for_an_id_that_is_not_there_is_unsent)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_h2_at(&c, 1, INT32_MAX, NULL);
+	get(&c, &p, "/");
+	ck_assert_uint_eq(h2_request(c.peer), INT32_MAX);
+	ck_assert_int_eq(round_trip(&c, &q, "GET", "/", NULL, CC_RT_END_STREAM), CC_ECLOSED);
+	check_counts(&c, 1, 0, 1, 0);
+	client_close(&c);
+}
+END_TEST
+
 /* ---- driven by the hook alone ------------------------------------------------ */
 
 /* Each time the hook finds a slot it starts the next request: nothing else does. */
@@ -504,6 +572,9 @@ int main(void)
 		first_that_waits_may_leave_while_the_limit_is_nothing,
 		own_cap_stands_below_a_huge_limit,
 		server_that_names_no_limit_has_our_own,
+		connection_drains_while_its_ids_still_serve_all_slots,
+		last_stream_id_is_used,
+		who_waits_for_an_id_that_is_not_there_is_unsent,
 		hook_alone_drives_ten_thousand_requests,
 		hook_alone_drives_ten_thousand_requests_one_after_the_other,
 	};

@@ -548,6 +548,149 @@ START_TEST(idle_connection_is_never_pinged)
 }
 END_TEST
 
+/* The connection has answered once and then rested for so long. */
+static void open_rested(struct client *c, struct probe *p, uint64_t ms)
+{
+	struct cc_transport_opts opts = pings;
+
+	opts.stale_after = 8000;
+	opts.idle_timeout = CC_NEVER;
+	open_h2(c, 10, &opts);
+	use_once(c, p);
+	h2_processed(c);
+	turns(c->base, 3);
+	c->peer->in_len = 0;
+	advance(c, ms);
+	ck_assert_uint_eq(c->peer->in_len, 0);
+}
+
+/* Counts the PINGs that come with the next request; the last one stays in peer->frame. */
+static unsigned pings_beside_a_request(struct client *c)
+{
+	struct h2_frame ping = {0};
+	bool request = false;
+	unsigned n = 0;
+
+	turns(c->base, 3);
+	while (c->peer->in_len > 0) {
+		h2_wait_any(c->peer);
+		request |= c->peer->frame.type == H2_HEADERS;
+		if (c->peer->frame.type == H2_PING) {
+			ping = c->peer->frame;
+			n++;
+		}
+	}
+	ck_assert(request);
+	c->peer->frame = ping;
+	return n;
+}
+
+START_TEST(request_after_a_long_rest_goes_with_a_ping_beside_it)
+{
+	struct client c;
+	struct probe p = {0}, q[2] = {{0}};
+
+	open_rested(&c, &p, 8000);
+	get(&c, &q[0], "/");
+	get(&c, &q[1], "/");
+	ck_assert_uint_eq(pings_beside_a_request(&c), 1);
+	check_counts(&c, 11, 1, 2, 8);
+	advance(&c, 4000); /* ping_timeout: not ping_after + ping_timeout */
+	wait_done(&q[0]);
+	ck_assert_int_eq(q[0].result.err, CC_ETIMEOUT);
+	ck_assert(!q[0].result.unprocessed);
+	check_closed(&c, 3);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(answered_ping_beside_a_request_is_the_only_one)
+{
+	struct client c;
+	struct probe p = {0}, q = {0}, r = {0};
+
+	open_rested(&c, &p, 100000);
+	get(&c, &q, "/");
+	ck_assert_uint_eq(pings_beside_a_request(&c), 1);
+	h2_send(c.peer, H2_PING, H2_ACK, 0, c.peer->frame.payload, 8);
+	h2_answer(c.peer, 3, 204, "");
+	wait_done(&q);
+	ck_assert_int_eq(q.result.err, 0);
+	advance(&c, 7999);
+	get(&c, &r, "/");
+	ck_assert_uint_eq(pings_beside_a_request(&c), 0);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(request_after_a_short_rest_goes_alone)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_rested(&c, &p, 7999);
+	get(&c, &q, "/");
+	ck_assert_uint_eq(pings_beside_a_request(&c), 0);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(request_made_before_the_end_was_read_is_unsent)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_h2(&c, 10, NULL);
+	use_once(&c, &p);
+	h2_processed(&c);
+	turns(c.base, 3);
+	c.peer->in_len = 0;
+	advance(&c, 1);
+	peer_finish(c.peer); /* lies in the socket */
+	get(&c, &q, "/");
+	wait_done(&q);
+	ck_assert_int_ne(q.result.err, 0);
+	ck_assert(q.result.unprocessed);
+	ck_assert_int_eq(q.result.phase, CC_PHASE_QUEUED);
+	until(c.base, c.hooks_closed == 1);
+	peer_wait_eof(c.peer);
+	while (c.peer->in_len > 0) { /* a goodbye, but no request */
+		h2_wait_any(c.peer);
+		ck_assert_uint_ne(c.peer->frame.type, H2_HEADERS);
+	}
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(interim_answers_without_end_reset_their_stream)
+{
+	struct client c;
+	struct probe p[2] = {{0}};
+	char field[110] = "link: ";
+
+	memset(field + 6, 'x', 100);
+	strcat(field, "\n");
+	open_h2(&c, 10, &(struct cc_transport_opts){.max_head = 4096});
+	begin(&c, p, 2);
+	for (int i = 0; i < 100 && p[0].done == 0; i++) {
+		h2_respond(c.peer, 1, 103, field, false);
+		turns(c.base, 2);
+	}
+	wait_done(&p[0]);
+	ck_assert_int_eq(p[0].result.err, CC_ETOOBIG);
+	ck_assert_uint_gt(p[0].infos, 20); /* any number up to the limit */
+	ck_assert(!p[0].result.unprocessed);
+	check_counts(&c, 11, 1, 1, 9);
+	check_hooks(&c, 1);
+	h2_answer(c.peer, 3, 200, "ok");
+	wait_done(&p[1]);
+	ck_assert_int_eq(p[1].result.err, 0);
+	probe_free(&p[1]);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(pings_can_be_switched_off)
 {
 	struct client c;
@@ -590,6 +733,11 @@ int main(void)
 		silence_under_a_request_is_answered_by_one_ping,
 		any_byte_answers_a_ping,
 		idle_connection_is_never_pinged,
+		request_after_a_long_rest_goes_with_a_ping_beside_it,
+		answered_ping_beside_a_request_is_the_only_one,
+		request_after_a_short_rest_goes_alone,
+		request_made_before_the_end_was_read_is_unsent,
+		interim_answers_without_end_reset_their_stream,
 		pings_can_be_switched_off,
 	};
 

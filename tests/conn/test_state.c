@@ -1,0 +1,365 @@
+/*
+ * test_state.c - the states of a connection, and the reason why it left the
+ * one in which it takes requests.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/conn/fixture.h"
+
+/* ---- only downward ---------------------------------------------------------- */
+
+START_TEST(connection_goes_down_step_by_step)
+{
+	struct client c;
+	struct probe p = {0};
+
+	client_open(&c, peer_unix(event_base_new()), "http", CC_OFFER_H2, NULL);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CONNECTING);
+	check_counts(&c, 0, 0, 0, 0);
+	wait_state(&c, CC_READY);
+	h2_begin(c.peer, 10);
+	until(c.base, cc_conn_settled(c.conn));
+	begin(&c, &p, 1);
+	ck_assert_int_eq(cc_conn_err(c.conn), 0);
+	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_NONE);
+
+	cc_conn_drain(c.conn);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+	ck_assert_int_eq(cc_conn_err(c.conn), 0); /* what runs is well */
+	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_OWNER);
+	h2_setting(c.peer, H2_MAX_STREAMS, 100); /* does not open it again */
+	h2_processed(&c);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+	check_counts(&c, 1, 0, 1, 0);
+
+	h2_answer(c.peer, 1, 204, "");
+	wait_done(&p);
+	turns(c.base, 2);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
+	cc_conn_drain(c.conn);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
+	check_counts(&c, 1, 1, 0, 0);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(first_cause_stays)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h2(&c, 10, NULL);
+	begin(&c, &p, 1);
+	h2_goaway(c.peer, 1, H2_ENHANCE_YOUR_CALM);
+	until(c.base, cc_conn_state(c.conn) == CC_DRAINING);
+	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_GOAWAY);
+	cc_conn_close(c.conn);
+	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_GOAWAY);
+	ck_assert_uint_eq(cc_conn_goaway_code(c.conn), H2_ENHANCE_YOUR_CALM);
+	wait_done(&p);
+	turns(c.base, 2);
+
+	int err = cc_conn_err(c.conn);
+
+	ck_assert_int_ne(err, 0);
+	cc_conn_close(c.conn);
+	advance(&c, 1000000);
+	ck_assert_int_eq(cc_conn_err(c.conn), err);
+	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_GOAWAY);
+	client_close(&c);
+}
+END_TEST
+
+/* ---- reasons ------------------------------------------------------------------ */
+
+static void check_end(struct client *c, enum cc_reason reason, int err)
+{
+	until(c->base, cc_conn_state(c->conn) == CC_CLOSED);
+	turns(c->base, 3);
+	ck_assert_msg(cc_conn_reason(c->conn) == reason, "%s: %s",
+		cc_reason_name(cc_conn_reason(c->conn)), cc_conn_detail(c->conn));
+	ck_assert_msg(cc_conn_err(c->conn) == err, "%s: %s", cc_strerror(cc_conn_err(c->conn)),
+		cc_conn_detail(c->conn));
+	ck_assert_uint_gt(strlen(cc_conn_detail(c->conn)), 0);
+	ck_assert_uint_eq(c->hooks_closed, 1);
+	client_close(c);
+}
+
+START_TEST(owner_is_the_reason)
+{
+	struct client c;
+
+	open_h1(&c, NULL);
+	cc_conn_close(c.conn);
+	check_end(&c, CC_REASON_OWNER, CC_ECLOSED);
+	open_h1(&c, NULL);
+	cc_conn_drain(c.conn);
+	check_end(&c, CC_REASON_OWNER, CC_ECLOSED);
+	client_open(&c, peer_unix(event_base_new()), "http", CC_OFFER_H1, NULL);
+	cc_conn_drain(c.conn); /* still connecting: there is nothing to finish */
+	check_end(&c, CC_REASON_OWNER, CC_ECLOSED);
+}
+END_TEST
+
+START_TEST(dial_is_the_reason)
+{
+	struct client c;
+	struct peer *peer = peer_unix(event_base_new());
+
+	ck_assert_int_eq(client_init(&c, peer, CC_OFFER_H1, NULL, 0), 0);
+	strcat(peer->address, "-missing");
+	ck_assert_int_eq(client_dial(&c, "http"), 0);
+	peer->address[strlen(peer->address) - 8] = '\0';
+	check_end(&c, CC_REASON_DIAL, CC_ECONNECT);
+}
+END_TEST
+
+START_TEST(our_limits_are_the_reason)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, &(struct cc_transport_opts){.idle_timeout = 1000});
+	advance(&c, 1000);
+	check_end(&c, CC_REASON_IDLE, CC_ECLOSED);
+	open_h2(&c, 10, &(struct cc_transport_opts){.max_age = 1000});
+	advance(&c, 1000);
+	check_end(&c, CC_REASON_AGE, CC_ECLOSED);
+	open_h2(&c, 10, &(struct cc_transport_opts){.max_requests = 1});
+	begin(&c, &p, 1);
+	h2_answer(c.peer, 1, 204, "");
+	check_end(&c, CC_REASON_REQUESTS, CC_ECLOSED);
+}
+END_TEST
+
+START_TEST(max_age_lets_what_runs_finish)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h2(&c, 10, &(struct cc_transport_opts){.max_age = 1000, .ping_after = CC_NEVER});
+	begin(&c, &p, 1);
+	advance(&c, 999);
+	check_hooks(&c, 0);
+	advance(&c, 1);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_AGE);
+	check_counts(&c, 1, 0, 1, 0);
+	check_hooks(&c, 1);
+	h2_answer(c.peer, 1, 204, "");
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	check_hooks(&c, 1);
+	check_end(&c, CC_REASON_AGE, CC_ECLOSED);
+}
+END_TEST
+
+START_TEST(used_up_stream_ids_are_the_reason)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h2_at(&c, 1, INT32_MAX, NULL);
+	get(&c, &p, "/");
+	ck_assert_uint_eq(h2_request(c.peer), INT32_MAX);
+	h2_answer(c.peer, INT32_MAX, 204, "");
+	check_end(&c, CC_REASON_STREAM_IDS, CC_ECLOSED);
+}
+END_TEST
+
+START_TEST(goaway_is_the_reason_with_its_code_and_words)
+{
+	struct client c;
+	static const char payload[] = "\0\0\0\0\0\0\0\x0b"
+				      "calm down";
+
+	open_h2(&c, 10, NULL);
+	h2_send(c.peer, H2_GOAWAY, 0, 0, payload, sizeof(payload) - 1);
+	until(c.base, cc_conn_state(c.conn) == CC_CLOSED);
+	ck_assert_uint_eq(cc_conn_goaway_code(c.conn), H2_ENHANCE_YOUR_CALM);
+	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "ENHANCE_YOUR_CALM"));
+	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "calm down"));
+	check_end(&c, CC_REASON_GOAWAY, CC_EGOAWAY);
+}
+END_TEST
+
+/* One HTTP/1.1 exchange that ends the connection. */
+static void exchange(struct client *c, struct probe *p, const char *answer)
+{
+	memset(p, 0, sizeof(*p));
+	open_h1(c, NULL);
+	get(c, p, "/");
+	expect_request(c, "GET / ");
+	peer_say(c->peer, answer);
+}
+
+START_TEST(last_answer_is_the_reason)
+{
+	struct client c;
+	struct probe p;
+
+	exchange(&c, &p, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+	check_end(&c, CC_REASON_CONNECTION_CLOSE, CC_ECLOSED);
+	exchange(&c, &p, "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
+	check_end(&c, CC_REASON_CONNECTION_CLOSE, CC_ECLOSED);
+}
+END_TEST
+
+START_TEST(what_cannot_be_used_again_is_the_reason)
+{
+	struct client c;
+	struct probe p;
+
+	exchange(&c, &p, OK_EMPTY "x");
+	check_end(&c, CC_REASON_NOT_REUSABLE, CC_ECLOSED);
+	open_h1(&c, NULL);
+	peer_say(c.peer, OK_EMPTY); /* nobody asked */
+	check_end(&c, CC_REASON_NOT_REUSABLE, CC_EPROTO);
+	exchange(&c, &p, "");
+	cc_req_cancel(p.req);
+	check_end(&c, CC_REASON_NOT_REUSABLE, CC_ECLOSED);
+}
+END_TEST
+
+START_TEST(end_by_the_peer_is_the_reason)
+{
+	struct client c;
+	struct probe p;
+
+	open_h1(&c, NULL);
+	peer_finish(c.peer);
+	check_end(&c, CC_REASON_PEER_IDLE, CC_EEOF);
+	open_h2(&c, 10, NULL);
+	peer_finish(c.peer);
+	check_end(&c, CC_REASON_PEER_IDLE, CC_EEOF);
+	exchange(&c, &p, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+	until(c.base, p.heads == 1);
+	peer_finish(c.peer);
+	check_end(&c, CC_REASON_EOF, CC_EEOF);
+	open_h2(&c, 10, NULL);
+	memset(&p, 0, sizeof(p));
+	begin(&c, &p, 1);
+	peer_finish(c.peer);
+	check_end(&c, CC_REASON_EOF, CC_EEOF);
+}
+END_TEST
+
+START_TEST(cut_tls_stream_is_an_end_in_the_middle)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+	until(c.base, p.body_len == 5);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
+	peer_cut(c.peer);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_EEOF);
+	probe_free(&p);
+	check_end(&c, CC_REASON_EOF, CC_EEOF);
+}
+END_TEST
+
+START_TEST(truncation_is_the_error_of_a_last_answer)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
+	until(c.base, p.body_len == 5);
+	peer_cut(c.peer); /* RFC 9112 9.8: its end would have been a close_notify */
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_EEOF);
+	probe_free(&p);
+	check_end(&c, CC_REASON_CONNECTION_CLOSE, CC_EEOF); /* what it drained for */
+}
+END_TEST
+
+START_TEST(broken_socket_is_the_reason)
+{
+	struct client c;
+	struct probe p = {0};
+
+	client_open(&c, peer_tcp(event_base_new()), "http", CC_OFFER_H1, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_reset(c.peer);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_EIO);
+	ck_assert(!p.result.unprocessed);
+	check_end(&c, CC_REASON_RESET, CC_EIO);
+}
+END_TEST
+
+START_TEST(broken_protocol_is_the_reason)
+{
+	struct client c;
+	struct probe p;
+
+	exchange(&c, &p, "nonsense\r\n\r\n");
+	check_end(&c, CC_REASON_PROTOCOL, CC_EPROTO);
+	open_h2(&c, 10, NULL);
+	h2_data(c.peer, 99, "x", false);
+	check_end(&c, CC_REASON_PROTOCOL, CC_EPROTO);
+}
+END_TEST
+
+START_TEST(silence_is_the_reason)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h2(&c, 10, &(struct cc_transport_opts){.ping_after = 1000, .ping_timeout = 1000});
+	begin(&c, &p, 1);
+	advance(&c, 1000);
+	advance(&c, 1000);
+	check_end(&c, CC_REASON_PING_TIMEOUT, CC_ETIMEOUT);
+	open_h2_unsettled(&c, &(struct cc_transport_opts){.tls_timeout = 1000});
+	advance(&c, 1000);
+	check_end(&c, CC_REASON_SETTINGS_TIMEOUT, CC_ETIMEOUT);
+}
+END_TEST
+
+START_TEST(reasons_have_names_of_their_own)
+{
+	for (int a = CC_REASON_NONE; a <= CC_REASON_MEMORY; a++) {
+		ck_assert_uint_gt(strlen(cc_reason_name(a)), 0);
+		for (int b = CC_REASON_NONE; b < a; b++)
+			ck_assert_str_ne(cc_reason_name(a), cc_reason_name(b));
+	}
+	ck_assert_str_eq(cc_reason_name(12345), "unknown");
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		connection_goes_down_step_by_step,
+		first_cause_stays,
+		owner_is_the_reason,
+		dial_is_the_reason,
+		our_limits_are_the_reason,
+		max_age_lets_what_runs_finish,
+		used_up_stream_ids_are_the_reason,
+		goaway_is_the_reason_with_its_code_and_words,
+		last_answer_is_the_reason,
+		what_cannot_be_used_again_is_the_reason,
+		end_by_the_peer_is_the_reason,
+		cut_tls_stream_is_an_end_in_the_middle,
+		truncation_is_the_error_of_a_last_answer,
+		broken_socket_is_the_reason,
+		broken_protocol_is_the_reason,
+		silence_is_the_reason,
+		reasons_have_names_of_their_own,
+	};
+
+	return run_suite_twice("state", tests, sizeof(tests) / sizeof(tests[0]));
+}
