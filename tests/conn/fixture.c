@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "lib/base/ctx.h"
+#include "lib/conn/conn.h"
 #include "tests/conn/fixture.h"
 
 static bool over_tls; /* the case of the suite that runs: set before each of its tests */
@@ -48,17 +49,41 @@ static uint64_t test_clock(void *arg)
 /* The invariant of the API, at every moment. */
 static void check_invariant(struct client *c)
 {
+	struct cc_counts n;
+
 	if (!c->conn)
 		return;
-	ck_assert_uint_eq(cc_conn_request_limit(c->conn), cc_conn_requests_completed(c->conn) +
-								  cc_conn_in_flight(c->conn) +
-								  cc_conn_available(c->conn));
+	cc_conn_counts(c->conn, &n);
+	ck_assert_uint_eq(n.request_limit, n.requests_completed + n.in_flight + n.available);
+	ck_assert_uint_eq(n.request_limit, cc_conn_request_limit(c->conn));
+	ck_assert_uint_eq(n.requests_completed, cc_conn_requests_completed(c->conn));
+	ck_assert_uint_eq(n.in_flight, cc_conn_in_flight(c->conn));
+	ck_assert_uint_eq(n.available, cc_conn_available(c->conn));
+	ck_assert_uint_eq(n.waiting, cc_conn_waiting(c->conn));
 	if (cc_conn_state(c->conn) != CC_READY)
 		ck_assert_uint_eq(cc_conn_available(c->conn), 0);
 	if (cc_conn_state(c->conn) == CC_CLOSED)
 		ck_assert_uint_eq(cc_conn_in_flight(c->conn), 0);
 	ck_assert((cc_conn_state(c->conn) == CC_CLOSED) == (cc_conn_err(c->conn) != 0));
+	ck_assert((cc_conn_state(c->conn) >= CC_DRAINING) ==
+		  (cc_conn_reason(c->conn) != CC_REASON_NONE));
 	ck_assert_ptr_nonnull(cc_conn_detail(c->conn));
+}
+
+/* What the hook says must be what is to be seen. */
+static void check_changes_told(const struct client *c)
+{
+	unsigned changes = cc_conn_changes(c->conn);
+	enum cc_state state = cc_conn_state(c->conn);
+
+	ck_assert_uint_ne(changes, 0);
+	ck_assert_int_eq((changes & CC_CHANGED_COMPLETED) != 0,
+		cc_conn_requests_completed(c->conn) > c->completed_seen);
+	ck_assert_int_eq((changes & CC_CHANGED_CLOSED) != 0, state == CC_CLOSED);
+	if (changes & CC_CHANGED_DRAINING)
+		ck_assert_int_ge(state, CC_DRAINING);
+	if (changes & CC_CHANGED_SETTLED)
+		ck_assert(cc_conn_settled(c->conn));
 }
 
 static void on_state(struct cc_conn *conn, void *arg)
@@ -69,8 +94,10 @@ static void on_state(struct cc_conn *conn, void *arg)
 	ck_assert_msg(!c->in_call, "the hook ran inside a call");
 	ck_assert_msg(c->hooks_closed == 0, "the hook ran after CC_CLOSED");
 	c->hooks++;
+	c->changes |= cc_conn_changes(conn);
 	c->hooks_closed += cc_conn_state(conn) == CC_CLOSED;
 	ck_assert_uint_ge(cc_conn_requests_completed(conn), c->completed_seen);
+	check_changes_told(c);
 	c->completed_seen = cc_conn_requests_completed(conn);
 	check_invariant(c);
 }
@@ -146,39 +173,50 @@ void open_tls(
 	SSL_CTX_free(client);
 }
 
-static void open_ready(
-	struct client *c, const char *alpn, unsigned offer, const struct cc_transport_opts *opts)
+static void open_ready(struct client *c, const char *alpn, unsigned offer, int32_t first_stream,
+	const struct cc_transport_opts *opts)
 {
 	if (over_tls)
 		open_tls(c, alpn, offer, opts);
 	else
 		client_open(c, peer_unix(event_base_new()), "http", offer, opts);
+	c->conn->set.first_stream = first_stream;
 	wait_state(c, CC_READY);
 	peer_accept(c->peer);
 }
 
-void open_h1(struct client *c, const struct cc_transport_opts *opts)
+static void is_open(struct client *c)
 {
-	open_ready(c, "http/1.1", CC_OFFER_H1, opts);
 	turns(c->base, 2);
 	c->hooks_seen = c->hooks;
+	c->changes = 0;
+}
+
+void open_h1(struct client *c, const struct cc_transport_opts *opts)
+{
+	open_ready(c, "http/1.1", CC_OFFER_H1, 1, opts);
+	is_open(c);
 }
 
 void open_h2_unsettled(struct client *c, const struct cc_transport_opts *opts)
 {
-	open_ready(c, "h2", CC_OFFER_H2, opts);
+	open_ready(c, "h2", CC_OFFER_H2, 1, opts);
 	h2_preface(c->peer);
-	turns(c->base, 2);
-	c->hooks_seen = c->hooks;
+	is_open(c);
+}
+
+void open_h2_at(struct client *c, int64_t max_streams, int32_t first_stream,
+	const struct cc_transport_opts *opts)
+{
+	open_ready(c, "h2", CC_OFFER_H2, first_stream, opts);
+	h2_begin(c->peer, max_streams);
+	until(c->base, cc_conn_settled(c->conn));
+	is_open(c);
 }
 
 void open_h2(struct client *c, int64_t max_streams, const struct cc_transport_opts *opts)
 {
-	open_ready(c, "h2", CC_OFFER_H2, opts);
-	h2_begin(c->peer, max_streams);
-	until(c->base, cc_conn_settled(c->conn));
-	turns(c->base, 2);
-	c->hooks_seen = c->hooks;
+	open_h2_at(c, max_streams, 1, opts);
 }
 
 void wait_state(struct client *c, enum cc_state state)
@@ -215,6 +253,7 @@ static void act(struct probe *p, enum act what)
 {
 	struct client *c = p->client;
 
+	c->in_call = what != ACT_NONE; /* in here nobody is called back */
 	switch (what) {
 	case ACT_NONE:
 		break;
@@ -233,6 +272,7 @@ static void act(struct probe *p, enum act what)
 		get(c, p->next, "/next");
 		break;
 	}
+	c->in_call = false;
 }
 
 static void begin_call(struct probe *p, struct cc_req *req)

@@ -30,6 +30,7 @@ struct client {
 	struct peer *peer;
 	unsigned hooks;          /* calls of the state hook */
 	unsigned hooks_seen;     /* of them before the last check_hooks */
+	unsigned changes;        /* what they said since the last check_changes */
 	unsigned hooks_closed;   /* of them in state CC_CLOSED */
 	uint64_t completed_seen; /* requests_completed at the last one */
 	bool in_call;            /* a function of the API is running: no callback may come */
@@ -80,6 +81,9 @@ void client_close(struct client *c);
 void open_h1(struct client *c, const struct cc_transport_opts *opts);
 void open_h2(struct client *c, int64_t max_streams, const struct cc_transport_opts *opts);
 void open_h2_unsettled(struct client *c, const struct cc_transport_opts *opts);
+/* Its first request has that stream id: to see how ids run out. */
+void open_h2_at(struct client *c, int64_t max_streams, int32_t first_stream,
+	const struct cc_transport_opts *opts);
 /* Over TLS in any case, and not yet connected. alpn: the server's. */
 void open_tls(
 	struct client *c, const char *alpn, unsigned offer, const struct cc_transport_opts *opts);
@@ -122,6 +126,13 @@ void advance(struct client *c, uint64_t ms);
 		turns((c)->base, 3);                                                               \
 		ck_assert_uint_eq((c)->hooks - (c)->hooks_seen, n);                                \
 		(c)->hooks_seen = (c)->hooks;                                                      \
+	} while (0)
+/* What the hook said that changed, all calls since then together. */
+#define check_changes(c, mask)                                                                     \
+	do {                                                                                       \
+		turns((c)->base, 3);                                                               \
+		ck_assert_uint_eq((c)->changes, mask);                                             \
+		(c)->changes = 0;                                                                  \
 	} while (0)
 #define check_body(p, text)                                                                        \
 	do {                                                                                       \
