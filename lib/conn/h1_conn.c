@@ -101,7 +101,6 @@ static int h1_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 		h1_parser_no_body(h->parser);
 	if (req->bodiless)
 		conn_req_sent(req);
-	req->phase = CC_PHASE_QUEUED; /* until the first byte left */
 	link_flush(h->link);
 	return 0;
 }

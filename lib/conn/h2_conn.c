@@ -152,13 +152,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 	req = req_of(session, frame->hd.stream_id);
 	if (!req)
 		return 0;
-	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
-		enum cc_phase phase = req->phase;
-
+	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
 		conn_req_sent(req);
-		if (phase == CC_PHASE_QUEUED)
-			req->phase = phase; /* until its first byte left: on_written */
-	}
 	return 0;
 }
 

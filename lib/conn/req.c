@@ -239,7 +239,8 @@ void conn_req_sent(struct cc_req *req)
 {
 	req->out_done = true;
 	req->t_sent = ctx_now_us(req->out.ctx);
-	if (req->phase < CC_PHASE_WAITING)
+	if (req->phase ==
+		CC_PHASE_SENDING) /* QUEUED until the first byte left: the drivers' on_written */
 		req->phase = CC_PHASE_WAITING;
 }
 

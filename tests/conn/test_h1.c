@@ -1295,6 +1295,29 @@ START_TEST(no_allocation_may_fail_unnoticed)
 }
 END_TEST
 
+START_TEST(body_that_never_left_is_unsent)
+{
+	struct client c;
+	struct probe a = {0}, b = {0};
+	char head[512];
+
+	open_h1(&c, NULL);
+	get(&c, &a, "/a");
+	post(&c, &b, "/b", "content-length: 4\n");
+	ck_assert_int_eq(send_body(&b, "body", true), 0);
+	peer_head(c.peer, head, sizeof(head));
+	peer_say(c.peer, "HTTP/1.1 204 No Content\r\n\r\n");
+	peer_cut(c.peer); /* the second request meets a closed socket */
+	wait_done(&b);
+	ck_assert_int_eq(a.result.err, 0);
+	ck_assert_int_ne(b.result.err, 0);
+	ck_assert_int_eq(b.result.phase, CC_PHASE_QUEUED);
+	ck_assert(b.result.unprocessed);
+	check_counts(&c, 1, 1, 0, 0);
+	client_close(&c);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -1353,6 +1376,7 @@ int main(void)
 		large_answer_over_tls_arrives_whole,
 		failed_handshake_is_told_with_its_reason,
 		no_allocation_may_fail_unnoticed,
+		body_that_never_left_is_unsent,
 	};
 
 	return run_suite_twice("h1", tests, sizeof(tests) / sizeof(tests[0]));
