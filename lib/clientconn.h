@@ -201,6 +201,7 @@ enum cc_reason {
 	CC_REASON_EOF,          /* the peer closed under requests */
 	CC_REASON_TRUNCATED,    /* without the close_notify that was needed (RFC 9112 9.8) */
 	CC_REASON_RESET,        /* the socket broke */
+	CC_REASON_TLS,          /* TLS failed after the handshake: an alert, a broken record */
 	CC_REASON_PROTOCOL,     /* the peer broke HTTP */
 	CC_REASON_PING_TIMEOUT,
 	CC_REASON_SETTINGS_TIMEOUT,

@@ -42,6 +42,7 @@ struct conf_listener {
 struct conf_tls {
 	const char *ca_file, *server_name, *cert, *key; /* "": default */
 	const char *min_version;                        /* "1.2" "1.3" */
+	bool resumption;
 };
 
 struct conf_upstream {

@@ -75,6 +75,8 @@ const char *cc_reason_name(enum cc_reason reason)
 		return "truncated";
 	case CC_REASON_RESET:
 		return "reset";
+	case CC_REASON_TLS:
+		return "tls";
 	case CC_REASON_PROTOCOL:
 		return "protocol";
 	case CC_REASON_PING_TIMEOUT:

@@ -463,6 +463,17 @@ void conn_close(struct cc_conn *conn, enum cc_reason reason, int err, const char
 	changed(conn, CC_CHANGED_CLOSED);
 }
 
+void conn_broke(struct cc_conn *conn, int err, const char *detail)
+{
+	enum cc_reason reason = CC_REASON_RESET;
+
+	if (err == CC_ENOMEM)
+		reason = CC_REASON_MEMORY;
+	else if (err == CC_ETLS)
+		reason = CC_REASON_TLS;
+	conn_close(conn, reason, err, detail);
+}
+
 /* ---- life -------------------------------------------------------------- */
 
 struct cc_conn *conn_new(

@@ -146,6 +146,8 @@ void conn_draining(struct cc_conn *conn, enum cc_reason reason, int err, const c
  * left this process are unprocessed. detail NULL: cc_strerror.
  */
 void conn_close(struct cc_conn *conn, enum cc_reason reason, int err, const char *detail);
+/* The link broke. */
+void conn_broke(struct cc_conn *conn, int err, const char *detail);
 /* The peer has confirmed that it knows of the requests that were given up: their slots are free. */
 void conn_confirmed(struct cc_conn *conn);
 

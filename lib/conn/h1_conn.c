@@ -368,7 +368,7 @@ static void on_error(struct link *l, int err)
 {
 	struct h1_conn *h = l->owner;
 
-	conn_close(h->conn, err == CC_ENOMEM ? CC_REASON_MEMORY : CC_REASON_RESET, err, l->detail);
+	conn_broke(h->conn, err, l->detail);
 }
 
 static const struct link_ops ops = {

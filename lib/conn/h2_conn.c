@@ -533,8 +533,7 @@ static void on_error(struct link *l, int err)
 {
 	struct h2_conn *h = l->owner;
 
-	conn_close(h->conn, err == CC_ENOMEM ? CC_REASON_MEMORY : CC_REASON_RESET,
-		h->goaway ? CC_EGOAWAY : err, l->detail);
+	conn_broke(h->conn, h->goaway ? CC_EGOAWAY : err, l->detail);
 }
 
 static const struct link_ops ops = {
