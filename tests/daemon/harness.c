@@ -371,9 +371,14 @@ bool daemon_ended(int *status)
 	return h.daemon_gone;
 }
 
+/* In one step, as editors do: the daemon may be reading the old one just now. */
 void daemon_rewrite(const char *config_text)
 {
-	file_write(daemon_config(), config_text);
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s.new", daemon_config());
+	file_write(path, config_text);
+	ck_assert_int_eq(rename(path, daemon_config()), 0);
 }
 
 void daemon_start(const char *config_text)
