@@ -58,6 +58,14 @@ static int take_ahead(struct ahead *a, char *buf, size_t n)
 	return (int)n;
 }
 
+static size_t take_raw(struct link *l, char *buf, size_t n)
+{
+	size_t part = cc_buf_peek(&l->raw, buf, n);
+
+	cc_buf_drain(&l->raw, part);
+	return part;
+}
+
 static int bio_read(BIO *bio, char *buf, int n)
 {
 	struct link *l = BIO_get_data(bio);
@@ -65,12 +73,8 @@ static int bio_read(BIO *bio, char *buf, int n)
 	ssize_t got;
 
 	BIO_clear_retry_flags(bio);
-	if (l->raw.len > 0) {
-		size_t part = cc_buf_peek(&l->raw, buf, (size_t)n);
-
-		cc_buf_drain(&l->raw, part);
-		return (int)part;
-	}
+	if (l->raw.len > 0)
+		return (int)take_raw(l, buf, (size_t)n);
 	if (a->pos < a->len)
 		return take_ahead(a, buf, (size_t)n);
 	if (l->drained) {
@@ -111,9 +115,10 @@ static int keep_ahead(struct link *l)
 	return err;
 }
 
-static bool tls_holds_bytes(const struct link *l)
+/* Has it read something from the kernel that it did not tell yet? */
+static bool holds_bytes(const struct link *l)
 {
-	return l->raw.len > 0 || SSL_has_pending(l->ssl);
+	return l->raw.len > 0 || (l->ssl && SSL_has_pending(l->ssl));
 }
 
 /*
@@ -268,6 +273,10 @@ static enum got read_clear(struct link *l, char *room, size_t n, size_t *len)
 {
 	ssize_t got;
 
+	if (l->raw.len > 0) {
+		*len = take_raw(l, room, n);
+		return GOT_BYTES;
+	}
 	if (l->drained)
 		return GOT_NOTHING;
 	do
@@ -321,7 +330,7 @@ static enum got tls_end(struct link *l, int ssl_err)
 
 static enum got read_tls(struct link *l, char *room, size_t n, size_t *len)
 {
-	if (l->drained && !ahead_holds(l) && !tls_holds_bytes(l))
+	if (l->drained && !ahead_holds(l) && !holds_bytes(l))
 		return GOT_NOTHING; /* asking OpenSSL for nothing costs as much as a record */
 	clear_errors();
 	errno = 0;
@@ -384,7 +393,8 @@ static void read_loop(struct link *l)
 	}
 	if (l->state != LINK_OPEN || l->paused || l->eof)
 		return;
-	if (l->ssl || l->write_broken) /* epoll does not know what was read ahead */
+	if (l->ssl || l->write_broken ||
+		l->raw.len > 0) /* epoll does not know what was read ahead */
 		timer_start(l->ctx, &l->again, 0);
 }
 
@@ -614,7 +624,7 @@ static void handshake(struct link *l)
 	shake_hands(l);
 	if (keep_ahead(l) < 0 && l->state < LINK_BROKEN)
 		broken(l, CC_ENOMEM);
-	if (l->state == LINK_OPEN && !l->paused && tls_holds_bytes(l))
+	if (l->state == LINK_OPEN && !l->paused && holds_bytes(l))
 		timer_start(l->ctx, &l->again, 0); /* the server spoke at once */
 }
 
@@ -681,6 +691,16 @@ void link_set_owner(struct link *l, const struct link_ops *ops, void *owner)
 	l->owner = owner;
 }
 
+int link_put_back(struct link *l, struct cc_buf *from)
+{
+	if (from->len == 0)
+		return 0;
+	if (cc_buf_move(&l->raw, from, from->len) < 0)
+		return CC_ENOMEM;
+	/* A handshake looks there before it asks the kernel. */
+	return l->state == LINK_OPEN ? timer_start(l->ctx, &l->again, 0) : 0;
+}
+
 void link_flush(struct link *l)
 {
 	if (l->state == LINK_OPEN)
@@ -707,7 +727,7 @@ void link_pause(struct link *l, bool paused)
 		return;
 	}
 	event_add(&l->rd, NULL);
-	if (l->ssl && tls_holds_bytes(l))
+	if (holds_bytes(l))
 		timer_start(l->ctx, &l->again, 0);
 }
 

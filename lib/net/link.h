@@ -65,7 +65,7 @@ struct link {
 	struct ssl_st *ssl;      /* NULL: clear text; owned */
 	struct session *session; /* while one is offered or expected, else NULL; owned */
 	struct cc_buf in, out;
-	struct cc_buf raw; /* TLS: read from the kernel, not yet taken by OpenSSL */
+	struct cc_buf raw; /* read from the kernel, not yet taken by OpenSSL; or put back */
 	struct turn_item flush;
 	struct timer again; /* reads on in the next turn what the TLS layer still holds */
 	struct event rd, wr;
@@ -82,6 +82,13 @@ int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_o
 	void *owner, struct link **ret);
 /* Another owner takes the link over, callbacks included. */
 void link_set_owner(struct link *l, const struct link_ops *ops, void *owner);
+
+/*
+ * Moves all of from to where the link reads before it asks the kernel: what
+ * another link of the same descriptor had read too much. It is told as if it
+ * came now, from the next turn on. 0 or CC_ENOMEM.
+ */
+int link_put_back(struct link *l, struct cc_buf *from);
 
 /* out has something new (or on_flush will put it there): write in this turn. */
 void link_flush(struct link *l);
