@@ -135,6 +135,35 @@ bool address_numeric(struct address *a, const char *host, uint16_t port)
 	return true;
 }
 
+bool address_same(const struct address *a, const struct address *b)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&a->sa;
+	const struct sockaddr_in *jn = (const struct sockaddr_in *)&b->sa;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->sa;
+	const struct sockaddr_in6 *jn6 = (const struct sockaddr_in6 *)&b->sa;
+
+	if (a->sa.ss_family != b->sa.ss_family)
+		return false;
+	if (a->sa.ss_family == AF_INET)
+		return in->sin_port == jn->sin_port && in->sin_addr.s_addr == jn->sin_addr.s_addr;
+	return a->sa.ss_family == AF_INET6 && in6->sin6_port == jn6->sin6_port &&
+	       in6->sin6_scope_id == jn6->sin6_scope_id &&
+	       IN6_ARE_ADDR_EQUAL(&in6->sin6_addr, &jn6->sin6_addr);
+}
+
+size_t address_bytes(const struct address *a, unsigned char out[16])
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&a->sa;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->sa;
+
+	if (a->sa.ss_family == AF_INET) {
+		memcpy(out, &in->sin_addr, sizeof(in->sin_addr));
+		return sizeof(in->sin_addr);
+	}
+	memcpy(out, &in6->sin6_addr, sizeof(in6->sin6_addr));
+	return sizeof(in6->sin6_addr);
+}
+
 void address_text(const struct address *a, char *buf, size_t size)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)&a->sa;

@@ -23,8 +23,7 @@
 #include "lib/base/ctx.h"
 #include "lib/net/resolve.h"
 
-#define MAX_ADDRESSES 64u
-#define CHANNEL_AGE   60000u /* ms: then an idle channel is made anew */
+#define CHANNEL_AGE 60000u /* ms: then an idle channel is made anew */
 
 struct resolver {
 	struct cc_ctx *ctx;
@@ -288,7 +287,7 @@ static int take_addresses(struct lookup *l, const struct ares_addrinfo *found)
 	const struct ares_addrinfo_node *node;
 	unsigned n = 0;
 
-	for (node = found->nodes; node && n < MAX_ADDRESSES; node = node->ai_next)
+	for (node = found->nodes; node && n < RESOLVE_MAX; node = node->ai_next)
 		n += usable(node);
 	if (n == 0)
 		return CC_ERESOLVE;

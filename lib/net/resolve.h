@@ -13,6 +13,8 @@ struct cc_ctx;
 struct resolver;
 struct lookup;
 
+#define RESOLVE_MAX 64u /* addresses of one answer; what is above is left out */
+
 struct address {
 	struct sockaddr_storage sa;
 	socklen_t len;
