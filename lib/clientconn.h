@@ -101,7 +101,7 @@ struct cc_transport_opts {
 	struct ssl_ctx_st *tls;    /* NULL: system trust, TLS 1.2+; a reference is taken */
 	const char *tls_name;      /* SNI and verified name; NULL: the host */
 	bool no_resumption;        /* every TLS handshake is a full one */
-	uint64_t connect_timeout;  /* resolve + TCP connect, 10 s */
+	uint64_t connect_timeout;  /* resolve + TCP connect, 10 s; proxy: see below */
 	uint64_t tcp_keepalive;    /* idle time before the first probe, 0: off */
 	uint64_t tcp_user_timeout; /* unacknowledged data for so long: broken, 0: the system's */
 	uint64_t tls_timeout;      /* TLS handshake; h2: also the peer's SETTINGS, 10 s */
@@ -115,6 +115,28 @@ struct cc_transport_opts {
 	size_t max_head;         /* response head, 64 KiB */
 	size_t window;           /* unconsumed response bytes a request, 256 KiB */
 	size_t conn_window;      /* HTTP/2: bytes in flight on the connection, 16 MiB */
+
+	/*
+	 * All three are copied; NULL and "" mean none. Text that makes no sense: CC_EINVAL.
+	 *
+	 * proxy: "http://[user:password@]host[:port]" asks by CONNECT (RFC 9110 9.3.6),
+	 * "socks5://..." and "socks5h://..." by SOCKS5 (RFC 1928, RFC 1929). Port 1080 if none is
+	 * named. It is always a tunnel, for the schemes http and https alike, and the server's name
+	 * is resolved by the proxy, with "socks5" as well. User and password may be
+	 * percent-encoded (RFC 3986); they go to the proxy alone, by Basic (RFC 7617: no ':' in
+	 * the user) or RFC 1929 (1 to 255 bytes each). From connected to tunnel
+	 * the proxy has connect_timeout once more. CC_ECONNECT if it refuses; cc_conn_detail()
+	 * says why, never with the password. "unix:/path" has no proxy: CC_EINVAL there.
+	 */
+	const char *proxy;
+	/*
+	 * bind_address: "192.0.2.1" or "2001:db8::1", where connections come from; addresses of the
+	 * other family are then not tried. bind_interface: "eth0", where they leave
+	 * (SO_BINDTODEVICE). What cannot be bound does not connect: CC_ECONNECT. With a proxy
+	 * both are about the way to it. Unix sockets: neither applies.
+	 */
+	const char *bind_address;
+	const char *bind_interface;
 };
 
 /* Copies the options. 0, CC_EINVAL, CC_ENOMEM. */
@@ -129,8 +151,9 @@ void cc_transport_free(struct cc_transport *t);
 /*
  * Opens a new connection, always: nothing is reused, nothing is pooled.
  * scheme is "http" or "https"; address is "host:port", "host", "[v6]:port" or
- * "unix:/path". Failures that are not a wrong call or lack of memory come
- * through the state hook. The caller owns *ret until cc_conn_free.
+ * "unix:/path". The addresses of a host race, 250 ms apart (RFC 8305); one that
+ * failed to connect in this context is tried last for the next 60 s. Failures
+ * that are not a wrong call or lack of memory come through the state hook. The caller owns *ret until cc_conn_free.
  */
 typedef void (*cc_state_hook)(struct cc_conn *conn, void *arg);
 

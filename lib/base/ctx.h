@@ -17,6 +17,7 @@
 
 struct ahead;
 struct bio_method_st;
+struct failed;
 struct io;
 struct resolver;
 struct sessions;
@@ -38,6 +39,7 @@ struct cc_ctx {
 	struct list conns; /* struct cc_conn */
 	uint64_t next_id;
 	struct resolver *resolver; /* net/resolve.c, made at first use */
+	struct failed *failed;     /* net/race.c, made when the first address fails */
 	struct bio_method_st *bio; /* net/link.c, made at first use */
 	struct ahead *ahead;       /* net/link.c, made at first use */
 	struct sessions *sessions; /* net/session.c, made at first use */

@@ -9,6 +9,7 @@
 #include "lib/conn/conn.h"
 #include "lib/conn/proto.h"
 #include "lib/net/link.h"
+#include "lib/net/race.h"
 #include "lib/net/resolve.h"
 #include "lib/net/session.h"
 
@@ -48,6 +49,7 @@ void cc_ctx_free(struct cc_ctx *ctx)
 	turn_run_reap(ctx);
 	sessions_clear(ctx);
 	link_ctx_clear(ctx);
+	race_ctx_clear(ctx);
 	ctx_clear(ctx);
 	mem.release(ctx, mem.arg);
 }

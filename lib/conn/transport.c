@@ -10,8 +10,11 @@
 #include "lib/base/ctx.h"
 #include "lib/conn/conn.h"
 #include "lib/conn/proto.h"
+#include "lib/net/address.h"
 #include "lib/net/dial.h"
 #include "lib/net/link.h"
+#include "lib/net/proxy.h"
+#include "lib/net/resolve.h"
 #include "lib/net/session.h"
 
 /* In the order of preference that is offered. */
@@ -24,7 +27,7 @@ struct cc_transport {
 	struct conn_settings set;
 	unsigned offer;
 	SSL_CTX *tls;
-	char *tls_name;
+	char *tls_name, *proxy, *bind_address, *bind_interface; /* NULL: none */
 	bool no_resumption;
 	uint64_t connect_timeout, tcp_keepalive, tcp_user_timeout;
 };
@@ -64,14 +67,56 @@ static struct conn_settings settings_from(const struct cc_transport_opts *o)
 	};
 }
 
+static bool given(const char *text)
+{
+	return text && *text;
+}
+
+/* Each dial reads the texts for itself; here is who should hear that one is wrong. */
+static int check_reach(struct cc_ctx *ctx, const struct cc_transport_opts *o)
+{
+	struct address unused;
+	struct proxy *proxy;
+	int err;
+
+	if (given(o->bind_address) && !address_numeric(&unused, o->bind_address, 0))
+		return CC_EINVAL;
+	if (given(o->bind_interface) && !dial_is_interface(o->bind_interface))
+		return CC_EINVAL;
+	if (!given(o->proxy))
+		return 0;
+	err = proxy_parse(ctx, o->proxy, &proxy);
+	if (err == 0)
+		proxy_free(ctx, proxy);
+	return err;
+}
+
+static bool copy_text(struct cc_ctx *ctx, const char *text, char **ret)
+{
+	*ret = given(text) ? mem_strdup(ctx, text) : NULL;
+	return *ret || !given(text);
+}
+
+static bool copy_texts(struct cc_transport *t, const struct cc_transport_opts *o)
+{
+	return copy_text(t->ctx, o->tls_name, &t->tls_name) &&
+	       copy_text(t->ctx, o->proxy, &t->proxy) &&
+	       copy_text(t->ctx, o->bind_address, &t->bind_address) &&
+	       copy_text(t->ctx, o->bind_interface, &t->bind_interface);
+}
+
 int cc_transport_new(
 	struct cc_ctx *ctx, const struct cc_transport_opts *opts, struct cc_transport **ret)
 {
 	struct cc_transport *t;
+	int err;
 
 	if (opts->size != sizeof(*opts) || opts->window > INT32_MAX ||
 		opts->conn_window > INT32_MAX || (opts->offer & ~(CC_OFFER_H1 | CC_OFFER_H2)))
 		return CC_EINVAL;
+	err = check_reach(ctx, opts);
+	if (err < 0)
+		return err;
 	t = mem_zalloc(ctx, sizeof(*t));
 	if (!t)
 		return CC_ENOMEM;
@@ -86,12 +131,9 @@ int cc_transport_new(
 		SSL_CTX_up_ref(opts->tls);
 		t->tls = opts->tls;
 	}
-	if (opts->tls_name && opts->tls_name[0]) {
-		t->tls_name = mem_strdup(ctx, opts->tls_name);
-		if (!t->tls_name) {
-			cc_transport_free(t);
-			return CC_ENOMEM;
-		}
+	if (!copy_texts(t, opts)) {
+		cc_transport_free(t);
+		return CC_ENOMEM;
 	}
 	*ret = t;
 	return 0;
@@ -104,6 +146,9 @@ void cc_transport_free(struct cc_transport *t)
 	sessions_forget(t->ctx, t->tls);
 	SSL_CTX_free(t->tls);
 	mem_free(t->ctx, t->tls_name);
+	mem_free(t->ctx, t->proxy);
+	mem_free(t->ctx, t->bind_address);
+	mem_free(t->ctx, t->bind_interface);
 	mem_free(t->ctx, t);
 }
 
@@ -162,6 +207,9 @@ int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme, con
 		.tls = https ? t->tls : NULL,
 		.tls_name = t->tls_name,
 		.resume = !t->no_resumption,
+		.proxy = t->proxy,
+		.bind_address = t->bind_address,
+		.bind_interface = t->bind_interface,
 		.connect_timeout = t->connect_timeout,
 		.tls_timeout = t->set.tls_timeout,
 		.tcp_keepalive = t->tcp_keepalive,

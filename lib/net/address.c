@@ -168,15 +168,18 @@ void address_text(const struct address *a, char *buf, size_t size)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)&a->sa;
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->sa;
+	bool v4 = a->sa.ss_family == AF_INET;
+	unsigned port = ntohs(v4 ? in->sin_port : in6->sin6_port);
 	char text[INET6_ADDRSTRLEN] = "";
 
 	if (a->sa.ss_family == AF_UNIX) {
 		snprintf(buf, size, "unix:%s", ((const struct sockaddr_un *)&a->sa)->sun_path);
-	} else if (a->sa.ss_family == AF_INET) {
-		inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
-		snprintf(buf, size, "%s:%u", text, ntohs(in->sin_port));
-	} else {
-		inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
-		snprintf(buf, size, "[%s]:%u", text, ntohs(in6->sin6_port));
+		return;
 	}
+	inet_ntop(a->sa.ss_family, v4 ? (const void *)&in->sin_addr : &in6->sin6_addr, text,
+		sizeof(text));
+	if (port == 0)
+		snprintf(buf, size, "%s", text);
+	else
+		snprintf(buf, size, v4 ? "%s:%u" : "[%s]:%u", text, port);
 }

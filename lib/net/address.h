@@ -18,7 +18,7 @@ bool address_numeric(struct address *a, const char *host, uint16_t port);
 bool address_same(const struct address *a, const struct address *b);
 /* The number alone in network order, 4 or 16 bytes (RFC 1928 5); how many. */
 size_t address_bytes(const struct address *a, unsigned char out[16]);
-/* "192.0.2.1:80", "[::1]:80", "unix:/path" */
+/* "192.0.2.1:80", "[::1]:80", "unix:/path"; port 0 is not written: "::1" */
 void address_text(const struct address *a, char *buf, size_t size);
 
 #endif

@@ -1,22 +1,27 @@
 /*
  * dial.c - from an address in words to a connected link.
  *
- *   RESOLVING ──> CONNECTING ──> HANDSHAKE ──> OVER: done was called, or nobody
- *   names only    addresses      TLS only           wants to know any more
- *                 raced
+ *   RESOLVING ──> CONNECTING ──> TUNNEL ──> HANDSHAKE ──> OVER: done was called, or
+ *   names only    addresses      proxy      TLS only           nobody wants to know
+ *                 raced          only                          any more
  *
- * RFC 8305: the addresses alternate between the families; the next attempt
- * begins when race_delay has passed or an earlier one failed, and the first
- * socket that connects wins. One timer bounds resolving and connecting
- * together, started again it bounds the handshake.
+ * RFC 8305: order.h, race.h. The resolution delay of its section 3 (start
+ * with A while AAAA is late) is not here: c-ares answers for both families at
+ * once and sorts them together (RFC 6724), which two lookups would have to do
+ * again by hand.
+ *
+ * With a proxy it is the proxy that is resolved and raced. The tunnel is spoken
+ * by a link in clear, which then gives its descriptor, and what it read too
+ * much, to the link that reaches the server.
+ *
+ * One timer bounds resolving and connecting together; started again it bounds
+ * the tunnel, then the handshake.
  *
  * The work begins in the turn after dial_start, so done never comes from
  * within it. The memory goes back in the reap stage: the link may be on the
  * stack when the dial ends.
  */
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,46 +37,38 @@
 #include "lib/net/dial.h"
 #include "lib/net/io.h"
 #include "lib/net/link.h"
+#include "lib/net/proxy.h"
+#include "lib/net/race.h"
 #include "lib/net/resolve.h"
 #include "lib/net/session.h"
+#include "lib/net/tunnel.h"
 
 #define DEFAULT_TIMEOUT    10000u /* ms */
 #define DEFAULT_RACE_DELAY 250u   /* ms, RFC 8305 section 5 */
-#define UNIX_RETRY         20u    /* ms, while the accept queue of a Unix socket is full */
 
-enum dial_phase { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_HANDSHAKE, DIAL_OVER };
-
-struct attempt { /* one address */
-	struct dial *dial;
-	struct address addr;
-	struct event event;
-	int fd; /* -1: not begun, failed or won */
-};
+enum dial_phase { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_TUNNEL, DIAL_HANDSHAKE, DIAL_OVER };
 
 struct dial {
 	struct cc_ctx *ctx;
 	enum dial_phase phase;
 	dial_fn done;
 	void *arg;
-	char *host;              /* as it is resolved; NULL: Unix socket or number */
+	char *host; /* as it is resolved, the proxy's if there is one; NULL: Unix socket or number */
 	char *name;              /* what the certificate must be for; NULL: clear text */
 	SSL *ssl;                /* NULL: clear text, or the link has it */
 	struct session *session; /* goes to the link with ssl; NULL: nothing is resumed */
-	uint64_t connect_timeout, tls_timeout, race_delay; /* ms */
-	uint64_t tcp_keepalive, tcp_user_timeout;          /* ms */
+	uint64_t connect_timeout, tls_timeout; /* ms */
 	uint16_t port;
+	struct tunnel *tunnel; /* NULL: no proxy */
 
 	struct lookup *lookup; /* while RESOLVING */
-	struct attempt *attempts;
-	unsigned count, next, running;
-	unsigned won;         /* index of the connected attempt */
-	struct link *link;    /* HANDSHAKE; afterwards only if it failed */
+	struct race race;
+	struct link *link;    /* TUNNEL, HANDSHAKE; afterwards only if it failed */
 	struct address first; /* the only address when nothing is resolved */
 
 	struct timer deadline; /* of the phase */
-	struct timer race;     /* the next attempt begins */
 	struct turn_item begin, opened, reap;
-	char detail[384];
+	char detail[768]; /* two names of 253 bytes may be in it */
 };
 
 /* ---- ends -------------------------------------------------------------- */
@@ -82,9 +79,10 @@ static void dial_reap(struct turn_item *item)
 	struct cc_ctx *ctx = d->ctx;
 
 	link_free(d->link);
-	session_end(d->session, true);
 	SSL_free(d->ssl);
-	mem_free(ctx, d->attempts);
+	session_end(d->session, true);
+	tunnel_free(d->tunnel);
+	race_clear(&d->race);
 	mem_free(ctx, d->host);
 	mem_free(ctx, d->name);
 	mem_free(ctx, d);
@@ -95,16 +93,6 @@ static const struct io *dial_io(const struct dial *d)
 	return d->ctx->io ? d->ctx->io : &io_system;
 }
 
-static void attempt_close(struct attempt *a)
-{
-	if (a->fd < 0)
-		return;
-	event_del(&a->event);
-	dial_io(a->dial)->close(a->fd);
-	a->fd = -1;
-	a->dial->running--;
-}
-
 /* No callback of d comes after this. */
 static void dial_stop(struct dial *d)
 {
@@ -112,11 +100,9 @@ static void dial_stop(struct dial *d)
 	turn_cancel(&d->begin);
 	turn_cancel(&d->opened);
 	timer_stop(&d->deadline);
-	timer_stop(&d->race);
 	resolve_cancel(d->lookup);
 	d->lookup = NULL;
-	for (unsigned i = 0; i < d->next; i++)
-		attempt_close(&d->attempts[i]);
+	race_stop(&d->race);
 	if (d->link)
 		link_close(d->link);
 	turn_add(d->ctx, TURN_REAP, &d->reap);
@@ -143,27 +129,34 @@ static void dial_succeed(struct dial *d, struct link *link)
 	d->done(d->arg, 0, link, "");
 }
 
-/* "name (address)" or "address" of one attempt. */
-static void attempt_text(const struct attempt *a, char *buf, size_t size)
+static void dial_starve(struct dial *d)
 {
-	char text[160];
+	dial_fail(d, CC_ENOMEM, "out of memory");
+}
 
-	address_text(&a->addr, text, sizeof(text));
-	if (a->dial->host)
-		snprintf(buf, size, "%s (%s)", a->dial->host, text);
-	else
-		snprintf(buf, size, "%s", text);
+#define SERVER_TEXT (RACE_TEXT + 288) /* of server_text */
+
+/* Who is at the other end of the link: "server", "server through proxy name (address)". */
+static void server_text(const struct dial *d, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	if (d->tunnel)
+		n = (size_t)snprintf(buf, size, "%s through ", tunnel_server(d->tunnel));
+	race_text(&d->race, buf + n, size - n);
+}
+
+/* One phase ends, the next has a time of its own. */
+static bool dial_enter(struct dial *d, enum dial_phase phase, uint64_t timeout)
+{
+	d->phase = phase;
+	if (timer_start(d->ctx, &d->deadline, timeout) == 0)
+		return true;
+	dial_starve(d);
+	return false;
 }
 
 /* ---- handshake --------------------------------------------------------- */
-
-static void dial_opened(struct turn_item *item)
-{
-	struct dial *d = container_of(item, struct dial, opened);
-
-	link_pause(d->link, false);
-	dial_succeed(d, d->link);
-}
 
 /* The link is on the stack, and whom it is given to may want to free it. */
 static void on_open(struct link *l)
@@ -178,9 +171,9 @@ static void on_tls_error(struct link *l, int err)
 {
 	struct dial *d = l->owner;
 	long verify = SSL_get_verify_result(l->ssl);
-	char where[288];
+	char where[SERVER_TEXT];
 
-	attempt_text(&d->attempts[d->won], where, sizeof(where));
+	server_text(d, where, sizeof(where));
 	if (err != CC_ENOMEM)
 		err = CC_ETLS;
 	if (verify != X509_V_OK && SSL_get_verify_mode(l->ssl) != SSL_VERIFY_NONE)
@@ -208,226 +201,141 @@ static const struct link_ops dial_link_ops = {
 	.on_error = on_tls_error,
 };
 
-/* One phase ends, the next has a time of its own. */
-static bool dial_enter(struct dial *d, enum dial_phase phase, uint64_t timeout)
+/*
+ * fd is a pipe to the server: in clear the dial is over, with TLS the handshake
+ * follows. early, if given, was read from it already.
+ */
+static void dial_reached(struct dial *d, int fd, struct cc_buf *early)
 {
-	d->phase = phase;
-	if (timer_start(d->ctx, &d->deadline, timeout) == 0)
-		return true;
-	dial_fail(d, CC_ENOMEM, "out of memory");
-	return false;
-}
-
-static void dial_connected(struct dial *d, struct attempt *winner)
-{
-	struct link *link;
-	int fd = winner->fd;
-
-	event_del(&winner->event);
-	winner->fd = -1;
-	d->running--;
-	d->won = (unsigned)(winner - d->attempts);
-	timer_stop(&d->race);
-	for (unsigned i = 0; i < d->next; i++)
-		attempt_close(&d->attempts[i]);
+	bool tls = d->ssl != NULL;
+	int err;
 
 	if (d->session)
 		session_offer(d->session, d->ssl);
-	if (link_new(d->ctx, fd, d->ssl, &dial_link_ops, d, &link) < 0) {
+	if (link_new(d->ctx, fd, d->ssl, &dial_link_ops, d, &d->link) < 0) {
 		dial_io(d)->close(fd);
-		dial_fail(d, CC_ENOMEM, "out of memory");
+		dial_starve(d);
 		return;
 	}
-	if (!d->ssl) {
-		dial_succeed(d, link);
-		return;
-	}
-	link->session = d->session;
+	d->link->session = d->session; /* the link has both */
 	d->session = NULL;
 	d->ssl = NULL;
-	d->link = link;
-	dial_enter(d, DIAL_HANDSHAKE, d->tls_timeout);
-}
-
-/* ---- the race ---------------------------------------------------------- */
-
-/*
- * The peer is probed when the line was silent for the time asked, then three
- * times more in as long again: dead after twice the time.
- */
-static void set_keepalive(int fd, uint64_t ms)
-{
-	int on = 1, idle = ms < 1000 ? 1 : (int)(ms / 1000);
-	int interval = idle < 3 ? 1 : idle / 3, count = 3;
-
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-}
-
-/* A connection works without any of these, only not as well: errors do not matter. */
-static void set_tcp_options(const struct dial *d, int fd)
-{
-	int on = 1;
-	unsigned user_timeout = (unsigned)d->tcp_user_timeout;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (user_timeout > 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof(user_timeout));
-	if (d->tcp_keepalive > 0)
-		set_keepalive(fd, d->tcp_keepalive);
-}
-
-static void race_on(struct dial *d);
-
-static void attempt_detail(struct attempt *a, const char *what, int error)
-{
-	struct dial *d = a->dial;
-	char text[96], where[288];
-
-	attempt_text(a, where, sizeof(where));
-	/* The GNU function may return a constant instead of filling text. */
-	snprintf(d->detail, sizeof(d->detail), "%s%s: %s", what, where,
-		strerror_r(error, text, sizeof(text)));
-}
-
-static void on_connected(evutil_socket_t fd, short what, void *arg)
-{
-	struct attempt *a = arg;
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	(void)what;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		error = errno;
-	if (error == 0) {
-		dial_connected(a->dial, a);
-		return;
-	}
-	attempt_detail(a, "connect to ", error);
-	attempt_close(a);
-	race_on(a->dial);
-}
-
-enum began { BEGAN_FAILED, BEGAN_RUNNING, BEGAN_CONNECTED, BEGAN_BUSY };
-
-static enum began attempt_connect(struct attempt *a)
-{
-	const struct sockaddr *sa = (const struct sockaddr *)&a->addr.sa;
-
-	if (dial_io(a->dial)->connect(a->fd, sa, a->addr.len) == 0)
-		return BEGAN_CONNECTED;
-	if (errno == EINPROGRESS || errno == EINTR) {
-		if (event_add(&a->event, NULL) == 0)
-			return BEGAN_RUNNING;
-		attempt_detail(a, "watch the connection to ", errno);
-		return BEGAN_FAILED;
-	}
-	attempt_detail(a, "connect to ", errno);
-	/* A Unix socket does not connect later by itself: nobody tells when there is room. */
-	return errno == EAGAIN && sa->sa_family == AF_UNIX ? BEGAN_BUSY : BEGAN_FAILED;
-}
-
-static enum began attempt_begin(struct attempt *a)
-{
-	struct dial *d = a->dial;
-	enum began how;
-
-	a->fd = dial_io(d)->socket(a->addr.sa.ss_family, SOCK_STREAM, 0);
-	if (a->fd < 0) {
-		attempt_detail(a, "socket for ", errno);
-		return BEGAN_FAILED;
-	}
-	d->running++;
-	event_assign(&a->event, d->ctx->base, a->fd, EV_WRITE, on_connected, a);
-	if (a->addr.sa.ss_family != AF_UNIX)
-		set_tcp_options(d, a->fd);
-
-	how = attempt_connect(a);
-	if (how == BEGAN_FAILED || how == BEGAN_BUSY)
-		attempt_close(a);
-	return how;
-}
-
-/* Begins the next attempt that does not fail at once. */
-static void race_on(struct dial *d)
-{
-	enum began how = BEGAN_FAILED;
-
-	while (d->next < d->count && how == BEGAN_FAILED)
-		how = attempt_begin(&d->attempts[d->next++]);
-
-	if (how == BEGAN_CONNECTED) {
-		dial_connected(d, &d->attempts[d->next - 1]);
-		return;
-	}
-	if (how == BEGAN_BUSY)
-		d->next--;
-	if (d->next < d->count) {
-		uint64_t delay = how == BEGAN_BUSY ? UNIX_RETRY : d->race_delay;
-
-		if (timer_start(d->ctx, &d->race, delay) == 0 || d->running > 0)
-			return;
-		dial_fail(d, CC_ENOMEM, "out of memory");
-		return;
-	}
-	timer_stop(&d->race);
-	if (d->running > 0)
-		return;
-
-	char last[sizeof(d->detail)];
-
-	memcpy(last, d->detail, sizeof(last));
-	if (d->count == 1)
-		dial_fail(d, CC_ECONNECT, "%s", last);
+	err = early ? link_put_back(d->link, early) : 0;
+	if (err < 0)
+		dial_fail(d, err, "%s", cc_strerror(err));
+	else if (tls)
+		dial_enter(d, DIAL_HANDSHAKE, d->tls_timeout);
 	else
-		dial_fail(d, CC_ECONNECT, "%.340s (last of %u addresses)", last, d->count);
+		dial_succeed(d, d->link);
 }
 
-static void on_race(struct timer *t)
+/* ---- the tunnel of a proxy ----------------------------------------------- */
+
+static void tunnel_fail(struct dial *d, int err, const char *why)
 {
-	race_on(container_of(t, struct dial, race));
+	char where[RACE_TEXT];
+
+	race_text(&d->race, where, sizeof(where));
+	dial_fail(d, err, "%s: %s %s: %s", where, tunnel_word(d->tunnel), tunnel_server(d->tunnel),
+		why);
 }
 
-/* RFC 8305 section 4: the families alternate, each in its own order. */
-static void interleave(struct dial *d, const struct address *addrs, unsigned n)
+static void on_proxy_data(struct link *l)
 {
-	sa_family_t first = addrs[0].sa.ss_family;
-	unsigned same = 0, other = 0;
-	bool turn_of_first = true;
+	struct dial *d = l->owner;
 
-	for (unsigned i = 0; i < n; i++) {
-		while (same < n && addrs[same].sa.ss_family != first)
-			same++;
-		while (other < n && addrs[other].sa.ss_family == first)
-			other++;
-		if (other >= n || (turn_of_first && same < n))
-			d->attempts[i].addr = addrs[same++];
+	switch (tunnel_feed(d->tunnel, &l->in, &l->out)) {
+	case TUNNEL_MORE:
+		link_flush(l);
+		break;
+	case TUNNEL_OPEN:
+		if (l->out.len > 0)
+			tunnel_fail(d, CC_ECONNECT, "answered before it was asked");
 		else
-			d->attempts[i].addr = addrs[other++];
-		turn_of_first = !turn_of_first;
+			on_open(l);
+		break;
+	case TUNNEL_FAILED:
+		tunnel_fail(d, tunnel_error(d->tunnel), tunnel_detail(d->tunnel));
+		break;
 	}
 }
 
-static void connect_to(struct dial *d, const struct address *addrs, unsigned n)
+static void on_proxy_eof(struct link *l, bool clean)
 {
-	d->attempts = mem_zalloc(d->ctx, n * sizeof(*d->attempts));
-	if (!d->attempts) {
-		dial_fail(d, CC_ENOMEM, "out of memory");
+	(void)clean;
+	tunnel_fail(l->owner, CC_ECONNECT, "the proxy closed the connection");
+}
+
+static void on_proxy_error(struct link *l, int err)
+{
+	tunnel_fail(l->owner, err == CC_ENOMEM ? err : CC_ECONNECT, l->detail);
+}
+
+static const struct link_ops proxy_link_ops = {
+	.on_data = on_proxy_data,
+	.on_eof = on_proxy_eof,
+	.on_error = on_proxy_error,
+};
+
+static void tunnel_start(struct dial *d, int fd)
+{
+	if (link_new(d->ctx, fd, NULL, &proxy_link_ops, d, &d->link) < 0) {
+		dial_io(d)->close(fd);
+		dial_starve(d);
 		return;
 	}
-	d->count = n;
-	for (unsigned i = 0; i < n; i++) {
-		d->attempts[i].dial = d;
-		d->attempts[i].fd = -1;
+	if (tunnel_begin(d->tunnel, &d->link->out) < 0) {
+		cc_buf_clear(&d->link->out); /* half a request is not sent */
+		dial_starve(d);
+		return;
 	}
-	interleave(d, addrs, n);
-	d->phase = DIAL_CONNECTING; /* the time goes on that began with resolving */
-	race_on(d);
+	link_flush(d->link);
+	dial_enter(d, DIAL_TUNNEL, d->connect_timeout);
+}
+
+static void tunnel_opened(struct dial *d)
+{
+	struct link *l = d->link;
+	int fd = link_detach(l);
+
+	d->link = NULL;
+	dial_reached(d, fd, &l->in);
+	link_free(l);
+}
+
+/* What on_open left for the turn's end. */
+static void dial_opened(struct turn_item *item)
+{
+	struct dial *d = container_of(item, struct dial, opened);
+
+	if (d->phase == DIAL_TUNNEL) {
+		tunnel_opened(d);
+		return;
+	}
+	link_pause(d->link, false);
+	dial_succeed(d, d->link);
+}
+
+static void on_raced(struct race *r, int err, int fd)
+{
+	struct dial *d = container_of(r, struct dial, race);
+
+	if (err < 0)
+		dial_fail(d, err, "%s", r->detail);
+	else if (d->tunnel)
+		tunnel_start(d, fd);
+	else
+		dial_reached(d, fd, NULL);
 }
 
 /* ---- resolving and time ------------------------------------------------ */
+
+/* The time goes on that began with resolving. */
+static void dial_race(struct dial *d, const struct address *addrs, unsigned n)
+{
+	d->phase = DIAL_CONNECTING;
+	race_start(&d->race, addrs, n);
+}
 
 static void on_resolved(void *arg, int err, const struct address *addrs, unsigned n, uint32_t ttl,
 	const char *detail)
@@ -437,9 +345,9 @@ static void on_resolved(void *arg, int err, const struct address *addrs, unsigne
 	(void)ttl;
 	d->lookup = NULL;
 	if (err == 0)
-		connect_to(d, addrs, n);
+		dial_race(d, addrs, n);
 	else
-		dial_fail(d, err, "resolve %s: %s", d->host, detail);
+		dial_fail(d, err, "resolve %s%s: %s", d->race.word, d->host, detail);
 }
 
 static void dial_begin(struct turn_item *item)
@@ -450,36 +358,41 @@ static void dial_begin(struct turn_item *item)
 	if (!dial_enter(d, DIAL_RESOLVING, d->connect_timeout))
 		return;
 	if (!d->host) {
-		connect_to(d, &d->first, 1);
+		dial_race(d, &d->first, 1);
 		return;
 	}
 	err = resolve_start(d->ctx, d->host, d->port, on_resolved, d, &d->lookup);
 	if (err < 0)
-		dial_fail(d, err, "resolve %s: %s", d->host, cc_strerror(err));
+		dial_fail(d, err, "resolve %s%s: %s", d->race.word, d->host, cc_strerror(err));
 }
 
 static void on_deadline(struct timer *t)
 {
 	struct dial *d = container_of(t, struct dial, deadline);
 	unsigned long ms = (unsigned long)d->connect_timeout;
-	char where[288];
+	char text[SERVER_TEXT];
 
-	if (d->phase == DIAL_RESOLVING) {
-		dial_fail(d, CC_ETIMEOUT, "resolve %s: no answer in %lu ms (connect timeout)",
-			d->host, ms);
-		return;
-	}
-	attempt_text(&d->attempts[d->phase == DIAL_HANDSHAKE ? d->won : 0], where, sizeof(where));
-	if (d->phase == DIAL_HANDSHAKE)
+	switch (d->phase) {
+	case DIAL_RESOLVING:
+		dial_fail(d, CC_ETIMEOUT, "resolve %s%s: no answer in %lu ms (connect timeout)",
+			d->race.word, d->host, ms);
+		break;
+	case DIAL_CONNECTING:
+		race_time_out(&d->race, ms);
+		dial_fail(d, CC_ETIMEOUT, "%s", d->race.detail);
+		break;
+	case DIAL_TUNNEL:
+		snprintf(text, sizeof(text), "not done in %lu ms (connect timeout)", ms);
+		tunnel_fail(d, CC_ETIMEOUT, text);
+		break;
+	case DIAL_HANDSHAKE:
+		server_text(d, text, sizeof(text));
 		dial_fail(d, CC_ETIMEOUT, "%s: TLS handshake not finished in %lu ms (TLS timeout)",
-			where, (unsigned long)d->tls_timeout);
-	else if (d->running == 0 && d->detail[0] != '\0') /* a Unix socket that stayed busy */
-		dial_fail(d, CC_ETIMEOUT,
-			"connect to %s: accept queue full for %lu ms (connect timeout)", where, ms);
-	else
-		dial_fail(d, CC_ETIMEOUT,
-			"connect to %s: %u of %u addresses tried in %lu ms (connect timeout)",
-			where, d->next, d->count, ms);
+			text, (unsigned long)d->tls_timeout);
+		break;
+	case DIAL_OVER:
+		break;
+	}
 }
 
 /* ---- start ------------------------------------------------------------- */
@@ -523,10 +436,11 @@ static int dial_set_tls(struct dial *d, const struct dial_target *t, const char 
 	return 0;
 }
 
-static int dial_set_address(struct dial *d, const struct dial_target *t, char **host)
+/* Into d->first, if it is a number or a Unix socket, d->port and *host, which is the caller's. */
+static int dial_set_address(struct dial *d, const char *address, uint16_t default_port, char **host)
 {
 	struct dial_host h = {0};
-	int err = dial_parse(t->address, &h);
+	int err = dial_parse(address, &h);
 
 	if (err < 0)
 		return err;
@@ -534,7 +448,7 @@ static int dial_set_address(struct dial *d, const struct dial_target *t, char **
 		address_unix(&d->first, h.path);
 		return 0;
 	}
-	d->port = h.port != 0 ? h.port : t->default_port;
+	d->port = h.port != 0 ? h.port : default_port;
 	if (d->port == 0)
 		return CC_EINVAL;
 
@@ -546,16 +460,51 @@ static int dial_set_address(struct dial *d, const struct dial_target *t, char **
 	if (address_numeric(&d->first, *host, d->port))
 		return 0;
 	d->first.len = 0;
-	return t->address[0] == '[' ? CC_EINVAL : 0;
+	return address[0] == '[' ? CC_EINVAL : 0;
 }
 
-static void dial_set_times(struct dial *d, const struct dial_target *t)
+/* From here on it is the proxy that is looked for; *host and d->port are the server's till then. */
+static int dial_set_proxy(struct dial *d, const char *text, char **host)
 {
-	d->connect_timeout = t->connect_timeout ? t->connect_timeout : DEFAULT_TIMEOUT;
-	d->tls_timeout = t->tls_timeout ? t->tls_timeout : DEFAULT_TIMEOUT;
-	d->race_delay = t->race_delay ? t->race_delay : DEFAULT_RACE_DELAY;
-	d->tcp_keepalive = t->tcp_keepalive;
-	d->tcp_user_timeout = t->tcp_user_timeout;
+	struct proxy *proxy;
+	char *server = *host;
+	int err;
+
+	if (!server) /* a Unix socket: no proxy can reach it */
+		return CC_EINVAL;
+	err = proxy_parse(d->ctx, text, &proxy);
+	if (err == 0)
+		err = tunnel_new(d->ctx, proxy, server, d->port, &d->tunnel);
+	if (err < 0)
+		return err;
+	d->race.word = "proxy ";
+	mem_free(d->ctx, server);
+	*host = NULL;
+	return dial_set_address(d, tunnel_proxy(d->tunnel), PROXY_PORT, host);
+}
+
+bool dial_is_interface(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n < IFNAMSIZ && !strchr(name, '/');
+}
+
+static int dial_set_race(struct dial *d, const struct dial_target *t)
+{
+	struct race_opts *o = &d->race.opts;
+
+	o->delay = t->race_delay ? t->race_delay : DEFAULT_RACE_DELAY;
+	o->tcp_keepalive = t->tcp_keepalive;
+	o->tcp_user_timeout = t->tcp_user_timeout;
+	if (t->bind_interface && t->bind_interface[0]) {
+		if (!dial_is_interface(t->bind_interface))
+			return CC_EINVAL;
+		snprintf(o->interface, sizeof(o->interface), "%s", t->bind_interface);
+	}
+	if (t->bind_address && t->bind_address[0] && !address_numeric(&o->bind, t->bind_address, 0))
+		return CC_EINVAL;
+	return 0;
 }
 
 int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn done, void *arg,
@@ -571,19 +520,25 @@ int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn don
 	d->done = done;
 	d->arg = arg;
 	timer_init(&d->deadline, on_deadline);
-	timer_init(&d->race, on_race);
+	race_init(&d->race, ctx, on_raced);
 	turn_item_init(&d->begin, dial_begin);
 	turn_item_init(&d->opened, dial_opened);
 	turn_item_init(&d->reap, dial_reap);
-	dial_set_times(d, target);
+	d->connect_timeout = target->connect_timeout ? target->connect_timeout : DEFAULT_TIMEOUT;
+	d->tls_timeout = target->tls_timeout ? target->tls_timeout : DEFAULT_TIMEOUT;
 
-	err = dial_set_address(d, target, &host);
+	err = dial_set_address(d, target->address, target->default_port, &host);
 	if (err == 0 && target->tls)
 		err = dial_set_tls(d, target, host);
+	if (err == 0 && target->proxy && target->proxy[0])
+		err = dial_set_proxy(d, target->proxy, &host);
+	if (err == 0)
+		err = dial_set_race(d, target);
 	if (d->first.len == 0)
 		d->host = host;
 	else
 		mem_free(ctx, host);
+	d->race.host = d->host;
 	if (err < 0) {
 		dial_reap(&d->reap); /* nothing has begun: at once */
 		return err;

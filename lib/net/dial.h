@@ -1,6 +1,6 @@
 /*
  * dial.h - from "host:port" to a connected link: resolve, race the addresses,
- * handshake, each under its deadline.
+ * ask the proxy, handshake, each under its deadline.
  */
 #ifndef CC_DIAL_H
 #define CC_DIAL_H
@@ -20,7 +20,11 @@ struct dial_target {
 	const char *tls_name;   /* SNI (unless numeric) and verified name; NULL: the host */
 	const unsigned char *alpn; /* wire format, NULL: none offered */
 	unsigned alpn_len;
-	uint64_t connect_timeout;  /* ms, resolve and connect together; 0: 10 s */
+	const char *proxy;          /* as proxy_parse takes it; NULL or "": none */
+	const char *bind_address;   /* a number: where from; NULL or "": any */
+	const char *bind_interface; /* NULL or "": any */
+	/* ms, resolve and connect together, and again for what the proxy does; 0: 10 s */
+	uint64_t connect_timeout;
 	uint64_t tls_timeout;      /* ms; 0: 10 s */
 	uint64_t race_delay;       /* ms between attempts (RFC 8305); 0: 250 */
 	uint64_t tcp_keepalive;    /* ms idle before the first probe; 0: off */
@@ -38,10 +42,16 @@ struct dial_target {
  */
 typedef void (*dial_fn)(void *arg, int err, struct link *link, const char *detail);
 
-/* CC_EINVAL: the address makes no sense. CC_ENOMEM. */
+/*
+ * CC_EINVAL: address, proxy, bind_address or bind_interface make no sense, or a
+ * proxy is to reach a Unix socket. CC_ENOMEM. The texts are copied.
+ */
 int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn done, void *arg,
 	struct dial **ret);
 void dial_cancel(struct dial *d); /* no callback follows; NULL is fine */
+
+/* "eth0": could an interface be named so? */
+bool dial_is_interface(const char *name);
 
 /* Pure (address.c): splits an address. host_len 0 and *path set for "unix:". 0 or CC_EINVAL. */
 struct dial_host {

@@ -18,8 +18,11 @@
 
 #include "lib/base/ctx.h"
 #include "lib/net/dial.h"
+#include "lib/net/address.h"
 #include "lib/net/io.h"
 #include "lib/net/link.h"
+#include "lib/net/order.h"
+#include "lib/net/race.h"
 #include "lib/net/resolve.h"
 #include "tests/dns.h"
 #include "tests/peer.h"
@@ -46,9 +49,10 @@ static unsigned long allocs, fail_at, live;
 static struct {
 	int open; /* sockets */
 	int socket_error;
-	const char *swallowed; /* connecting to this address never ends */
-	const char *refused;   /* "*": every address */
-	unsigned busy;         /* times connect says EAGAIN first */
+	const char *swallowed;  /* connecting to this address never ends */
+	const char *refused;    /* "*": every address */
+	const char *redirected; /* connecting to this address reaches the peer */
+	unsigned busy;          /* times connect says EAGAIN first */
 	unsigned connects;
 	char order[16]; /* '4' or '6' for every connect */
 } sys;
@@ -113,6 +117,12 @@ static int hooked_connect(int fd, const struct sockaddr *sa, socklen_t len)
 		make_deaf(fd);
 		errno = EINPROGRESS;
 		return -1;
+	}
+	if (address_is(sa, sys.redirected)) {
+		struct sockaddr_in in = *(const struct sockaddr_in *)sa;
+
+		in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		return io_system.connect(fd, (struct sockaddr *)&in, len);
 	}
 	return io_system.connect(fd, sa, len);
 }
@@ -185,6 +195,7 @@ static void ctx_shut(void)
 	resolver_free(ctx->resolver);
 	turns(base, 1);
 	link_ctx_clear(ctx);
+	race_ctx_clear(ctx);
 	ctx_clear(ctx);
 	free(ctx);
 }
@@ -389,6 +400,15 @@ START_TEST(calls_without_sense_are_refused)
 		{.address = "[::1x]", .default_port = 80},
 		{.address = "unix:/tmp/x", .tls = tls}, /* no name to verify */
 		{.address = "host:1", .tls = tls, .tls_name = ""},
+		{.address = "host:1", .proxy = "proxy:3128"},
+		{.address = "host:1", .proxy = "socks5://[::1x]"},
+		{.address = "unix:/tmp/x", .proxy = "http://proxy"},
+		{.address = "[fe80::1%lo]:1", .proxy = "http://proxy"},
+		{.address = "host:1", .bind_address = "localhost"},
+		{.address = "host:1", .bind_address = "127.0.0.1:80"},
+		{.address = "host:1", .bind_address = "[::1]"},
+		{.address = "host:1", .bind_interface = "a/b"},
+		{.address = "host:1", .bind_interface = "sixteen-bytes-xx"},
 		{.address = "host:1",
 			.tls = tls,
 			.alpn = (const unsigned char *)"\5h2",
@@ -402,6 +422,131 @@ START_TEST(calls_without_sense_are_refused)
 		ck_assert_ptr_null(p.dial);
 	}
 	SSL_CTX_free(tls);
+}
+END_TEST
+
+/* ---- order --------------------------------------------------------------- */
+
+/* "4a" is 192.0.2.10, "6b" is 2001:db8::b. */
+static struct address letter(const char *s)
+{
+	char text[32];
+	struct address a;
+
+	snprintf(text, sizeof(text), *s == '6' ? "2001:db8::%x" : "192.0.2.%d",
+		(unsigned)(s[1] - 'a' + 10));
+	ck_assert(address_numeric(&a, text, 80));
+	return a;
+}
+
+/* The order of "4a6b4c" in the same notation. */
+static void check_order(const char *given, sa_family_t family, const struct failed *f, uint64_t now,
+	const char *want)
+{
+	struct address addrs[8];
+	unsigned n = (unsigned)strlen(given) / 2;
+	uint8_t order[RESOLVE_MAX];
+	char got[17] = "";
+
+	for (unsigned i = 0; i < n; i++)
+		addrs[i] = letter(given + 2 * i);
+	n = order_addresses(addrs, n, family, f, now, order);
+	for (unsigned i = 0; i < n; i++)
+		memcpy(got + 2 * i, given + 2 * order[i], 2);
+	ck_assert_str_eq(got, want);
+}
+
+static void failed_letters(struct failed *f, const char *letters, uint64_t now)
+{
+	for (; *letters; letters += 2) {
+		struct address a = letter(letters);
+
+		failed_add(f, &a, now);
+	}
+}
+
+START_TEST(order_alternates_and_the_first_family_begins)
+{
+	check_order("4a", AF_UNSPEC, NULL, 0, "4a");
+	check_order("4a4b6c6d", AF_UNSPEC, NULL, 0, "4a6c4b6d");
+	check_order("6c6d6e4a", AF_UNSPEC, NULL, 0, "6c4a6d6e");
+	check_order("4a6b6c6d", AF_UNSPEC, NULL, 0, "4a6b6c6d");
+}
+END_TEST
+
+START_TEST(order_takes_one_family_if_asked)
+{
+	check_order("4a4b6c6d", AF_INET6, NULL, 0, "6c6d");
+	check_order("6c4a6d4b", AF_INET, NULL, 0, "4a4b");
+	check_order("6c6d", AF_INET, NULL, 0, "");
+}
+END_TEST
+
+START_TEST(order_puts_what_failed_last_for_a_minute)
+{
+	struct failed f = {0};
+
+	failed_letters(&f, "4a", 1000);
+	check_order("4a4b6c6d", AF_UNSPEC, &f, 1000, "4b6c6d4a");
+	check_order("4a4b6c6d", AF_UNSPEC, &f, 60999, "4b6c6d4a");
+	check_order("4a4b6c6d", AF_UNSPEC, &f, 61000, "4a6c4b6d");
+	check_order("4b4a6c6d", AF_INET, &f, 1000, "4b4a");
+	failed_letters(&f, "4a", 50000); /* again */
+	ck_assert_uint_eq(f.count, 1);
+	check_order("4a4b6c6d", AF_UNSPEC, &f, 61000, "4b6c6d4a");
+}
+END_TEST
+
+START_TEST(order_leaves_nothing_out)
+{
+	struct failed f = {0};
+
+	failed_letters(&f, "6c6d", 1);
+	check_order("6c4a6d4b", AF_UNSPEC, &f, 2, "4a4b6c6d");
+	failed_letters(&f, "4a4b", 2);
+	check_order("4a4b6c6d", AF_UNSPEC, &f, 2, "4a6c4b6d"); /* all failed: as if none had */
+}
+END_TEST
+
+START_TEST(order_forgets_what_connected)
+{
+	struct failed f = {0};
+	struct address a = letter("4a"), b = letter("4b"), other_port = a;
+
+	failed_letters(&f, "4a4b6c", 1);
+	failed_remove(&f, &a);
+	failed_remove(&f, &a);
+	check_order("4b4a", AF_UNSPEC, &f, 2, "4a4b");
+	ck_assert_uint_eq(f.count, 2);
+	((struct sockaddr_in *)&other_port.sa)->sin_port = htons(81);
+	ck_assert(!address_same(&a, &other_port));
+	ck_assert(!address_same(&a, &b));
+}
+END_TEST
+
+START_TEST(memory_of_failures_is_bounded_and_loses_the_oldest)
+{
+	struct failed f = {0};
+	struct address a;
+	char text[32];
+
+	for (unsigned i = 0; i < FAILED_MAX + 3; i++) {
+		snprintf(text, sizeof(text), "192.0.2.%u", i);
+		ck_assert(address_numeric(&a, text, 80));
+		failed_add(&f, &a, 1000 - (i == 40 ? 900 : 0) + i);
+	}
+	ck_assert_uint_eq(f.count, FAILED_MAX);
+	for (unsigned i = 0; i < FAILED_MAX + 3; i++) {
+		struct address two[2];
+		uint8_t order[RESOLVE_MAX];
+		bool lost = i == 40 || i == 0 || i == 1;
+
+		snprintf(text, sizeof(text), "192.0.2.%u", i);
+		ck_assert(address_numeric(&two[0], text, 80));
+		two[1] = letter("6a");
+		order_addresses(two, 2, AF_UNSPEC, &f, 2000, order);
+		ck_assert_msg(order[0] == (lost ? 0 : 1), "%u", i);
+	}
 }
 END_TEST
 
@@ -596,6 +741,198 @@ START_TEST(families_alternate)
 		ck_assert_str_eq(sys.order, "46466");
 	ck_assert_ptr_nonnull(strstr(p.detail, "connect to api.example.test. ("));
 	ck_assert_ptr_nonnull(strstr(p.detail, "Connection refused (last of 5 addresses)"));
+}
+END_TEST
+
+/* By name to 127.0.0.9, 127.0.0.1, of which only the second listens. */
+static void dial_two(struct probe *p)
+{
+	dial_wait(p,
+		&(struct dial_target){.address = "api.example.test.", .default_port = peer_port()});
+	ck_assert_msg(p->err == 0, "%s", p->detail);
+	probe_clear(p);
+	peer_accept(peer);
+	peer_next(peer);
+}
+
+START_TEST(address_that_failed_is_tried_last_for_a_minute)
+{
+	struct probe first = {0}, second = {0}, third = {0};
+
+	peer = peer_tcp(base);
+	use_dns();
+	dns->a[0] = "127.0.0.9", dns->a[1] = "127.0.0.1";
+	dial_two(&first);
+	ck_assert_uint_eq(sys.connects, 2);
+	dial_two(&second);
+	ck_assert_uint_eq(sys.connects, 3); /* the good one at once */
+	advance(60000);
+	dial_two(&third);
+	ck_assert_uint_eq(sys.connects, 5);
+}
+END_TEST
+
+START_TEST(address_that_connected_is_not_last_any_more)
+{
+	struct probe first = {0}, second = {0}, third = {0};
+	char failing[64];
+
+	peer = peer_tcp(base);
+	use_dns();
+	dns->a[0] = "127.0.0.9", dns->a[1] = "127.0.0.1";
+	dial_two(&first);
+	ck_assert_uint_eq(ctx->failed->count, 1);
+
+	/* Now it is the other way round. */
+	sys.refused = "127.0.0.1";
+	sys.redirected = "127.0.0.9";
+	dial_two(&second);
+	ck_assert_uint_eq(sys.connects, 4); /* 127.0.0.1 first, in vain */
+	ck_assert_uint_eq(ctx->failed->count, 1);
+	address_text(&ctx->failed->entries[0].addr, failing, sizeof(failing));
+	ck_assert_int_eq(strncmp(failing, "127.0.0.1:", 10), 0);
+	dial_two(&third);
+	ck_assert_uint_eq(sys.connects, 5);
+}
+END_TEST
+
+START_TEST(address_that_did_not_answer_in_time_failed_as_well)
+{
+	struct probe p = {0};
+
+	use_dns();
+	dns->a[0] = "127.0.0.9", dns->a[1] = "127.0.0.8";
+	sys.swallowed = "*";
+	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "api.example.test.:80",
+					     .race_delay = 900,
+					     .connect_timeout = 1000}),
+		0);
+	until(base, sys.connects == 1);
+	advance(900);
+	ck_assert_uint_eq(sys.connects, 2);
+	advance(101);
+	ck_assert_int_eq(p.err, CC_ETIMEOUT);
+	ck_assert_uint_eq(ctx->failed->count, 1); /* the second had no time to answer */
+}
+END_TEST
+
+START_TEST(address_that_was_overtaken_did_not_fail)
+{
+	struct probe p = {0};
+
+	peer = peer_tcp(base);
+	use_dns();
+	dns->a[0] = "127.0.0.9", dns->a[1] = "127.0.0.1";
+	sys.swallowed = "127.0.0.9";
+	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "api.example.test.",
+					     .default_port = peer_port()}),
+		0);
+	until(base, sys.connects == 1);
+	advance(250);
+	until(base, p.calls > 0);
+	ck_assert_int_eq(p.err, 0);
+	ck_assert_ptr_null(ctx->failed);
+	probe_clear(&p);
+}
+END_TEST
+
+/* ---- where from ----------------------------------------------------------- */
+
+static const char *name_of(int fd, int (*which)(int, struct sockaddr *, socklen_t *))
+{
+	static char text[64];
+	struct sockaddr_in in;
+	socklen_t len = sizeof(in);
+
+	ck_assert_int_eq(which(fd, (struct sockaddr *)&in, &len), 0);
+	return inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));
+}
+
+START_TEST(bind_address_is_where_the_connection_comes_from)
+{
+	struct probe p = {0};
+
+	peer = peer_tcp(base);
+	dial_wait(
+		&p, &(struct dial_target){.address = peer->address, .bind_address = "127.0.0.77"});
+	check_works(&p);
+	ck_assert_str_eq(name_of(peer->fd, getpeername), "127.0.0.77");
+	ck_assert_str_eq(name_of(p.link->fd, getsockname), "127.0.0.77");
+	probe_clear(&p);
+}
+END_TEST
+
+START_TEST(bind_interface_is_where_the_connection_leaves)
+{
+	struct probe p = {0};
+	char device[32] = "";
+	socklen_t len = sizeof(device);
+
+	peer = peer_tcp(base);
+	dial_wait(&p, &(struct dial_target){.address = peer->address, .bind_interface = "lo"});
+	check_works(&p);
+	ck_assert_int_eq(getsockopt(p.link->fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len), 0);
+	ck_assert_str_eq(device, "lo");
+	probe_clear(&p);
+}
+END_TEST
+
+START_TEST(addresses_of_another_family_than_the_bound_one_are_not_tried)
+{
+	struct probe p = {0}, none = {0}, number = {0};
+
+	peer = peer_tcp(base);
+	use_dns();
+	dns->a[0] = "127.0.0.1";
+	dns->aaaa[0] = "2001:db8::1";
+	dial_wait(&p, &(struct dial_target){.address = "api.example.test.",
+			      .default_port = peer_port(),
+			      .bind_address = "127.0.0.1"});
+	check_works(&p);
+	ck_assert_str_eq(sys.order, "4");
+	probe_clear(&p);
+
+	dns->a[0] = NULL;
+	dial_wait(&none, &(struct dial_target){
+				 .address = "other.example.test.:80", .bind_address = "127.0.0.1"});
+	ck_assert_int_eq(none.err, CC_ECONNECT);
+	ck_assert_str_eq(none.detail,
+		"connect to other.example.test.: no address of the family of 127.0.0.1");
+	dial_wait(&number, &(struct dial_target){.address = "127.0.0.1:80", .bind_address = "::1"});
+	ck_assert_str_eq(number.detail, "connect to 127.0.0.1:80: no address of the family of ::1");
+	ck_assert_uint_eq(sys.connects, 1);
+}
+END_TEST
+
+START_TEST(what_cannot_be_bound_does_not_connect)
+{
+	struct probe address = {0}, interface = {0};
+
+	dial_wait(&address,
+		&(struct dial_target){.address = "127.0.0.1:80", .bind_address = "192.0.2.1"});
+	ck_assert_int_eq(address.err, CC_ECONNECT);
+	ck_assert_str_eq(address.detail,
+		"bind to 192.0.2.1 for 127.0.0.1:80: Cannot assign requested address");
+	dial_wait(&interface,
+		&(struct dial_target){.address = "127.0.0.1:80", .bind_interface = "nosuch0"});
+	ck_assert_int_eq(interface.err, CC_ECONNECT);
+	ck_assert_str_eq(
+		interface.detail, "bind to interface nosuch0 for 127.0.0.1:80: No such device");
+	ck_assert_uint_eq(sys.connects, 0);
+	ck_assert_ptr_null(ctx->failed); /* it is not the server's fault */
+}
+END_TEST
+
+START_TEST(unix_socket_is_bound_to_nothing)
+{
+	struct probe p = {0};
+
+	peer = peer_unix(base);
+	dial_wait(&p, &(struct dial_target){.address = peer->address,
+			      .bind_address = "192.0.2.1",
+			      .bind_interface = "nosuch0"});
+	check_works(&p);
+	probe_clear(&p);
 }
 END_TEST
 
@@ -983,6 +1320,12 @@ static TCase *plain_tests(void)
 	tcase_add_test(t, addresses_are_taken_apart);
 	tcase_add_test(t, addresses_without_sense_are_refused);
 	tcase_add_test(t, calls_without_sense_are_refused);
+	tcase_add_test(t, order_alternates_and_the_first_family_begins);
+	tcase_add_test(t, order_takes_one_family_if_asked);
+	tcase_add_test(t, order_puts_what_failed_last_for_a_minute);
+	tcase_add_test(t, order_leaves_nothing_out);
+	tcase_add_test(t, order_forgets_what_connected);
+	tcase_add_test(t, memory_of_failures_is_bounded_and_loses_the_oldest);
 	tcase_add_test(t, number_connects_without_a_lookup);
 	tcase_add_test(t, unix_socket_connects);
 	tcase_add_test(t, localhost_needs_no_server);
@@ -995,6 +1338,15 @@ static TCase *plain_tests(void)
 	tcase_add_test(t, second_address_is_tried_at_once_when_the_first_refuses);
 	tcase_add_test(t, slow_address_is_overtaken_after_the_race_delay);
 	tcase_add_test(t, families_alternate);
+	tcase_add_test(t, address_that_failed_is_tried_last_for_a_minute);
+	tcase_add_test(t, address_that_connected_is_not_last_any_more);
+	tcase_add_test(t, address_that_did_not_answer_in_time_failed_as_well);
+	tcase_add_test(t, address_that_was_overtaken_did_not_fail);
+	tcase_add_test(t, bind_address_is_where_the_connection_comes_from);
+	tcase_add_test(t, bind_interface_is_where_the_connection_leaves);
+	tcase_add_test(t, addresses_of_another_family_than_the_bound_one_are_not_tried);
+	tcase_add_test(t, what_cannot_be_bound_does_not_connect);
+	tcase_add_test(t, unix_socket_is_bound_to_nothing);
 	tcase_add_test(t, unknown_name_fails_at_once);
 	tcase_add_test(t, connect_timeout_includes_resolving);
 	tcase_add_test(t, time_spent_resolving_is_missing_when_connecting);
