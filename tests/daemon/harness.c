@@ -3,12 +3,9 @@
  */
 #include "tests/daemon/harness.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <limits.h>
 #include <openssl/crypto.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,11 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MANY 64
@@ -56,15 +50,12 @@ bool harness_full(void)
 
 uint64_t harness_now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return program_now();
 }
 
 void harness_nap(void)
 {
-	nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+	program_nap();
 }
 
 static void *keep(void *p)
@@ -148,47 +139,16 @@ void file_write(const char *path, const char *content)
 
 void pattern_file(const char *path, uint64_t size)
 {
-	FILE *f = fopen(path, "we");
-	char piece[16384];
-
-	ck_assert_ptr_nonnull(f);
-	for (uint64_t at = 0; at < size; at += sizeof(piece)) {
-		size_t n = size - at < sizeof(piece) ? (size_t)(size - at) : sizeof(piece);
-
-		pattern_fill(piece, n, at);
-		ck_assert_uint_eq(fwrite(piece, 1, n, f), n);
-	}
-	ck_assert_int_eq(fclose(f), 0);
+	ck_assert(pattern_write(path, size));
 }
 
 /* ---- processes ---- */
 
-/* Runs in the child: nothing of ours is left to it but its output. */
-static void become(const char *const argv[], int out, int err)
-{
-	const char *path = getenv("PATH");
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGPIPE, SIG_DFL);
-	if (out >= 0)
-		dup2(out, STDOUT_FILENO);
-	if (err >= 0)
-		dup2(err, STDERR_FILENO);
-	/* nginx and nghttpd live where an ordinary user's PATH does not look. */
-	if (!path || !strstr(path, "/usr/sbin"))
-		setenv("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", 1);
-	execvp(argv[0], (char *const *)(uintptr_t)argv);
-	dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
-	_exit(127);
-}
-
 static pid_t start(const char *const argv[], int out, int err)
 {
-	pid_t pid = fork();
+	pid_t pid = program_start(argv, out, err);
 
 	ck_assert_int_ge(pid, 0);
-	if (pid == 0)
-		become(argv, out, err);
 	return pid;
 }
 
@@ -204,36 +164,12 @@ pid_t run(const char *const argv[])
 	return pid;
 }
 
-/* false: it still runs after ms. */
-static bool wait_end(pid_t pid, int *status, int ms)
-{
-	uint64_t until = harness_now() + (uint64_t)ms;
-
-	while (waitpid(pid, status, WNOHANG) == 0) {
-		if (harness_now() >= until)
-			return false;
-		harness_nap();
-	}
-	return true;
-}
-
-static void end(pid_t pid)
-{
-	int status;
-
-	kill(pid, SIGTERM);
-	if (wait_end(pid, &status, 5000))
-		return;
-	kill(pid, SIGKILL);
-	wait_end(pid, &status, PATIENCE);
-}
-
 void stop(pid_t pid)
 {
 	for (size_t i = 0; i < h.child_count; i++) {
 		if (h.children[i] != pid)
 			continue;
-		end(pid);
+		program_end(pid);
 		h.children[i] = h.children[--h.child_count];
 		return;
 	}
@@ -251,7 +187,7 @@ static int run_shell(char **out, const char *command)
 	char *said = read_fd(p[0], 65000);
 
 	close(p[0]);
-	ck_assert_msg(wait_end(pid, &status, PATIENCE), "still runs: %s", command);
+	ck_assert_msg(program_ended(pid, &status, PATIENCE), "still runs: %s", command);
 	if (out)
 		*out = said;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -476,47 +412,13 @@ unsigned daemon_threads_cpu_ms(void)
 
 /* ---- nginx, nghttpd ---- */
 
-static unsigned free_port(void)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET};
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	close(fd);
-	return ntohs(a.sin_port);
-}
-
-static bool answers(unsigned port)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	bool up = connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
-
-	close(fd);
-	return up;
-}
-
 /* Serves on port, or ended (somebody else took the port, or it is not installed). */
 static bool came_up(pid_t pid, unsigned port)
 {
-	uint64_t until = harness_now() + PATIENCE;
-	int status;
+	bool gone, up = program_came_up(pid, port, PATIENCE, &gone);
 
-	while (harness_now() < until) {
-		if (waitpid(pid, &status, WNOHANG) == pid) {
-			h.child_count--;
-			return false;
-		}
-		if (answers(port))
-			return true;
-		harness_nap();
-	}
-	return false;
+	h.child_count -= gone;
+	return up;
 }
 
 /* Paths are relative to the test's folder (-p). */
@@ -580,23 +482,6 @@ unsigned nghttpd_start(bool tls, const char *root)
 
 /* ---- begin and end ---- */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	remove(path);
-	return 0;
-}
-
-/* What a failed test left running is killed by now, but may still write for a moment. */
-static void remove_tree(const char *path)
-{
-	for (int i = 0; i < 100 && access(path, F_OK) == 0; i++) {
-		if (i > 0)
-			harness_nap();
-		nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	}
-}
-
 static void begin(void)
 {
 	/* Check ends the process by exit(): OpenSSL must not be torn down under running threads. */
@@ -611,7 +496,7 @@ static void begin(void)
 static void finish(void)
 {
 	while (h.child_count)
-		end(h.children[--h.child_count]);
+		program_end(h.children[--h.child_count]);
 	if (h.daemon)
 		daemon_stop();
 	while (h.origin_count)

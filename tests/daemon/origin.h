@@ -42,6 +42,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "tests/programs.h"
+
 struct origin;
 struct origin_conn;
 
@@ -84,8 +86,7 @@ void oc_reset(struct origin_conn *oc);       /* a TCP RST, now */
 void oc_shut(struct origin_conn *oc);        /* says its end, can still read; in clear */
 void oc_vanish(struct origin_conn *oc);      /* the close will be without TLS's close_notify */
 
-/* The bytes of all generated bodies: the same at the same offset. */
-void pattern_fill(void *out, size_t n, uint64_t offset);
+/* SHA-256 of the first n bytes of all generated bodies (pattern_fill). */
 void pattern_sha(uint64_t n, char hex[65]);
 
 #endif

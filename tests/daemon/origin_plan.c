@@ -257,15 +257,6 @@ void sha_hex(EVP_MD_CTX *sha, char hex[65])
 		snprintf(hex + 2 * i, 3, "%02x", raw[i]);
 }
 
-void pattern_fill(void *out, size_t n, uint64_t offset)
-{
-	unsigned char *p = out;
-
-	/* Differs at every distance a swapped or repeated buffer could have. */
-	for (size_t i = 0; i < n; i++)
-		p[i] = (unsigned char)(((offset + i) * 2654435761u) >> 13);
-}
-
 void pattern_sha(uint64_t n, char hex[65])
 {
 	EVP_MD_CTX *sha = sha_new();
