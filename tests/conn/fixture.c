@@ -124,15 +124,19 @@ int client_init(struct client *c, struct peer *peer, unsigned offer,
 	return cc_transport_new(c->ctx, &o, &c->transport);
 }
 
-int client_dial(struct client *c, const char *scheme)
+int client_dial_to(struct client *c, const char *scheme, const char *address)
 {
 	int err;
 
 	c->in_call = true;
-	err = cc_transport_new_client_conn(
-		c->transport, scheme, c->peer->address, on_state, c, &c->conn);
+	err = cc_transport_new_client_conn(c->transport, scheme, address, on_state, c, &c->conn);
 	c->in_call = false;
 	return err;
+}
+
+int client_dial(struct client *c, const char *scheme)
+{
+	return client_dial_to(c, scheme, c->peer->address);
 }
 
 void client_open(struct client *c, struct peer *peer, const char *scheme, unsigned offer,

@@ -66,7 +66,8 @@ struct probe { /* one request and what it brought */
 /* Only the loop, the context and the transport; the result of the first thing that failed. */
 int client_init(struct client *c, struct peer *peer, unsigned offer,
 	const struct cc_transport_opts *opts, unsigned long fail_at);
-int client_dial(struct client *c, const char *scheme);
+int client_dial(struct client *c, const char *scheme); /* to the peer */
+int client_dial_to(struct client *c, const char *scheme, const char *address);
 /* A connection to a peer that is fresh from the dial; opts->size need not be set. NULL: defaults. */
 void client_open(struct client *c, struct peer *peer, const char *scheme, unsigned offer,
 	const struct cc_transport_opts *opts);
