@@ -853,6 +853,7 @@ START_TEST(options_reach_the_socket)
 	ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
 	ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 7654);
 	ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	ck_assert_int_eq(option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), 1);
 	len = sizeof(device);
 	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len), 0);
 	ck_assert_str_eq(device, "lo");
