@@ -816,6 +816,63 @@ START_TEST(address_that_did_not_answer_in_time_failed_as_well)
 }
 END_TEST
 
+START_TEST(only_address_that_did_not_answer_failed_however_little_time_it_had)
+{
+	struct probe p = {0};
+
+	sys.swallowed = "*";
+	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "127.0.0.9:80",
+					     .connect_timeout = 100}),
+		0);
+	turns(base, 2);
+	advance(101);
+	ck_assert_int_eq(p.err, CC_ETIMEOUT);
+	ck_assert_uint_eq(ctx->failed->count, 1);
+}
+END_TEST
+
+/* The proxy is resolved and raced as a server is. */
+START_TEST(tunnel_has_the_connect_timeout_for_itself)
+{
+	struct probe p = {0};
+	char proxy[64];
+
+	peer = peer_tcp(base);
+	snprintf(proxy, sizeof(proxy), "http://proxy.example.test.:%u", peer_port());
+	use_dns();
+	dns->a[0] = "127.0.0.9", dns->a[1] = "127.0.0.1";
+	sys.swallowed = "127.0.0.9";
+	ck_assert_int_eq(dial_to(&p, &(struct dial_target){.address = "api.example:80",
+					     .proxy = proxy,
+					     .race_delay = 900,
+					     .connect_timeout = 1000}),
+		0);
+	until(base, sys.connects == 1);
+	advance(900);
+	peer_accept(peer);
+	peer_expect(peer, "CONNECT api.example:80 HTTP/1.1\r\n");
+	advance(999);
+	ck_assert_uint_eq(p.calls, 0);
+	advance(2);
+	ck_assert_int_eq(p.err, CC_ETIMEOUT);
+	ck_assert_ptr_nonnull(strstr(p.detail, "proxy proxy.example.test. (127.0.0.1:"));
+	ck_assert_ptr_nonnull(strstr(p.detail, "CONNECT api.example:80: not done in 1000 ms"));
+}
+END_TEST
+
+START_TEST(unknown_proxy_is_named)
+{
+	struct probe p = {0};
+
+	use_dns();
+	dns->rcode = RCODE_NXDOMAIN;
+	dial_wait(&p, &(struct dial_target){.address = "api.example:80",
+			      .proxy = "socks5://proxy.example.test."});
+	ck_assert_int_eq(p.err, CC_ERESOLVE);
+	ck_assert_str_eq(p.detail, "resolve proxy proxy.example.test.: Domain name not found");
+}
+END_TEST
+
 START_TEST(address_that_was_overtaken_did_not_fail)
 {
 	struct probe p = {0};
@@ -1341,6 +1398,9 @@ static TCase *plain_tests(void)
 	tcase_add_test(t, address_that_failed_is_tried_last_for_a_minute);
 	tcase_add_test(t, address_that_connected_is_not_last_any_more);
 	tcase_add_test(t, address_that_did_not_answer_in_time_failed_as_well);
+	tcase_add_test(t, only_address_that_did_not_answer_failed_however_little_time_it_had);
+	tcase_add_test(t, tunnel_has_the_connect_timeout_for_itself);
+	tcase_add_test(t, unknown_proxy_is_named);
 	tcase_add_test(t, address_that_was_overtaken_did_not_fail);
 	tcase_add_test(t, bind_address_is_where_the_connection_comes_from);
 	tcase_add_test(t, bind_interface_is_where_the_connection_leaves);
