@@ -17,6 +17,7 @@ START_TEST(connection_goes_down_step_by_step)
 	client_open(&c, peer_unix(event_base_new()), "http", CC_OFFER_H2, NULL);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_CONNECTING);
 	check_counts(&c, 0, 0, 0, 0);
+	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
 	wait_state(&c, CC_READY);
 	h2_begin(c.peer, 10);
 	until(c.base, cc_conn_settled(c.conn));
