@@ -22,8 +22,11 @@ const char *__lsan_default_suppressions(void)
 	return "leak:strbuf_append\nleak:libconfig_yylex\n";
 }
 
-static void check(struct conf *conf, char *errors, char *warnings)
+static void load(const char *path, const struct conf_cli *cli)
 {
+	char *errors = NULL, *warnings = NULL;
+	struct conf *conf = conf_load(path, cli, &errors, &warnings);
+
 	if ((conf == NULL) == (errors == NULL))
 		abort();
 	if (conf && (!conf->max_clients || !conf->upstream_count || !conf->listener_count))
@@ -44,25 +47,24 @@ static void check(struct conf *conf, char *errors, char *warnings)
 
 static void as_file(const uint8_t *data, size_t size)
 {
-	char path[64], *errors, *warnings;
+	char path[64];
 	int fd = memfd_create("fuzz", 0);
 
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		abort();
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getpid(), fd);
-	check(conf_load(path, NULL, &errors, &warnings), errors, warnings);
+	load(path, NULL);
 	close(fd);
 }
 
 static void as_option(const char *text)
 {
 	struct conf_cli cli = {.upstreams = &text, .upstream_count = 1};
-	char *errors, *warnings;
 	uint64_t value;
 
 	(void)conf_duration(text, &value);
 	(void)conf_size(text, &value);
-	check(conf_load(NULL, &cli, &errors, &warnings), errors, warnings);
+	load(NULL, &cli);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
