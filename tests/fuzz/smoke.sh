@@ -8,7 +8,6 @@ set -eu
 src=$(cd "$(dirname "$0")/../.." && pwd)
 seconds=${FUZZ_SECONDS:-30}
 
-# libFuzzer's own names are known for files of up to 4096 bytes, so are the harnesses' limits.
 dict_of() {
 	case $1 in
 	h1_* | head | tunnel) echo "$src/tests/fuzz/dict/h1.dict" ;;
@@ -50,13 +49,8 @@ build() {
 		echo "fuzz-smoke: no $cc: ./scripts/packages fuzz, or make fuzz-smoke FUZZ_CC=..." >&2
 		exit 1
 	}
-	mkdir -p fuzz
-	if [ ! -f fuzz/config.status ] || [ "$src/configure" -nt fuzz/config.status ]; then
-		# The options of this build; the later ones win.
-		eval "set -- $(./config.status --config)"
-		(cd fuzz && "$src/configure" "$@" --enable-fuzz --disable-werror --disable-coverage \
-			--enable-sanitize=address,undefined CC="$cc" CFLAGS='-g -O1')
-	fi
+	sh "$src/tests/tools/second-build.sh" fuzz --enable-fuzz --enable-sanitize=address,undefined \
+		--disable-werror --disable-coverage CC="$cc" CFLAGS='-g -O1'
 	"${MAKE:-make}" -C fuzz -j"$(nproc)" fuzzers
 }
 
@@ -71,6 +65,7 @@ if ! build >fuzz/build.log 2>&1; then
 	echo "fuzz-smoke: the fuzzers were not built, all of it is in $PWD/fuzz/build.log" >&2
 	exit 1
 fi
+# shellcheck disable=SC2086 # a list of names
 [ -n "${FUZZERS:-}" ] || FUZZERS=$(printf '%s\n' ${all_fuzzers:?} | sed 's|.*/fuzz_||')
 export FUZZ_SECONDS="$seconds"
 # shellcheck disable=SC2086 # a list of names
