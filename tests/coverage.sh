@@ -9,9 +9,9 @@ least=${COVERAGE_MIN:-92}
 
 build() {
 	sh "$src/tests/tools/second-build.sh" coverage --enable-coverage --disable-sanitize \
-		--disable-fuzz CFLAGS='-g -O0'
+		--disable-fuzz CFLAGS='-g -O0' || return
 	find coverage -name '*.gcda' -delete
-	"${MAKE:-make}" -C coverage -j"$(nproc)" check TESTS=
+	"${MAKE:-make}" -C coverage -j"$(nproc)" check TESTS= || return
 	"${MAKE:-make}" -C coverage -j2 check-lib
 }
 

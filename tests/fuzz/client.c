@@ -40,7 +40,7 @@ struct fuzz {
 	size_t begun;
 	unsigned reserved;
 	bool in_call; /* a function of the API runs: no callback may come */
-	bool told_closed;
+	bool told_closed, unhooked;
 	enum cc_state state; /* the last that was seen */
 	uint64_t completed;
 	enum cc_state told_state; /* what the hook saw last */
@@ -126,6 +126,8 @@ static const struct io fuzz_io = {
 
 void say(const void *p, size_t n)
 {
+	if (server.pos == server.end)
+		server.pos = server.end = 0;
 	if (n > WIRE_MAX - server.end)
 		return;
 	memcpy(server.wire + server.end, p, n);
@@ -258,7 +260,7 @@ static void on_state(struct cc_conn *conn, void *arg)
 {
 	struct fuzz *f = arg;
 
-	FUZZ_ASSERT(!f->in_call && conn == f->conn && !f->told_closed);
+	FUZZ_ASSERT(!f->in_call && conn == f->conn && !f->told_closed && !f->unhooked);
 	unsigned changes = cc_conn_changes(conn);
 
 	f->told_closed = cc_conn_state(conn) == CC_CLOSED;
@@ -342,6 +344,16 @@ static const struct cc_req_ops req_ops = {
 
 #define METHOD(how) ((how)&2 ? CC_STR("HEAD") : (how)&1 ? CC_STR("POST") : CC_STR("GET"))
 
+/* More than fit into the usual place, one of them secret. */
+static bool fill_more(struct cc_head *h)
+{
+	bool ok = cc_head_add(h, CC_STR("authorization"), CC_STR("Basic eDp5")) == 0;
+
+	for (int i = 0; ok && i < 70; i++)
+		ok = cc_head_add(h, CC_STR("x-more"), CC_STR("1")) == 0;
+	return ok;
+}
+
 static bool fill_head(struct cc_head *h, uint8_t how)
 {
 	return cc_head_set_request(h, METHOD(how), CC_STR("http"), CC_STR("a.test"), CC_STR("/")) ==
@@ -349,7 +361,8 @@ static bool fill_head(struct cc_head *h, uint8_t how)
 	       cc_head_add(h, CC_STR("x-field"), CC_STR("value")) == 0 &&
 	       (!(how & 16) || cc_head_add(h, CC_STR("content-length"), CC_STR("512")) == 0) &&
 	       (!(how & 32) || cc_head_add(h, CC_STR("expect"), CC_STR("100-continue")) == 0) &&
-	       (!(how & 64) || cc_head_add(h, CC_STR("connection"), CC_STR("close")) == 0);
+	       (!(how & 64) || cc_head_add(h, CC_STR("connection"), CC_STR("close")) == 0) &&
+	       (!(how & 128) || fill_more(h));
 }
 
 static void begin(struct fuzz *f, uint8_t how)
@@ -397,6 +410,36 @@ static void send_body(struct request *r, size_t n, uint8_t how)
 	cc_buf_clear(&body);
 }
 
+/* Nothing may follow the end of a body; of a request that is over nobody looks at it. */
+static void send_behind_end(struct request *r)
+{
+	struct cc_head *trailers;
+	struct cc_buf body;
+	int err;
+
+	if (!r->req || r->body_open)
+		return;
+	cc_buf_init(&body, r->f->ctx);
+	if (cc_buf_add(&body, "", 1) == 0) {
+		err = cc_req_send(r->req, &body, false);
+		FUZZ_ASSERT(err == CC_EINVAL || (err == 0 && body.len == 0));
+	}
+	cc_buf_clear(&body);
+	trailers = cc_head_new(r->f->ctx);
+	if (trailers) {
+		err = cc_req_send_trailers(r->req, trailers);
+		FUZZ_ASSERT(err == CC_EINVAL || err == 0);
+	}
+	cc_head_free(trailers);
+}
+
+/* What happens without a hook is told to the next one. */
+static void toggle_hook(struct fuzz *f)
+{
+	f->unhooked = !f->unhooked;
+	cc_conn_set_state_hook(f->conn, f->unhooked ? NULL : on_state, f);
+}
+
 /* ---- the script -------------------------------------------------------- */
 
 uint8_t take(struct script *s)
@@ -421,7 +464,7 @@ static void check_settled(const struct fuzz *f)
 {
 	const struct cc_conn *c = f->conn;
 
-	if (!c)
+	if (!c || f->unhooked)
 		return;
 	FUZZ_ASSERT(f->told_state == cc_conn_state(c));
 	FUZZ_ASSERT(f->told_completed == cc_conn_requests_completed(c));
@@ -478,7 +521,7 @@ static void owner_step(struct fuzz *f, struct script *s, uint8_t what)
 	if (!f->conn)
 		return;
 	f->in_call = true;
-	switch (what % 8) {
+	switch ((what & 0x3f) % 10) {
 	case 0:
 	case 1:
 		begin(f, a);
@@ -506,6 +549,12 @@ static void owner_step(struct fuzz *f, struct script *s, uint8_t what)
 		break;
 	case 7:
 		do_act(f, (enum act)(a % 6), r);
+		break;
+	case 8:
+		send_behind_end(r);
+		break;
+	case 9:
+		toggle_hook(f);
 		break;
 	}
 	f->in_call = false;
@@ -570,7 +619,7 @@ static void close_conn(struct fuzz *f)
 	loop(f, 4);
 	for (size_t i = 0; i < f->begun; i++)
 		FUZZ_ASSERT(!f->requests[i].req);
-	FUZZ_ASSERT(!f->conn || f->told_closed);
+	FUZZ_ASSERT(!f->conn || f->told_closed || f->unhooked);
 	cc_conn_free(f->conn);
 	f->conn = NULL;
 	loop(f, 2);

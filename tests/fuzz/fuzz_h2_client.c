@@ -48,7 +48,7 @@ static void server_step(struct script *s, uint8_t what)
 	uint8_t a = take(s), b = take(s);
 	struct script part;
 
-	switch (what % 6) {
+	switch (what % 7) {
 	case 0: { /* any frame */
 		uint8_t stream = take(s);
 
@@ -79,6 +79,10 @@ static void server_step(struct script *s, uint8_t what)
 		say_frame(GOAWAY, 0, 0, goaway, sizeof(goaway));
 		break;
 	}
+	case 6: /* a flood */
+		for (unsigned i = 0; i < 8u * a; i++)
+			say_frame(b & 1 ? SETTINGS : PING, 0, 0, zeros, b & 1 ? 0 : 8);
+		break;
 	}
 }
 

@@ -7,7 +7,7 @@ import os
 
 # Owner.
 def begin(how=0): return bytes([0x40, how])
-NOWAIT, RESERVED, LENGTH, EXPECT, CLOSE = 4, 8, 16, 32, 64
+NOWAIT, RESERVED, LENGTH, EXPECT, CLOSE, MANY_FIELDS = 4, 8, 16, 32, 64, 128
 GET, POST, HEAD = 0, 1, 2
 def cancel(i): return bytes([0x42, i])
 def send(i, n, end=0, trailers=0): return bytes([0x43, i | (end << 4) | (trailers << 5), n])
@@ -19,6 +19,8 @@ def in_callback(act, leave=0, keep=0):
     return bytes([0x46, next(a for a in range(256)
                              if a % 6 == act and a >> 4 == leave and bool(a & 8) == bool(keep))])
 def now(act): return bytes([0x47, act])
+def send_behind_end(i): return bytes([0x48, i])
+TOGGLE_HOOK = bytes([0x49, 0])
 
 # World.
 EOF, BROKEN, STUCK = bytes([0x80, 0]), bytes([0x80, 1]), bytes([0x80, 2])
@@ -103,6 +105,38 @@ H1 = {
                 + LOOP + zeros(5) + LOOPS + head(OK0) + LOOPS,
     'cancel_in_chunks': PLAIN + begin() * 2 + LOOPS + head(CHUNKED) + chunk(9) + LOOPS + cancel(0)
                 + chunk(8) + LOOP + TRAILERS + LOOPS + head(OK0) + LOOPS,
+    'cancel_in_too_many_chunks': PLAIN + begin() * 2 + LOOPS + head(CHUNKED) + LOOPS + cancel(0)
+                + (chunk(128) * 9 + LOOP) * 60,
+    'cancel_and_nothing_comes': PLAIN + begin() * 2 + LOOPS + head(OK8) + zeros(3) + LOOPS
+                + cancel(0) + LOOPS + MS100 + LOOPS,
+    'cancel_and_cut': PLAIN + begin() * 2 + LOOPS + head(OK8) + zeros(3) + LOOPS + cancel(0) + EOF
+                + LOOPS,
+    'cancel_and_surplus': PLAIN + begin() * 2 + LOOPS + head(OK8) + zeros(3) + LOOPS + cancel(0)
+                + zeros(9) + LOOPS,
+    'cancel_before_the_turn': PLAIN + begin() + LOOPS + head(OK0) + LOOPS + begin() + cancel(1)
+                + LOOPS + begin() + LOOPS + head(OK0) + LOOPS,
+    'cancel_with_body_out': PLAIN + begin(POST) + send(0, 2) + LOOPS + head(OK8) + zeros(3) + LOOPS
+                + cancel(0) + LOOPS,
+    'sends_behind_the_end': PLAIN + begin() + begin(POST) + send(1, 1, end=1) + send_behind_end(0)
+                + send_behind_end(1) + LOOPS + head(OK0) + LOOPS + send_behind_end(1) + LOOPS,
+    'hook_comes_later': PLAIN + TOGGLE_HOOK + begin() + LOOPS + head(OK0) + LOOPS
+                + TOGGLE_HOOK + LOOPS + TOGGLE_HOOK + EOF + LOOPS + TOGGLE_HOOK + LOOPS,
+    'many_fields': PLAIN + begin(MANY_FIELDS) + LOOPS + head(OK0) + LOOPS,
+    'post_without_body': PLAIN + begin(POST) + send(0, 0, end=1) + LOOPS + head(OK0) + LOOPS,
+    'reads_before_reuse': NO_IDLE + begin() + LOOPS + head(OK0) + LOOPS + S60 + head(TIMEOUT) + EOF
+                + begin() + LOOPS,
+    'interim_flood': PLAIN + begin() + LOOPS + head(HINTS) * 60 + LOOPS,
+    'interim_to_head': PLAIN + begin(HEAD) + LOOPS + head(HINTS) + head(OK8) + LOOPS,
+    'interim_only_then_eof': PLAIN + begin() + LOOPS + head(CONTINUE) + EOF + LOOPS,
+    'bytes_before_request_left': PLAIN + LOOPS + STUCK + begin() + head(OK0) + LOOPS,
+    'memory_in_request': PLAIN + LOOPS + b''.join(fail_in(n) + begin(POST) + send(i, 9, end=1)
+                + LOOPS + head(OK0) + LOOPS for i, n in enumerate((1, 2, 3, 4, 5, 6))),
+    'memory_in_chunk': PLAIN + begin(POST) + LOOPS + send(0, 4) + fail_in(1) + LOOPS,
+    'memory_in_trailers': PLAIN + begin(POST) + LOOPS + send(0, 1) + fail_in(2)
+                + send(0, 0, trailers=1) + LOOPS,
+    'memory_in_answer': PLAIN + begin() + LOOPS + fail_in(1) + head(OK8) + zeros(8) + LOOPS,
+    'memory_in_body': PLAIN + begin() + LOOPS + head(CHUNKED) + LOOPS + fail_in(1) + chunk(99)
+                + LOOPS,
     'cancel_until_eof': PLAIN + begin() + LOOPS + head(UNTIL_EOF) + zeros(9) + LOOPS + cancel(0)
                 + LOOPS + EOF + LOOPS,
     'cancel_in_head': PLAIN + begin() * 2 + in_callback(CANCEL) + LOOPS + head(OK8) + zeros(8)
@@ -137,6 +171,7 @@ OK, OK_NO_CONTENT, NOT_MOD, NOT_FOUND, H2_HINTS, LENGTH8, H2_UPGRADE, LENGTH16 =
 def data(i, n, end=0): return bytes([0x03, stream(i), n | end << 7])
 def settings(streams, window=0): return bytes([0x04, streams, window])
 def goaway(last, code=0): return bytes([0x05, last, code])
+def flood(n8, settings=0): return bytes([0x06, n8, settings])
 def id_of(i): return 2 * i + 1
 def rst(i, code): return frame(3, 0, id_of(i), bytes([0, 0, 0, code]))
 def window(id, n): return frame(8, 0, id, n.to_bytes(4, 'big'))
@@ -174,6 +209,31 @@ H2 = {
     'length_too_long': START + begin() + LOOPS + answer(0, LENGTH8) + data(0, 12) + LOOPS,
     'hints': START + begin() + LOOPS + answer(0, H2_HINTS) + answer(0, H2_HINTS) + answer(0, OK)
                 + data(0, 3, end=1) + LOOPS,
+    'interim_flood': START + begin() + LOOPS + answer(0, H2_HINTS) * 300 + LOOPS,
+    'interim_flood_of_a_post': START + begin(POST) + LOOPS + send(0, 1) + answer(0, H2_HINTS) * 300
+                + LOOPS,
+    'memory_in_request': START + b''.join(fail_in(n) + begin(POST) + send(i, 9, end=1) + LOOPS
+                for i, n in enumerate((1, 2, 3, 4, 5, 6))),
+    'memory_in_trailers': START + begin(POST) + LOOPS + send(0, 1) + fail_in(2)
+                + send(0, 0, trailers=1) + LOOPS,
+    'memory_in_head': START + begin() * 3 + LOOPS + fail_in(1) + answer(0) + LOOPS + fail_in(3)
+                + answer(1) + data(1, 9) + LOOPS + fail_in(5) + answer(2, LENGTH8) + LOOPS,
+    'memory_in_cancel': START + begin() * 2 + LOOPS + fail_in(1) + cancel(0) + LOOPS + fail_in(2)
+                + cancel(1) + LOOPS,
+    'memory_while_opening': b''.join([PLAIN, fail_in(3), settings(10, 255), LOOPS, begin(), LOOPS]),
+    'many_fields': START + begin(MANY_FIELDS) + LOOPS + answer(0, end=1) + LOOPS,
+    'flood_unread': START + begin() + STUCK + flood(200) + LOOPS * 4 + STUCK + LOOPS,
+    'flood_of_settings': START + begin() + STUCK + flood(200, 1) + LOOPS * 4,
+    'flood_read': START + begin() + flood(200) + LOOPS * 4 + answer(0, end=1) + LOOPS,
+    'broken': START + begin(POST) + send(0, 9) + LOOPS + BROKEN + LOOPS,
+    'broken_while_stuck': START + STUCK + begin(POST) + send(0, 9) + LOOPS + BROKEN + LOOPS,
+    'broken_after_goaway': START + begin() + LOOPS + goaway(0) + LOOPS + BROKEN + LOOPS,
+    'sends_behind_the_end': START + begin() + begin(POST) + send(1, 1, end=1) + send_behind_end(0)
+                + send_behind_end(1) + LOOPS + send_behind_end(1) + answer(1, end=1) + LOOPS,
+    'hook_comes_later': START + TOGGLE_HOOK + begin() + LOOPS + answer(0, end=1) + LOOPS
+                + TOGGLE_HOOK + LOOPS + TOGGLE_HOOK + EOF + LOOPS + TOGGLE_HOOK + LOOPS,
+    'trailers_wait_for_the_body': START + STUCK + begin(POST) + send(0, 200)
+                + send(0, 0, trailers=1) + LOOPS + STUCK + LOOPS + answer(0, end=1) + LOOPS,
     'upgrade': START + begin() + LOOPS + answer(0, H2_UPGRADE) + LOOPS,
     'head_no_body': START + begin(HEAD) + LOOPS + answer(0, LENGTH16, end=1) + LOOPS,
     'goaway_covers': START + begin() * 3 + LOOPS + goaway(1) + LOOPS + answer(0, end=1)
@@ -224,7 +284,7 @@ H2 = {
     'cookies': START + begin() + LOOPS
                 + frame(1, 5, 1, b'\x88\x00\x06cookie\x01a\x00\x06cookie\x01b') + LOOPS,
     'head_too_big': START + begin() + LOOPS + frame(1, 1, 1, b'\x88')
-                + frame(9, 0, 1, b'\x00\x01a\x7f\x50' + b'a' * 207) * 3 + frame(9, 4, 1) + LOOPS,
+                + frame(9, 0, 1, b'\x00\x01a\x7f\x50' + b'a' * 207) * 6 + frame(9, 4, 1) + LOOPS,
     'trailers': START + begin() + LOOPS + answer(0) + data(0, 9)
                 + frame(1, 5, 1, b'\x00\x05x-sum\x011') + LOOPS,
     'trailers_with_status': START + begin() + LOOPS + answer(0) + data(0, 9) + answer(0, end=1) + LOOPS,

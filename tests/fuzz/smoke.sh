@@ -46,11 +46,11 @@ run_one() {
 build() {
 	cc=${FUZZ_CC:-clang}
 	command -v "$cc" >/dev/null || {
-		echo "fuzz-smoke: no $cc: ./scripts/packages fuzz, or make fuzz-smoke FUZZ_CC=..." >&2
-		exit 1
+		echo "fuzz-smoke: no $cc: ./scripts/packages fuzz, or make fuzz-smoke FUZZ_CC=..."
+		return 1
 	}
 	sh "$src/tests/tools/second-build.sh" fuzz --enable-fuzz --enable-sanitize=address,undefined \
-		--disable-werror --disable-coverage CC="$cc" CFLAGS='-g -O1'
+		--disable-werror --disable-coverage CC="$cc" CFLAGS='-g -O1' || return
 	"${MAKE:-make}" -C fuzz -j"$(nproc)" fuzzers
 }
 
