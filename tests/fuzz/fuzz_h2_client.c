@@ -157,6 +157,7 @@ static void hear_frame(unsigned type, uint8_t flags, unsigned id, size_t n)
 static void hear_byte(uint8_t byte)
 {
 	uint8_t *h = heard.head;
+	unsigned id;
 
 	if (heard.preface < sizeof(preface) - 1) {
 		FUZZ_ASSERT((char)byte == preface[heard.preface++]);
@@ -167,8 +168,13 @@ static void hear_byte(uint8_t byte)
 		return;
 	heard.n = 0;
 	heard.left = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2];
-	FUZZ_ASSERT(heard.left <= 16384 && h[5] == 0 && h[6] == 0 && h[7] == 0);
-	hear_frame(h[3], h[4], h[8], heard.left);
+	FUZZ_ASSERT(heard.left <= 16384);
+	id = (unsigned)h[5] << 24 | (unsigned)h[6] << 16 | (unsigned)h[7] << 8 | h[8];
+	/* A push that was promised before our SETTINGS were acknowledged is refused. */
+	if (id == 0 || id % 2 == 1)
+		hear_frame(h[3], h[4], id, heard.left);
+	else
+		FUZZ_ASSERT(heard.settings && h[3] == RST_STREAM && heard.left == 4);
 }
 
 static void hear(const void *p, size_t n)
