@@ -31,6 +31,7 @@
 #include "lib/net/link.h"
 
 #define OUT_MAX     65536u /* bytes in the link; the rest waits in the requests */
+#define STATUS_SIZE 42u    /* of ":status" alone, as RFC 9113 6.5.2 counts */
 #define LAST_STREAM 0x7fffffffu
 #define MAX_STREAMS_UNTOLD                                                                         \
 	256u /* the peer's SETTINGS named no limit (RFC 9113 6.5.2: at least 100) */
@@ -343,7 +344,7 @@ static void headers_came(struct h2_conn *h, const nghttp2_frame *frame)
 		return;
 	}
 	if (cc_head_status(h->head) < 200 && !fin) {
-		if (conn_req_info(req, h->head, h->head->text_len) < 0) {
+		if (conn_req_info(req, h->head, STATUS_SIZE + h->head->text_len) < 0) {
 			reset(h, req, NGHTTP2_CANCEL);
 			end(h, req, CC_ETOOBIG, false, 0, NULL);
 		}

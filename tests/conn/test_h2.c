@@ -643,6 +643,26 @@ START_TEST(head_that_is_too_large_ends_its_request)
 }
 END_TEST
 
+START_TEST(interim_answers_without_end_end_their_request)
+{
+	struct client c;
+	struct probe p[2] = {{0}};
+
+	open_h2(&c, 10, &(struct cc_transport_opts){.max_head = 1024});
+	begin(&c, p, 2);
+	for (int i = 0; i < 30; i++)
+		h2_respond(
+			c.peer, 1, 103, NULL, false); /* not one field: they count all the same */
+	wait_done(&p[0]);
+	ck_assert_int_eq(p[0].result.err, CC_ETOOBIG);
+	h2_answer(c.peer, 3, 200, "ok");
+	wait_done(&p[1]);
+	ck_assert_int_eq(p[1].result.err, 0);
+	probe_free(&p[1]);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(cancelled_request_resets_its_stream_only)
 {
 	struct client c;
@@ -1294,6 +1314,7 @@ int main(void)
 		reset_in_a_body_comes_after_what_had_arrived,
 		body_of_another_length_than_announced_is_an_error_of_its_stream,
 		head_that_is_too_large_ends_its_request,
+		interim_answers_without_end_end_their_request,
 		cancelled_request_resets_its_stream_only,
 		cancelled_request_that_never_left_does_no_harm,
 		every_act_is_allowed_in_every_callback,
