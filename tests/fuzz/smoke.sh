@@ -28,7 +28,7 @@ run_one() {
 	dict=$(dict_of "$name")
 	rm -rf "$run"
 	mkdir -p "$run/corpus" fuzz/found
-	cp "$src/tests/fuzz/corpus/$name/"* "$run/corpus/"
+	cp -R "$src/tests/fuzz/corpus/$name/." "$run/corpus/"
 	set -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 \
 		-print_final_stats=1 -artifact_prefix="fuzz/found/$name-" "$run/corpus"
 	[ ! -f "$dict" ] || set -- -dict="$dict" "$@"
