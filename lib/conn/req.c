@@ -253,7 +253,10 @@ void conn_req_end(struct cc_req *req, int err, bool unprocessed, uint64_t proto_
 	list_del(&req->link);
 	fill_result(req, err, unprocessed, proto_error);
 	req->result.trailers = trailers;
-	conn_slot_ended(req->conn);
+	if (req->phase == CC_PHASE_QUEUED && req->wire_at == UINT64_MAX)
+		conn_slot_unused(req->conn); /* the session dropped it before it was put on the wire */
+	else
+		conn_slot_ended(req->conn);
 	tell_done(req);
 }
 

@@ -1285,6 +1285,27 @@ START_TEST(waiting_round_trip_does_not_block_the_one_whose_slot_it_waits_for)
 }
 END_TEST
 
+START_TEST(request_begun_while_the_session_fails_was_never_completed)
+{
+	struct client c;
+	struct probe a = {0}, b = {0};
+
+	open_h2(&c, 10, NULL);
+	a.on_done = ACT_AGAIN;
+	a.next = &b;
+	get(&c, &a, "/a");
+	h2_request(c.peer);
+	h2_respond(c.peer, 1, 200, "content-length: 9\n", true); /* a stream error */
+	h2_send(c.peer, H2_DATA, 0, 0, "", 0);                   /* and one of the connection */
+	until(c.base, b.done > 0);
+	ck_assert_int_eq(b.result.phase, CC_PHASE_QUEUED);
+	ck_assert(b.result.unprocessed);
+	until(c.base, cc_conn_state(c.conn) == CC_CLOSED);
+	check_counts(&c, 1, 1, 0, 0);
+	client_close(&c);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -1338,6 +1359,7 @@ int main(void)
 		no_allocation_may_fail_unnoticed,
 		slot_of_a_waiting_round_trip_is_not_anybody_elses,
 		waiting_round_trip_does_not_block_the_one_whose_slot_it_waits_for,
+		request_begun_while_the_session_fails_was_never_completed,
 	};
 
 	return run_suite_twice("h2", tests, sizeof(tests) / sizeof(tests[0]));
