@@ -79,7 +79,7 @@ struct cc_conn {
 	uint64_t goaway_code;
 	enum cc_reason reason; /* the first one */
 	int drain_err;         /* becomes the error when the last request has ended */
-	char detail[160];
+	char detail[256];
 };
 
 enum req_life {

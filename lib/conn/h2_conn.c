@@ -47,12 +47,12 @@ struct h2_conn {
 	bool goaway;          /* the peer said so */
 	int32_t goaway_last;  /* the last stream it may have acted on */
 	int32_t peer_reset;   /* the stream whose RST_STREAM is being handled */
-	bool broken;          /* the peer broke HTTP/2: nghttp2 says so with its own GOAWAY */
-	bool busy;            /* the session is on the stack: it must not be pumped */
-	bool leaving;         /* closed while it was: says goodbye when it has returned */
-	bool rested;          /* a request begins on a connection that was idle */
-	bool ping_out;        /* never two PINGs at once: servers count them */
-	bool quiet; /* a PING for cancelled requests was acknowledged, no answer came since */
+	uint32_t fault; /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
+	bool busy;      /* the session is on the stack: it must not be pumped */
+	bool leaving;   /* closed while it was: says goodbye when it has returned */
+	bool rested;    /* a request begins on a connection that was idle */
+	bool ping_out;  /* never two PINGs at once: servers count them */
+	bool quiet;     /* a PING for cancelled requests was acknowledged, no answer came since */
 	struct timer settings; /* the peer's first SETTINGS must come in time */
 };
 
@@ -133,8 +133,8 @@ static int before_frame_send(nghttp2_session *session, const nghttp2_frame *fram
 	struct h2_conn *h = user;
 	struct cc_req *req;
 
-	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
-		h->broken = true;
+	if (frame->hd.type == NGHTTP2_GOAWAY)
+		h->fault = frame->goaway.error_code;
 	if (frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
 	req = req_of(session, frame->hd.stream_id);
@@ -248,13 +248,15 @@ static void on_flush(struct link *l)
 	err = pump(h);
 	if (is_closed(h))
 		return;
-	if (err < 0)
-		conn_close(h->conn, err == CC_ENOMEM ? CC_REASON_MEMORY : CC_REASON_PROTOCOL, err,
-			"HTTP/2 session");
-	else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
-		conn_close(h->conn, CC_REASON_PROTOCOL,
-			h->conn->drain_err && !h->broken ? h->conn->drain_err : CC_EPROTO,
-			"HTTP/2 session ended");
+	if (err == 0 &&
+		(nghttp2_session_want_read(h->session) || nghttp2_session_want_write(h->session)))
+		return;
+	if (err == 0 && h->fault == NGHTTP2_NO_ERROR && h->conn->drain_err)
+		conn_close(h->conn, h->conn->reason, h->conn->drain_err, "HTTP/2 session ended");
+	else if (err == CC_ENOMEM)
+		conn_close(h->conn, CC_REASON_MEMORY, CC_ENOMEM, NULL);
+	else
+		conn_close(h->conn, CC_REASON_PROTOCOL, CC_EPROTO, "HTTP/2 session ended");
 }
 
 static void on_written(struct link *l, size_t n)

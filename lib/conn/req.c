@@ -254,7 +254,8 @@ void conn_req_end(struct cc_req *req, int err, bool unprocessed, uint64_t proto_
 	fill_result(req, err, unprocessed, proto_error);
 	req->result.trailers = trailers;
 	if (req->phase == CC_PHASE_QUEUED && req->wire_at == UINT64_MAX)
-		conn_slot_unused(req->conn); /* the session dropped it before it was put on the wire */
+		conn_slot_unused(
+			req->conn); /* the session dropped it before it was put on the wire */
 	else
 		conn_slot_ended(req->conn);
 	tell_done(req);
