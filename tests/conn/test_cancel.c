@@ -467,6 +467,33 @@ START_TEST(one_acknowledgement_serves_all_that_were_cancelled)
 }
 END_TEST
 
+START_TEST(ping_under_way_serves_the_cancelled_as_well)
+{
+	struct client c;
+	struct probe p[2] = {{0}};
+
+	open_h2(&c, 10, &pings);
+	begin(&c, p, 2);
+	advance(&c, 8000); /* silence */
+	h2_wait(c.peer, H2_PING);
+	h2_respond(c.peer, 3, 103, NULL, false); /* a sign of life, not the acknowledgement */
+	until(c.base, p[1].infos == 1);
+	struct h2_frame ping = c.peer->frame;
+
+	cancel(&p[0]);
+	check_counts(&c, 10, 0, 2, 8);
+	h2_wait_any(c.peer);
+	ck_assert_uint_eq(c.peer->frame.type, H2_RST_STREAM);
+	turns(c.base, 3);
+	ck_assert_uint_eq(c.peer->in_len, 0); /* never two under way */
+	h2_send(c.peer, H2_PING, H2_ACK, 0, ping.payload, 8);
+	until(c.base, cc_conn_in_flight(c.conn) == 1);
+	check_counts(&c, 11, 1, 1, 9);
+	check_hooks(&c, 1);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(server_that_does_not_acknowledge_resets_is_given_up)
 {
 	struct client c;
@@ -635,6 +662,7 @@ int main(void)
 		many_cancelled_requests_cost_few_pings,
 		pings_for_resets_stop_until_the_server_answers_something,
 		one_acknowledgement_serves_all_that_were_cancelled,
+		ping_under_way_serves_the_cancelled_as_well,
 		server_that_does_not_acknowledge_resets_is_given_up,
 		closing_with_unconfirmed_resets_leaves_nothing_in_flight,
 		answer_to_a_cancelled_request_goes_nowhere,

@@ -527,6 +527,28 @@ START_TEST(any_byte_answers_a_ping)
 }
 END_TEST
 
+START_TEST(silence_is_counted_from_the_request_on)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+	struct cc_transport_opts opts = pings;
+
+	opts.idle_timeout = opts.stale_after = CC_NEVER;
+	open_h2(&c, 10, &opts);
+	use_once(&c, &p);
+	advance(&c, 5000);
+	get(&c, &q, "/");
+	ck_assert_uint_eq(h2_request(c.peer), 3);
+	turns(c.base, 3);
+	c.peer->in_len = 0;
+	advance(&c, 7999);
+	ck_assert_uint_eq(c.peer->in_len, 0);
+	advance(&c, 1);
+	h2_wait(c.peer, H2_PING);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(idle_connection_is_never_pinged)
 {
 	struct client c;
@@ -732,6 +754,7 @@ int main(void)
 		idle_connection_closes_in_time,
 		silence_under_a_request_is_answered_by_one_ping,
 		any_byte_answers_a_ping,
+		silence_is_counted_from_the_request_on,
 		idle_connection_is_never_pinged,
 		request_after_a_long_rest_goes_with_a_ping_beside_it,
 		answered_ping_beside_a_request_is_the_only_one,
