@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tests/conn/fixture.h"
 
@@ -300,6 +301,47 @@ START_TEST(broken_socket_is_the_reason)
 }
 END_TEST
 
+START_TEST(broken_tls_is_the_reason)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	/* Past TLS, into the socket: no record of the session. */
+	ck_assert_int_eq(send(c.peer->fd, "HTTP/1.1 200 OK\r\n\r\n", 19, MSG_NOSIGNAL), 19);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_ETLS);
+	ck_assert_uint_eq(p.heads, 0);
+	ck_assert(!p.result.unprocessed);
+	check_end(&c, CC_REASON_TLS, CC_ETLS);
+}
+END_TEST
+
+START_TEST(lack_of_memory_is_the_reason)
+{
+	struct client c;
+	struct probe p = {0};
+	char answer[40000] = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+
+	open_h1(&c, NULL);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	memset(answer + strlen(answer), 'x', sizeof(answer) - 1 - strlen(answer));
+	p.leave = true; /* so that what is read needs memory of its own */
+	for (int i = 0; i < 20 && p.done == 0; i++) {
+		c.memory->fail_at = c.memory->allocs + 1;
+		peer_say(c.peer, answer);
+		turns(c.base, 3);
+	}
+	c.memory->fail_at = 0;
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_ENOMEM);
+	check_end(&c, CC_REASON_MEMORY, CC_ENOMEM);
+}
+END_TEST
+
 START_TEST(broken_protocol_is_the_reason)
 {
 	struct client c;
@@ -357,6 +399,8 @@ int main(void)
 		cut_tls_stream_is_an_end_in_the_middle,
 		truncation_is_the_error_of_a_last_answer,
 		broken_socket_is_the_reason,
+		broken_tls_is_the_reason,
+		lack_of_memory_is_the_reason,
 		broken_protocol_is_the_reason,
 		silence_is_the_reason,
 		reasons_have_names_of_their_own,
