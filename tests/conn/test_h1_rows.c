@@ -537,6 +537,29 @@ START_TEST(end_without_a_byte_of_answer_says_nothing_about_the_request)
 }
 END_TEST
 
+START_TEST(end_under_half_a_request_says_nothing_about_it)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	post(&c, &p, "/up", NULL);
+	ck_assert_int_eq(send_body(&p, "hello", false), 0);
+	expect_request(&c, "POST /up ");
+	peer_expect(c.peer, "5\r\nhello\r\n");
+	check_hooks(&c, 0);
+	peer_finish(c.peer);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_EEOF);
+	ck_assert_int_eq(p.result.phase, CC_PHASE_SENDING);
+	ck_assert(!p.result.unprocessed);
+	until(c.base, c.hooks_closed == 1);
+	check_counts(&c, 1, 1, 0, 0);
+	check_hooks(&c, 1);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(end_in_the_middle_is_told_without_a_reader)
 {
 	static const char *const parts[] = {
@@ -691,6 +714,7 @@ int main(void)
 		end_while_idle_closes,
 		request_made_before_the_end_was_read_is_unsent,
 		end_without_a_byte_of_answer_says_nothing_about_the_request,
+		end_under_half_a_request_says_nothing_about_it,
 		end_in_the_middle_is_told_without_a_reader,
 		invalid_request_changes_nothing,
 		closing_is_told_once_and_later,

@@ -376,6 +376,27 @@ START_TEST(end_under_requests_is_one_call_of_the_hook)
 }
 END_TEST
 
+START_TEST(end_under_half_a_request_says_nothing_about_it)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h2(&c, 10, NULL);
+	post(&c, &p, "/up", NULL);
+	ck_assert_int_eq(send_body(&p, "hello", false), 0);
+	ck_assert_uint_eq(h2_request(c.peer), 1);
+	h2_wait(c.peer, H2_DATA);
+	check_hooks(&c, 0);
+	peer_finish(c.peer);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_EEOF);
+	ck_assert_int_eq(p.result.phase, CC_PHASE_SENDING);
+	ck_assert(!p.result.unprocessed);
+	check_closed(&c, 1);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(push_is_an_error_of_the_connection)
 {
 	struct client c;
@@ -747,6 +768,7 @@ int main(void)
 		one_request_and_no_more,
 		end_while_idle_leaves_nothing_available,
 		end_under_requests_is_one_call_of_the_hook,
+		end_under_half_a_request_says_nothing_about_it,
 		push_is_an_error_of_the_connection,
 		error_of_the_server_is_named_while_we_drain,
 		we_say_that_we_want_no_push,
