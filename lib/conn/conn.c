@@ -445,7 +445,7 @@ void conn_close(struct cc_conn *conn, enum cc_reason reason, int err, const char
 		changed(conn, CC_CHANGED_COMPLETED);
 	conn->unconfirmed = 0;
 	set_reason(conn, reason);
-	set_detail(conn, detail ? detail : cc_strerror(err));
+	set_detail(conn, detail && *detail ? detail : cc_strerror(err));
 	timer_stop(&conn->idle);
 	timer_stop(&conn->age);
 	timer_stop(&conn->ping);
