@@ -111,7 +111,7 @@ struct cc_transport_opts {
 	uint64_t stale_after;    /* HTTP/2: nothing was read: PING beside the next request, 10 s */
 	uint64_t ping_timeout;   /* nothing read for so long after a PING: closed, 5 s */
 	uint64_t max_requests;   /* drains itself after it, 0: no limit */
-	uint32_t max_concurrent; /* own cap below the peer's, 256 */
+	uint32_t max_concurrent; /* own cap below the peer's, 100 */
 	size_t max_head;         /* response head, 64 KiB */
 	size_t window;           /* unconsumed response bytes a request, 256 KiB */
 	size_t conn_window;      /* HTTP/2: bytes in flight on the connection, 16 MiB */
@@ -222,7 +222,6 @@ enum cc_reason {
 	CC_REASON_NOT_REUSABLE, /* HTTP/1: a request given up, an early or an unasked response */
 	CC_REASON_PEER_IDLE,    /* the peer closed while nothing ran */
 	CC_REASON_EOF,          /* the peer closed under requests */
-	CC_REASON_TRUNCATED,    /* without the close_notify that was needed (RFC 9112 9.8) */
 	CC_REASON_RESET,        /* the socket broke */
 	CC_REASON_TLS,          /* TLS failed after the handshake: an alert, a broken record */
 	CC_REASON_PROTOCOL,     /* the peer broke HTTP */

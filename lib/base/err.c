@@ -71,8 +71,6 @@ const char *cc_reason_name(enum cc_reason reason)
 		return "peer-idle";
 	case CC_REASON_EOF:
 		return "eof";
-	case CC_REASON_TRUNCATED:
-		return "truncated";
 	case CC_REASON_RESET:
 		return "reset";
 	case CC_REASON_TLS:

@@ -67,20 +67,6 @@ void conn_check(struct cc_conn *conn)
 
 /* ---- timers ------------------------------------------------------------ */
 
-static void idle_fired(struct timer *t)
-{
-	struct cc_conn *conn = container_of(t, struct cc_conn, idle);
-
-	conn_close(conn, CC_REASON_IDLE, CC_ECLOSED, "idle timeout");
-}
-
-static void age_fired(struct timer *t)
-{
-	struct cc_conn *conn = container_of(t, struct cc_conn, age);
-
-	conn_draining(conn, CC_REASON_AGE, CC_ECLOSED, "maximum age reached");
-}
-
 /* A timer that cannot be set would leave a connection that nobody ends. */
 static bool start_timer(struct cc_conn *conn, struct timer *t, uint64_t ms)
 {
@@ -88,6 +74,24 @@ static bool start_timer(struct cc_conn *conn, struct timer *t, uint64_t ms)
 		return true;
 	conn_close(conn, CC_REASON_MEMORY, CC_ENOMEM, NULL);
 	return false;
+}
+
+static void idle_fired(struct timer *t)
+{
+	struct cc_conn *conn = container_of(t, struct cc_conn, idle);
+
+	/* Somebody is about to use it: a slot is reserved, or a round trip waits behind one. */
+	if (conn_state_in_flight(&conn->st) > 0 || conn->waiting_count > 0)
+		start_timer(conn, &conn->idle, conn->set.idle_timeout);
+	else
+		conn_close(conn, CC_REASON_IDLE, CC_ECLOSED, "idle timeout");
+}
+
+static void age_fired(struct timer *t)
+{
+	struct cc_conn *conn = container_of(t, struct cc_conn, age);
+
+	conn_draining(conn, CC_REASON_AGE, CC_ECLOSED, "maximum age reached");
 }
 
 /* How long nothing was read although something runs. */
@@ -197,6 +201,11 @@ int cc_conn_reserve(struct cc_conn *conn)
 {
 	int err = conn_state_reserve(&conn->st);
 
+	/* What is free between two turns is of those who wait: nobody overtakes them. */
+	if (err == 0 && conn->waiting_count > conn->waiting_reserved) {
+		conn_state_release(&conn->st);
+		err = CC_EFULL;
+	}
 	conn_check(conn);
 	return err;
 }

@@ -358,7 +358,7 @@ static void on_eof(struct link *l, bool clean)
 			req->head_seen ? "the server closed in the middle of the response"
 				       : "the server closed without an answer");
 	else if (!clean)
-		conn_close(h->conn, CC_REASON_TRUNCATED, CC_EEOF,
+		conn_close(h->conn, CC_REASON_EOF, CC_EEOF,
 			"TLS truncation: no close_notify (RFC 9112 9.8)");
 	else
 		finish(h); /* its end was the connection's */

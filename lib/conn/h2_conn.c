@@ -15,7 +15,7 @@
  * reader that stops holds one stream's window and nobody else's.
  *
  * A request that is given up before its answer began keeps its slot until the
- * peer acknowledged a PING sent behind the RST_STREAM. Else a server that is
+ * peer acknowledged a PING sent beside the RST_STREAM. Else a server that is
  * gone would be fed with requests, each cancelled when its time is over.
  */
 #include <stdio.h>
@@ -33,8 +33,6 @@
 #define OUT_MAX     65536u /* bytes in the link; the rest waits in the requests */
 #define STATUS_SIZE 42u    /* of ":status" alone, as RFC 9113 6.5.2 counts */
 #define LAST_STREAM 0x7fffffffu
-#define MAX_STREAMS_UNTOLD                                                                         \
-	256u /* the peer's SETTINGS named no limit (RFC 9113 6.5.2: at least 100) */
 
 struct h2_conn {
 	struct cc_conn *conn;
@@ -380,7 +378,7 @@ static void settings_came(struct h2_conn *h)
 		h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 
 	timer_stop(&h->settings);
-	conn_set_limit(h->conn, limit == UINT32_MAX ? MAX_STREAMS_UNTOLD : limit);
+	conn_set_limit(h->conn, limit); /* untold: no limit but our own */
 	spare_ids(h);
 }
 

@@ -62,7 +62,7 @@ static struct conn_settings settings_from(const struct cc_transport_opts *o)
 		.max_head = or_default(o->max_head, 65536),
 		.window = or_default(o->window, 256u << 10),
 		.conn_window = or_default(o->conn_window, 16u << 20),
-		.max_concurrent = (uint32_t)or_default(o->max_concurrent, 256),
+		.max_concurrent = (uint32_t)or_default(o->max_concurrent, 100),
 		.max_requests = o->max_requests,
 	};
 }

@@ -272,6 +272,9 @@ static void act(struct probe *p, enum act what)
 		cc_conn_free(c->conn);
 		c->conn = NULL;
 		break;
+	case ACT_RESERVE:
+		p->reserved = cc_conn_reserve(c->conn);
+		break;
 	case ACT_AGAIN:
 		get(c, p->next, "/next");
 		break;

@@ -40,10 +40,11 @@ struct client {
 /* What to do in a callback, to see that it may be done there. */
 enum act {
 	ACT_NONE,
-	ACT_CANCEL, /* cc_req_cancel on this request */
-	ACT_CLOSE,  /* cc_conn_close */
-	ACT_FREE,   /* cc_conn_free */
-	ACT_AGAIN,  /* another round trip, into probe->next */
+	ACT_CANCEL,  /* cc_req_cancel on this request */
+	ACT_CLOSE,   /* cc_conn_close */
+	ACT_FREE,    /* cc_conn_free */
+	ACT_RESERVE, /* cc_conn_reserve, its result into probe->reserved */
+	ACT_AGAIN,   /* another round trip, into probe->next */
 };
 
 struct probe { /* one request and what it brought */
@@ -61,6 +62,7 @@ struct probe { /* one request and what it brought */
 	size_t taken;            /* kept, not said to be consumed */
 	enum act on_info, on_head, on_body, on_done;
 	struct probe *next;
+	int reserved;
 };
 
 /* Only the loop, the context and the transport; the result of the first thing that failed. */

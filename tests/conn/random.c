@@ -159,11 +159,12 @@ static void op_reserve(void)
 	struct model *m = &rig.model;
 	uint32_t available = cc_conn_available(m->conn);
 	enum cc_state state = cc_conn_state(m->conn);
+	bool theirs = available > 0 && cc_conn_waiting(m->conn) > 0; /* those who wait go first */
 	int err, expected = available > 0 ? 0 : state < CC_DRAINING ? CC_EFULL : CC_ECLOSED;
 
 	during(err = cc_conn_reserve(m->conn));
-	claim(m, err == expected, "reserve with %u available, state %d: %s", available, state,
-		cc_strerror(err));
+	claim(m, err == expected || (theirs && err == CC_EFULL),
+		"reserve with %u available, state %d: %s", available, state, cc_strerror(err));
 	m->reserved += err == 0;
 	watch();
 }
@@ -507,7 +508,7 @@ static void transport(struct cc_transport_opts *o)
 		o->max_requests = 1 + below(d, 10);
 	if (chance(d, 20))
 		o->window = 65536;
-	rig.model.cap = o->max_concurrent > 0 ? o->max_concurrent : 256;
+	rig.model.cap = o->max_concurrent > 0 ? o->max_concurrent : 100;
 	rig.model.max_requests = o->max_requests;
 }
 
