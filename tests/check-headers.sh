@@ -1,6 +1,7 @@
 #!/bin/sh
-# Each public header compiles alone as C99 and as C++11, without a warning, and twice in one file.
-# Exits 77 where there is no C++ compiler, after the C part.
+# Each public header compiles alone as C99 and as C++11, without a warning, and twice in one file;
+# and clientconn.3 names every function, constant and option.
+# Exits 77 where there is no C++ compiler, after the rest.
 set -eu
 src=$(cd "$(dirname "$0")/.." && pwd)
 CC=${CC:-gcc}
@@ -35,6 +36,22 @@ compile() {
 		}
 	done
 }
+
+# Members are the last word before a semicolon in the structs of options.
+names() {
+	cat "$src"/lib/clientconn.h "$src"/lib/clientconn/*.h | grep -oE '\<(cc_[a-z0-9_]+\(|CC_[A-Z0-9_]+)' |
+		tr -d '('
+	sed -n '/^struct cc_[a-z]*_opts {/,/^};/p' "$src/lib/clientconn.h" |
+		sed -nE 's/.*[ *]([a-z_0-9]+);.*/\1/p'
+}
+
+missing=$(names | sort -u | while read -r name; do
+	grep -q "\<$name\>" "$src/doc/clientconn.3" || echo "$name"
+done)
+if [ -n "$missing" ]; then
+	echo "doc/clientconn.3 does not name:" $missing >&2
+	exit 1
+fi
 
 compile c $CC -std=c99
 if ! command -v ${CXX%% *} >/dev/null; then
