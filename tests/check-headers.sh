@@ -39,10 +39,10 @@ compile() {
 
 # Members are the last word before a semicolon in the structs of options.
 names() {
-	cat "$src"/lib/clientconn.h "$src"/lib/clientconn/*.h | grep -oE '\<(cc_[a-z0-9_]+\(|CC_[A-Z0-9_]+)' |
-		tr -d '('
+	cat "$src"/lib/clientconn.h "$src"/lib/clientconn/*.h | grep -oE '\<(cc_[a-z0-9_]+\(|CC_[A-Z0-9_]+\>)' |
+		tr -d '(' | grep -v '_$'
 	sed -n '/^struct cc_[a-z]*_opts {/,/^};/p' "$src/lib/clientconn.h" |
-		sed -nE 's/.*[ *]([a-z_0-9]+);.*/\1/p'
+		sed -nE 's/^\t[a-z][^*;]*[ *]([a-z_0-9]+);.*/\1/p'
 }
 
 missing=$(names | sort -u | while read -r name; do
