@@ -29,7 +29,7 @@ run_one() {
 	rm -rf "$run"
 	mkdir -p "$run/corpus" fuzz/found
 	cp -R "$src/tests/fuzz/corpus/$name/." "$run/corpus/"
-	set -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 \
+	set -- -max_total_time="$seconds" -timeout=30 -rss_limit_mb=2048 -malloc_limit_mb=512 \
 		-print_final_stats=1 -artifact_prefix="fuzz/found/$name-" "$run/corpus"
 	[ ! -f "$dict" ] || set -- -dict="$dict" "$@"
 	if timeout -k 10 $((seconds + 120)) "fuzz/tests/fuzz/fuzz_$name" "$@" >"$log" 2>&1; then
