@@ -287,11 +287,6 @@ static int add_field(struct cc_head *h, struct cc_str name, struct cc_str value)
 	return err;
 }
 
-int head_add_unchecked(struct cc_head *h, struct cc_str name, struct cc_str value)
-{
-	return is_too_long(name.n, value.n) ? CC_EINVAL : add_field(h, name, value);
-}
-
 static bool is_ows(char c)
 {
 	return c == ' ' || c == '\t';

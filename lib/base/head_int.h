@@ -99,9 +99,6 @@ int head_push_field(struct cc_head *h, uint32_t off, uint32_t name_len, enum cc_
 /* A head of its own with the same content; NULL: no memory. */
 struct cc_head *head_copy(struct cc_ctx *ctx, const struct cc_head *from);
 
-/* Adds a field whose name is a lower-case token and whose value is clean and trimmed. */
-int head_add_unchecked(struct cc_head *h, struct cc_str name, struct cc_str value);
-
 static inline struct cc_str head_text(const struct cc_head *h, struct head_part part)
 {
 	return (struct cc_str){h->text + part.off, part.len};

@@ -1288,6 +1288,55 @@ START_TEST(heads_larger_than_a_slab_are_written_too)
 }
 END_TEST
 
+/* The only slab that there may be is full to its last byte. */
+static void take_all_memory(struct cc_buf *rest)
+{
+	ctx->slabs.max = ctx->slabs.used;
+	cc_buf_init(rest, ctx);
+	while (cc_buf_add(rest, "r", 1) == 0)
+		continue;
+}
+
+START_TEST(writing_without_memory_leaves_what_was_there)
+{
+	static char big[4000];
+	const struct h1_write plain = {.framing = H1_FRAME_NONE};
+	struct cc_head *get = cc_head_new(ctx), *ok = cc_head_new(ctx),
+		       *trailers = cc_head_new(ctx);
+	struct cc_buf out, rest, small, large;
+
+	ck_assert_int_eq(cc_head_set_request(
+				 get, CC_STR("GET"), CC_STR("http"), CC_STR("a.test"), CC_STR("/")),
+		0);
+	ck_assert_int_eq(cc_head_set_status(ok, 200), 0);
+	add(trailers, "X-Sum", "1");
+	cc_buf_init(&out, ctx);
+	cc_buf_init(&small, ctx);
+	cc_buf_init(&large, ctx);
+	ck_assert_int_eq(cc_buf_add(&small, big, 10), 0);
+	ck_assert_int_eq(cc_buf_add(&large, big, sizeof(big)), 0);
+	ck_assert_int_eq(cc_buf_add(&out, "here", 4), 0);
+	take_all_memory(&rest);
+
+	ck_assert_int_eq(h1_write_request(&out, get, &plain), CC_ENOMEM);
+	ck_assert_int_eq(h1_write_response(&out, ok, &plain), CC_ENOMEM);
+	ck_assert_int_eq(h1_write_chunk(&out, &small), CC_ENOMEM);
+	ck_assert_int_eq(h1_write_chunk(&out, &large), CC_ENOMEM);
+	ck_assert_int_eq(h1_write_last_chunk(&out, NULL), CC_ENOMEM);
+	ck_assert_int_eq(h1_write_last_chunk(&out, trailers), CC_ENOMEM);
+	ck_assert_uint_eq(small.len, 10);
+	ck_assert_uint_eq(large.len, sizeof(big));
+	assert_bytes(&out, "here");
+
+	cc_buf_clear(&rest);
+	cc_buf_clear(&small);
+	cc_buf_clear(&large);
+	cc_head_free(get);
+	cc_head_free(ok);
+	cc_head_free(trailers);
+}
+END_TEST
+
 START_TEST(chunks_are_written_small_and_large)
 {
 	static char big[60001], expected[70000];
@@ -1518,6 +1567,7 @@ static void add_writing(TCase *t)
 	tcase_add_test(t, requests_without_path_get_the_target_they_need);
 	tcase_add_test(t, responses_are_written_in_every_framing);
 	tcase_add_test(t, heads_larger_than_a_slab_are_written_too);
+	tcase_add_test(t, writing_without_memory_leaves_what_was_there);
 	tcase_add_test(t, chunks_are_written_small_and_large);
 	tcase_add_test(t, trailers_that_may_not_be_are_left_out);
 	tcase_add_test(t, reasons_are_the_registered_ones);
