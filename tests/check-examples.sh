@@ -137,11 +137,11 @@ pool_loses_nothing() {
 
 start_nginx
 ca=$dir/ca.pem
-# HTTP/1.1 has one slot, nginx allows 128 streams.
-get_says "h2 over TLS" 2 128 -c "$ca" "https://localhost:$tls/"
+# HTTP/1.1 has one slot, nginx allows 128 streams, max_concurrent 100 of them.
+get_says "h2 over TLS" 2 100 -c "$ca" "https://localhost:$tls/"
 get_says "h1 over TLS" 1.1 1 -1 -c "$ca" "https://localhost:$tls/"
 get_says "h1 in clear" 1.1 1 "http://127.0.0.1:$clear/"
-get_says "h2 in clear" 2 128 -2 "http://127.0.0.1:$h2c/"
+get_says "h2 in clear" 2 100 -2 "http://127.0.0.1:$h2c/"
 
 example 1 get "http://127.0.0.1:$clear/missing"
 says '^3: status 404,' "get of what is missing"
