@@ -413,6 +413,28 @@ START_TEST(push_is_an_error_of_the_connection)
 }
 END_TEST
 
+/* RFC 9113 8.4: the server may not know yet that we want none. */
+START_TEST(push_before_our_settings_are_acknowledged_is_refused)
+{
+	static const unsigned char push[] = {0, 0, 0, 2, 0x82, 0x86, 0x84, 0x41, 1, 'a'};
+	struct client c;
+	struct probe p = {0};
+
+	open_h2_unsettled(&c, NULL);
+	get(&c, &p, "/");
+	h2_send(c.peer, H2_SETTINGS, 0, 0, "", 0);
+	ck_assert_uint_eq(h2_request(c.peer), 1);
+	h2_send(c.peer, H2_PUSH_PROMISE, H2_END_HEADERS, 1, push, sizeof(push));
+	h2_wait(c.peer, H2_RST_STREAM);
+	ck_assert_uint_eq(c.peer->frame.stream, 2);
+	h2_answer(c.peer, 1, 200, "ok");
+	wait_done(&p);
+	check_body(&p, "ok");
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(error_of_the_server_is_named_while_we_drain)
 {
 	for (int goaway = 0; goaway < 2; goaway++) {
@@ -770,6 +792,7 @@ int main(void)
 		end_under_requests_is_one_call_of_the_hook,
 		end_under_half_a_request_says_nothing_about_it,
 		push_is_an_error_of_the_connection,
+		push_before_our_settings_are_acknowledged_is_refused,
 		error_of_the_server_is_named_while_we_drain,
 		we_say_that_we_want_no_push,
 		closing_says_goaway_and_is_told_once,
