@@ -5,18 +5,16 @@
  * that timer was stopped meanwhile the event fires for nothing and is armed
  * again. That happens at most once per duration and period, and saves looking
  * for the earliest one at every start and stop.
+ *
+ * A timer that does not run leaves something that nobody ends, so starting one
+ * does not fail: without memory for a list, durations share one that is sorted
+ * at each start.
  */
 #include <event2/event.h>
 
 #include "lib/base/ctx.h"
 
 #define EXACT_QUEUES 64
-
-struct timer_queue {
-	struct list link; /* in set->queues */
-	uint64_t duration;
-	struct list timers; /* earliest deadline first */
-};
 
 static void arm(struct cc_ctx *ctx, uint64_t deadline)
 {
@@ -58,6 +56,9 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
 int timer_set_init(struct timer_set *set, struct cc_ctx *ctx)
 {
 	list_init(&set->queues);
+	list_init(&set->shared.timers);
+	list_add_tail(&set->queues, &set->shared.link);
+	set->shared.duration = UINT64_MAX; /* nobody asks for it */
 	set->count = 0;
 	set->armed_for = UINT64_MAX;
 	set->event = evtimer_new(ctx->base, on_timeout, ctx);
@@ -76,7 +77,8 @@ void timer_set_clear(struct timer_set *set, struct cc_ctx *ctx)
 		list_each (t, ttmp, &q->timers)
 			list_del(t);
 		list_del(&q->link);
-		mem_free(ctx, q);
+		if (q != &set->shared)
+			mem_free(ctx, q);
 	}
 }
 
@@ -112,7 +114,7 @@ static struct timer_queue *queue_of(struct cc_ctx *ctx, uint64_t ms)
 
 	q = mem_alloc(ctx, sizeof(*q));
 	if (!q)
-		return NULL;
+		return &set->shared;
 	q->duration = ms;
 	list_init(&q->timers);
 	list_add_tail(&set->queues, &q->link);
@@ -120,16 +122,27 @@ static struct timer_queue *queue_of(struct cc_ctx *ctx, uint64_t ms)
 	return q;
 }
 
+/* Behind those that are due before it. */
+static void insert_sorted(struct list *timers, struct timer *t)
+{
+	struct list *before = timers->prev;
+
+	while (before != timers && container_of(before, struct timer, link)->deadline > t->deadline)
+		before = before->prev;
+	list_add_tail(before->next, &t->link);
+}
+
 int timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms)
 {
 	struct timer_queue *q = queue_of(ctx, ms);
+	bool shared = q == &ctx->timers.shared;
 
 	list_del(&t->link);
-	if (!q)
-		return CC_ENOMEM;
-
-	t->deadline = ctx_now(ctx) + q->duration;
-	list_add_tail(&q->timers, &t->link);
+	t->deadline = ctx_now(ctx) + (shared ? ms : q->duration);
+	if (shared)
+		insert_sorted(&q->timers, t);
+	else
+		list_add_tail(&q->timers, &t->link);
 	if (t->deadline < ctx->timers.armed_for)
 		arm(ctx, t->deadline);
 	return 0;
@@ -168,7 +181,7 @@ void timers_run(struct cc_ctx *ctx)
 				break;
 			list_del(&t->link);
 			t->fire(t);
-			if (q->duration == 0)
+			if (q->duration == 0 || q == &ctx->timers.shared)
 				break;
 		}
 	}

@@ -21,10 +21,17 @@ struct timer {
 	void (*fire)(struct timer *t);
 };
 
+struct timer_queue {
+	struct list link; /* in set->queues */
+	uint64_t duration;
+	struct list timers; /* earliest deadline first */
+};
+
 struct timer_set {
-	struct list queues; /* struct timer_queue, one a duration */
-	unsigned count;     /* queues */
-	uint64_t armed_for; /* ms: when the event fires, UINT64_MAX: not armed */
+	struct list queues;        /* struct timer_queue, one a duration */
+	struct timer_queue shared; /* of durations for whose queue there was no memory */
+	unsigned count;            /* queues */
+	uint64_t armed_for;        /* ms: when the event fires, UINT64_MAX: not armed */
 	struct event *event;
 };
 
@@ -35,7 +42,7 @@ void timer_init(struct timer *t, void (*fire)(struct timer *t));
 /*
  * Fires once, after ms milliseconds or a little later (at most 1/16 later when
  * more than 64 different durations are in use). Starting again moves it.
- * CC_ENOMEM: the timer does not run.
+ * Never fails: 0.
  */
 int timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms);
 /*

@@ -153,6 +153,34 @@ START_TEST(a_thousand_durations_share_queues_and_are_late_by_at_most_a_16th)
 }
 END_TEST
 
+static void *no_memory(size_t n, void *arg)
+{
+	(void)n, (void)arg;
+	return NULL;
+}
+
+START_TEST(without_memory_each_fires_at_its_time_as_well)
+{
+	static const uint64_t ms[] = {300, 100, 200, 100, 0};
+	struct probe p[5];
+
+	f.ctx->mem.alloc = no_memory;
+	for (int i = 0; i < 5; i++) {
+		p[i] = probe();
+		list_init(&p[i].t.link);
+		timer_start(f.ctx, &p[i].t, ms[i]);
+	}
+	timer_stop(&p[3].t);
+	for (uint64_t now = 0; now <= 300; now += 50) {
+		for (int i = 0; i < 5; i++) /* one a run */
+			advance(0);
+		for (int i = 0; i < 5; i++)
+			ck_assert_int_eq(p[i].fired, i != 3 && ms[i] <= now);
+		advance(50);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("timer");
@@ -165,6 +193,7 @@ int main(void)
 	tcase_add_test(c, one_may_stop_another_that_is_due_at_the_same_time);
 	tcase_add_test(c, different_durations_fire_each_at_its_time);
 	tcase_add_test(c, a_thousand_durations_share_queues_and_are_late_by_at_most_a_16th);
+	tcase_add_test(c, without_memory_each_fires_at_its_time_as_well);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
