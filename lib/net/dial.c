@@ -174,13 +174,13 @@ static void on_tls_error(struct link *l, int err)
 	char where[SERVER_TEXT];
 
 	server_text(d, where, sizeof(where));
-	if (err != CC_ENOMEM)
-		err = CC_ETLS;
-	if (verify != X509_V_OK && SSL_get_verify_mode(l->ssl) != SSL_VERIFY_NONE)
+	if (err == CC_ENOMEM) /* which may have kept the certificate from being verified, too */
+		dial_fail(d, err, "%s: %s", where, l->detail);
+	else if (verify != X509_V_OK && SSL_get_verify_mode(l->ssl) != SSL_VERIFY_NONE)
 		dial_fail(d, CC_ECERT, "%s: TLS handshake: certificate verify failed for %s: %s",
 			where, d->name, X509_verify_cert_error_string(verify));
 	else
-		dial_fail(d, err, "%s: %s", where, l->detail);
+		dial_fail(d, CC_ETLS, "%s: %s", where, l->detail);
 }
 
 static void on_tls_eof(struct link *l, bool clean)
@@ -414,7 +414,10 @@ static int dial_set_tls(struct dial *d, const struct dial_target *t, const char 
 {
 	const char *name = t->tls_name ? t->tls_name : host;
 	size_t n = name ? strlen(name) : 0;
+	int err = 0;
 
+	if (n > TLSEXT_MAXLEN_host_name)
+		return CC_EINVAL;
 	/* Without a name any certificate would do. */
 	if (n == 0 && SSL_CTX_get_verify_mode(t->tls) != SSL_VERIFY_NONE)
 		return CC_EINVAL;
@@ -426,10 +429,14 @@ static int dial_set_tls(struct dial *d, const struct dial_target *t, const char 
 		d->name[n - 1] = '\0';
 
 	SSL_set_connect_state(d->ssl);
-	if ((n > 0 && !ssl_set_name(d->ssl, d->name)) ||
-		(t->alpn && SSL_set_alpn_protos(d->ssl, t->alpn, t->alpn_len) != 0)) {
+	if (n > 0 && !ssl_set_name(d->ssl, d->name))
+		err = CC_ENOMEM; /* the name is in order */
+	else if (t->alpn && SSL_set_alpn_protos(d->ssl, t->alpn, t->alpn_len) != 0)
+		err = ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE ? CC_ENOMEM
+		                                                                    : CC_EINVAL;
+	if (err < 0) {
 		ERR_clear_error();
-		return CC_EINVAL;
+		return err;
 	}
 	if (t->resume)
 		d->session = session_new(d->ctx, t->tls, d->name, t->address);

@@ -86,6 +86,7 @@ static int bio_read(BIO *bio, char *buf, int n)
 	while (got < 0 && errno == EINTR);
 
 	if (got <= 0) {
+		l->fin = got == 0;
 		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
 			l->drained = true;
 			BIO_set_retry_read(bio);
@@ -245,13 +246,28 @@ static void clear_errors(void)
 		ERR_clear_error();
 }
 
-static void tls_detail(struct link *l, const char *doing)
+/* OpenSSL tells of a lack of memory somewhere in its queue, or nowhere but in errno. */
+static bool tls_lacked_memory(void)
+{
+	bool lacked = errno == ENOMEM;
+	unsigned long e;
+
+	while ((e = ERR_get_error()) != 0)
+		lacked |= ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
+	return lacked;
+}
+
+/* What went wrong, for people; CC_ENOMEM or CC_ETLS. */
+static int tls_error(struct link *l, const char *doing)
 {
 	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+	bool lacked = tls_lacked_memory();
 
+	if (lacked)
+		reason = "out of memory";
 	snprintf(l->detail, sizeof(l->detail), "%s: %s", doing,
 		reason ? reason : "connection broke");
-	ERR_clear_error();
+	return lacked ? CC_ENOMEM : CC_ETLS;
 }
 
 static void got_eof(struct link *l, bool clean)
@@ -259,7 +275,7 @@ static void got_eof(struct link *l, bool clean)
 	l->eof = true;
 	event_del(&l->rd);
 	if (l->write_broken) {
-		broken(l, CC_EIO);
+		broken(l, l->write_err);
 		return;
 	}
 	l->ops->on_eof(l, clean);
@@ -310,7 +326,7 @@ static enum got tls_end(struct link *l, int ssl_err)
 		return GOT_END;
 	}
 	if ((ssl_err == SSL_ERROR_SSL && ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING) ||
-		(ssl_err == SSL_ERROR_SYSCALL && errno == 0)) {
+		(ssl_err == SSL_ERROR_SYSCALL && errno == 0 && l->fin)) {
 		ERR_clear_error();
 		l->write_broken = false;
 		l->shut_done = true; /* OpenSSL takes nothing more for this session */
@@ -318,13 +334,14 @@ static enum got tls_end(struct link *l, int ssl_err)
 		got_eof(l, false);
 		return GOT_END;
 	}
-	if (ssl_err == SSL_ERROR_SYSCALL) {
+	if (ssl_err == SSL_ERROR_SYSCALL && errno == 0)
+		errno = ENOMEM; /* neither the kernel nor the peer: it says nothing else */
+	if (ssl_err == SSL_ERROR_SYSCALL && errno != ENOMEM) {
 		ERR_clear_error();
 		broken_errno(l, CC_EIO, "read");
 		return GOT_END;
 	}
-	tls_detail(l, "TLS");
-	broken(l, CC_ETLS);
+	broken(l, tls_error(l, "TLS"));
 	return GOT_END;
 }
 
@@ -381,7 +398,7 @@ static void read_loop(struct link *l)
 			return;
 		if (got == GOT_NOTHING) {
 			if (l->write_broken)
-				broken(l, CC_EIO);
+				broken(l, l->write_err);
 			return;
 		}
 		if (buf_read_commit(&l->in, n) < 0) {
@@ -476,7 +493,8 @@ static ssize_t write_tls(struct link *l)
 	case SSL_ERROR_SYSCALL:
 		return -1;
 	default:
-		tls_detail(l, "TLS write");
+		if (tls_error(l, "TLS write") == CC_ENOMEM)
+			l->write_err = CC_ENOMEM;
 		errno = 0;
 		return -1;
 	}
@@ -490,10 +508,12 @@ static void write_failed(struct link *l)
 	if (l->detail[0] == '\0' || errno != 0)
 		snprintf(l->detail, sizeof(l->detail), "write: %s",
 			strerror_r(errno, text, sizeof(text)));
+	if (l->write_err == 0)
+		l->write_err = CC_EIO;
 	cc_buf_clear(&l->out);
 	event_del(&l->wr);
 	if (l->eof || l->paused) {
-		broken(l, CC_EIO);
+		broken(l, l->write_err);
 		return;
 	}
 	l->write_broken = true;
@@ -607,16 +627,21 @@ static void shake_hands(struct link *l)
 		event_add(&l->wr, NULL);
 		return;
 	case SSL_ERROR_SYSCALL:
-		if (errno != 0) {
+		if (errno != 0 && errno != ENOMEM) {
 			broken_errno(l, CC_ETLS, "TLS handshake");
 			return;
 		}
-		snprintf(l->detail, sizeof(l->detail), "TLS handshake: peer closed the connection");
+		if (errno == 0) {
+			snprintf(l->detail, sizeof(l->detail),
+				"TLS handshake: peer closed the connection");
+			broken(l, CC_ETLS);
+			return;
+		}
 		break;
 	default:
-		tls_detail(l, "TLS handshake");
+		break;
 	}
-	broken(l, CC_ETLS);
+	broken(l, tls_error(l, "TLS handshake"));
 }
 
 static void handshake(struct link *l)

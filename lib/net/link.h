@@ -51,6 +51,7 @@ struct link {
 	int fd;
 	enum link_state state;
 	bool eof;     /* the peer will send no more */
+	bool fin;     /* TLS: the kernel said so, to OpenSSL */
 	bool paused;  /* by link_pause */
 	bool drained; /* the kernel had no more bytes at the last read */
 	bool shut;    /* send FIN (close_notify first) when out is empty */
@@ -59,6 +60,7 @@ struct link {
 	unsigned
 		read_until; /* percent of the buffer memory in use; 90 unless the owner says else */
 	bool write_broken;  /* what the peer had sent is still read, then on_error comes */
+	int write_err;      /* with this */
 	const struct link_ops *ops;
 	void *owner;
 	const struct io *io;
