@@ -289,6 +289,15 @@ static int on_end(struct h1_conn *h)
 	return 1;
 }
 
+static void parse_failed(struct h1_conn *h, const struct h1_error *e)
+{
+	if (e->status == 503) /* it is not the server's fault */
+		conn_close(h->conn, CC_REASON_MEMORY, CC_ENOMEM, NULL);
+	else
+		conn_close(h->conn, CC_REASON_PROTOCOL, e->status == 431 ? CC_ETOOBIG : CC_EPROTO,
+			e->reason);
+}
+
 static int on_event(struct h1_conn *h, enum h1_event ev, const char *data, size_t len)
 {
 	switch (ev) {
@@ -303,10 +312,7 @@ static int on_event(struct h1_conn *h, enum h1_event ev, const char *data, size_
 	case H1_ERROR:
 		break;
 	}
-	const struct h1_error *e = h1_parser_error(h->parser);
-
-	conn_close(
-		h->conn, CC_REASON_PROTOCOL, e->status == 431 ? CC_ETOOBIG : CC_EPROTO, e->reason);
+	parse_failed(h, h1_parser_error(h->parser));
 	return 1;
 }
 
