@@ -50,6 +50,7 @@ struct h2_conn {
 	bool leaving;   /* closed while it was: says goodbye when it has returned */
 	bool rested;    /* a request begins on a connection that was idle */
 	bool ping_out;  /* never two PINGs at once: servers count them */
+	bool starved;   /* it had no memory for something that must be sent */
 	bool quiet;     /* a PING for cancelled requests was acknowledged, no answer came since */
 	struct timer settings; /* the peer's first SETTINGS must come in time */
 };
@@ -80,6 +81,18 @@ static void flush(struct h2_conn *h)
 	link_flush(h->link);
 }
 
+/*
+ * Something that nghttp2 was told to send is lost for want of memory: the end of
+ * a request, a window. Nobody would miss it before the peer waits for ever.
+ */
+static void note(struct h2_conn *h, int rv)
+{
+	if (rv != NGHTTP2_ERR_NOMEM)
+		return;
+	h->starved = true;
+	flush(h);
+}
+
 /* ---- requests out ------------------------------------------------------ */
 
 static ssize_t read_body(nghttp2_session *session, int32_t stream, uint8_t *buf, size_t length,
@@ -104,7 +117,7 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream, uint8_t *buf,
 			if (h2_nv_trailers(&f, h->conn->ctx, req->out_trailers) < 0)
 				return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-			nghttp2_submit_trailer(session, stream, f.nv, f.n);
+			note(h, nghttp2_submit_trailer(session, stream, f.nv, f.n));
 			h2_nv_clear(&f);
 		}
 	}
@@ -166,6 +179,17 @@ static void spare_ids(struct h2_conn *h)
 		conn_draining(h->conn, CC_REASON_STREAM_IDS, CC_ECLOSED, "stream ids used up");
 }
 
+/* A header block that could not be encoded: nghttp2 leaves with a GOAWAY, but memory is why. */
+static int on_frame_not_send(
+	nghttp2_session *session, const nghttp2_frame *frame, int code, void *user)
+{
+	struct h2_conn *h = user;
+
+	(void)session, (void)frame;
+	h->starved |= code == NGHTTP2_ERR_HEADER_COMP;
+	return 0;
+}
+
 static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_head *head)
 {
 	struct h2_conn *h = driver(conn);
@@ -193,7 +217,7 @@ static void h2_send(struct cc_conn *conn, struct cc_req *req)
 {
 	struct h2_conn *h = driver(conn);
 
-	nghttp2_session_resume_data(h->session, (int32_t)req->stream);
+	note(h, nghttp2_session_resume_data(h->session, (int32_t)req->stream));
 	flush(h);
 }
 
@@ -246,6 +270,8 @@ static void on_flush(struct link *l)
 	err = pump(h);
 	if (is_closed(h))
 		return;
+	if (h->starved)
+		err = CC_ENOMEM;
 	if (err == 0 &&
 		(nghttp2_session_want_read(h->session) || nghttp2_session_want_write(h->session)))
 		return;
@@ -314,8 +340,8 @@ static void end(struct h2_conn *h, struct cc_req *req, int err, bool unprocessed
 static void reset(struct h2_conn *h, struct cc_req *req, uint32_t code)
 {
 	if (req->stream > 0)
-		nghttp2_submit_rst_stream(
-			h->session, NGHTTP2_FLAG_NONE, (int32_t)req->stream, code);
+		note(h, nghttp2_submit_rst_stream(
+				h->session, NGHTTP2_FLAG_NONE, (int32_t)req->stream, code));
 	flush(h);
 }
 
@@ -436,7 +462,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
 	struct cc_req *req = req_of(session, stream);
 
 	(void)flags;
-	nghttp2_session_consume_connection(session, len);
+	note(h, nghttp2_session_consume_connection(session, len));
 	if (is_closed(h) || !req)
 		return 0;
 	if (buf_add_slice(&req->in, &h->link->in, (const char *)data, len) < 0) {
@@ -567,6 +593,7 @@ static int make_session(struct h2_conn *h)
 		nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
 		nghttp2_session_callbacks_set_before_frame_send_callback(cb, before_frame_send);
 		nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
+		nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_frame_not_send);
 		nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
 		nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
 		nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
@@ -624,7 +651,7 @@ static void h2_consumed(struct cc_conn *conn, struct cc_req *req, size_t n)
 {
 	struct h2_conn *h = driver(conn);
 
-	nghttp2_session_consume_stream(h->session, (int32_t)req->stream, n);
+	note(h, nghttp2_session_consume_stream(h->session, (int32_t)req->stream, n));
 	if (nghttp2_session_want_write(h->session))
 		flush(h);
 }
