@@ -20,11 +20,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <check.h>
 #include <event2/event.h>
 
 #define PEER_WAIT_MAX 5 /* s: then the test has failed */
+
+/* The peer is at work, not the code under test: an allocator that fails spares it. */
+extern bool peer_at_work;
 
 struct bio_method_st;
 struct nghttp2_hd_inflater;
@@ -81,6 +85,9 @@ struct peer {
 	bool mute;     /* accepts, and neither reads nor answers, not even TLS */
 	bool eof;      /* the client has closed its side */
 	int error;     /* errno of the broken connection */
+	bool writes;   /* nobody is there: what is sent is appended to tape */
+	char *tape;
+	size_t tape_len, tape_size;
 
 	char *in; /* received, not yet expected; terminated */
 	size_t in_len, in_size;
@@ -123,6 +130,8 @@ void peer_expect(struct peer *p, const char *text); /* exactly these bytes come 
 void peer_head(struct peer *p, char *buf, size_t size);
 void peer_say(struct peer *p, const char *text);
 void peer_send(struct peer *p, const void *data, size_t n);
+/* What the client takes now, without running the loop: bytes; -1: nothing, errno tells why. */
+ssize_t peer_try(struct peer *p, const void *data, size_t n);
 void peer_stall(struct peer *p, bool stalled); /* stops reading; the kernel's buffers fill */
 void peer_finish(struct peer *p);              /* close_notify and FIN, goes on reading */
 void peer_cut(struct peer *p);                 /* closes without close_notify */

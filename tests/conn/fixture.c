@@ -13,10 +13,17 @@ static bool over_tls; /* the case of the suite that runs: set before each of its
 
 /* ---- memory that is counted ------------------------------------------- */
 
+static bool fails(struct memory *m)
+{
+	unsigned long n = ++m->allocs;
+
+	return n == m->fail_at || (m->fail_on && m->fail_at > 0 && n > m->fail_at);
+}
+
 static void *count_alloc(size_t n, void *arg)
 {
 	struct memory *m = arg;
-	void *p = ++m->allocs == m->fail_at ? NULL : malloc(n);
+	void *p = fails(m) ? NULL : malloc(n);
 
 	m->live += p != NULL;
 	return p;
@@ -25,7 +32,7 @@ static void *count_alloc(size_t n, void *arg)
 static void *count_resize(void *ptr, size_t n, void *arg)
 {
 	struct memory *m = arg;
-	void *p = ++m->allocs == m->fail_at ? NULL : realloc(ptr, n);
+	void *p = fails(m) ? NULL : realloc(ptr, n);
 
 	m->live += !ptr && p;
 	return p;

@@ -19,6 +19,7 @@
 struct memory {                        /* what the context took */
 	long live;                     /* blocks */
 	unsigned long allocs, fail_at; /* fail_at 0: none fails */
+	bool fail_on;                  /* and none succeeds behind it */
 };
 
 struct client {
