@@ -1248,52 +1248,7 @@ START_TEST(failed_handshake_is_told_with_its_reason)
 }
 END_TEST
 
-/* ---- memory ------------------------------------------------------------- */
-
-/* A request with a body and a chunked answer, while one allocation fails. Was it reached? */
-static bool exchange_with(unsigned long fail_at)
-{
-	struct client c;
-	struct probe p = {0};
-	struct peer *peer = peer_unix(event_base_new());
-	bool ok = client_init(&c, peer, CC_OFFER_H1, NULL, fail_at) == 0 &&
-	          client_dial(&c, "http") == 0;
-	struct cc_head *h = ok ? cc_head_new(c.ctx) : NULL;
-	bool answered = false;
-
-	cc_head_free(h);
-	if (ok && h)
-		ok = round_trip(&c, &p, "POST", "/", NULL, 0) == 0 && p.req &&
-		     send_body(&p, "hello", true) == 0;
-	for (int i = 0; ok && h && i < 1000 && p.done == 0; i++) {
-		turns(c.base, 1);
-		if (!answered && strstr(peer->in, "hello")) {
-			peer_say(peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-				       "5\r\nhello\r\n0\r\nA: b\r\n\r\n");
-			answered = true;
-		}
-	}
-	if (ok && h)
-		ck_assert_msg(p.done == 1, "allocation %lu: the request hangs", fail_at);
-	bool reached = c.memory->allocs >= fail_at;
-
-	if (!reached)
-		ck_assert(ok && h && p.result.err == 0 && p.body_len == 5);
-	probe_free(&p);
-	c.memory->fail_at = 0;
-	client_close(&c);
-	return reached;
-}
-
-START_TEST(no_allocation_may_fail_unnoticed)
-{
-	unsigned long n = 1;
-
-	while (exchange_with(n))
-		ck_assert_uint_lt(++n, 200);
-	ck_assert_uint_gt(n, 10); /* some did fail */
-}
-END_TEST
+/* ---- ends without a byte ----------------------------------------------- */
 
 START_TEST(body_that_never_left_is_unsent)
 {
@@ -1375,7 +1330,6 @@ int main(void)
 		cut_tls_stream_behind_a_whole_answer_does_not_matter,
 		large_answer_over_tls_arrives_whole,
 		failed_handshake_is_told_with_its_reason,
-		no_allocation_may_fail_unnoticed,
 		body_that_never_left_is_unsent,
 	};
 

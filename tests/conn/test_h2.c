@@ -1179,55 +1179,7 @@ START_TEST(cut_tls_stream_ends_what_is_not_whole)
 }
 END_TEST
 
-/* ---- memory ---------------------------------------------------------------------- */
-
-/* Two requests, one with a body, while one allocation fails. Was it reached? */
-static bool exchange_with(unsigned long fail_at)
-{
-	struct client c;
-	struct probe p = {0};
-	struct peer *peer = peer_unix(event_base_new());
-	bool ok = client_init(&c, peer, CC_OFFER_H2, NULL, fail_at) == 0 &&
-	          client_dial(&c, "http") == 0;
-	struct cc_head *h = ok ? cc_head_new(c.ctx) : NULL;
-	int said = 0;
-
-	cc_head_free(h);
-	ok = ok && h && round_trip(&c, &p, "POST", "/", NULL, 0) == 0 &&
-	     send_body(&p, "hello", true) == 0;
-	for (int i = 0; ok && i < 1000 && p.done == 0; i++) {
-		turns(c.base, 1);
-		if (said == 0 && peer->in_len > 24) {
-			h2_setting(peer, H2_MAX_STREAMS, 10);
-			said = 1;
-		} else if (said == 1 && memmem(peer->in, peer->in_len, "hello", 5)) {
-			h2_respond(peer, 1, 200, "a: b\n", false);
-			h2_data(peer, 1, "world", false);
-			h2_respond(peer, 1, 0, "c: d\n", true);
-			said = 2;
-		}
-	}
-	if (ok)
-		ck_assert_msg(p.done == 1, "allocation %lu: the request hangs", fail_at);
-	bool reached = c.memory->allocs >= fail_at;
-
-	if (!reached)
-		ck_assert(ok && p.result.err == 0 && p.body_len == 5);
-	probe_free(&p);
-	c.memory->fail_at = 0;
-	client_close(&c);
-	return reached;
-}
-
-START_TEST(no_allocation_may_fail_unnoticed)
-{
-	unsigned long n = 1;
-
-	while (exchange_with(n))
-		ck_assert_uint_lt(++n, 500);
-	ck_assert_uint_gt(n, 20); /* some did fail */
-}
-END_TEST
+/* ---- slots and ends of them ------------------------------------------------------ */
 
 /* Two reservations, one stream in use, and a limit that fell to 1. */
 static void open_shrunk(struct client *c, struct probe *running)
@@ -1356,7 +1308,6 @@ int main(void)
 		alpn_chooses_http_2,
 		server_that_does_not_agree_to_http_2_is_an_error,
 		cut_tls_stream_ends_what_is_not_whole,
-		no_allocation_may_fail_unnoticed,
 		slot_of_a_waiting_round_trip_is_not_anybody_elses,
 		waiting_round_trip_does_not_block_the_one_whose_slot_it_waits_for,
 		request_begun_while_the_session_fails_was_never_completed,
