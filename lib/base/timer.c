@@ -132,7 +132,7 @@ static void insert_sorted(struct list *timers, struct timer *t)
 	list_add_tail(before->next, &t->link);
 }
 
-int timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms)
+void timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms)
 {
 	struct timer_queue *q = queue_of(ctx, ms);
 	bool shared = q == &ctx->timers.shared;
@@ -145,14 +145,13 @@ int timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms)
 		list_add_tail(&q->timers, &t->link);
 	if (t->deadline < ctx->timers.armed_for)
 		arm(ctx, t->deadline);
-	return 0;
 }
 
-int timer_start_rest(struct cc_ctx *ctx, struct timer *t, uint64_t ms, uint64_t elapsed)
+void timer_start_rest(struct cc_ctx *ctx, struct timer *t, uint64_t ms, uint64_t elapsed)
 {
 	uint64_t step = ms / 8 ? ms / 8 : 1;
 
-	return timer_start(ctx, t, elapsed < ms ? (ms - elapsed + step - 1) / step * step : ms);
+	timer_start(ctx, t, elapsed < ms ? (ms - elapsed + step - 1) / step * step : ms);
 }
 
 void timer_stop(struct timer *t)

@@ -42,14 +42,13 @@ void timer_init(struct timer *t, void (*fire)(struct timer *t));
 /*
  * Fires once, after ms milliseconds or a little later (at most 1/16 later when
  * more than 64 different durations are in use). Starting again moves it.
- * Never fails: 0.
  */
-int timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms);
+void timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms);
 /*
  * What is left of ms after elapsed of them (all of it if none is left), in
  * eighths of ms rounded up, so that rests share few durations.
  */
-int timer_start_rest(struct cc_ctx *ctx, struct timer *t, uint64_t ms, uint64_t elapsed);
+void timer_start_rest(struct cc_ctx *ctx, struct timer *t, uint64_t ms, uint64_t elapsed);
 void timer_stop(struct timer *t);
 bool timer_running(const struct timer *t);
 /* Fires what is due by ctx_now(); the loop does it by itself, a test that moved the clock calls it. */

@@ -67,22 +67,13 @@ void conn_check(struct cc_conn *conn)
 
 /* ---- timers ------------------------------------------------------------ */
 
-/* A timer that cannot be set would leave a connection that nobody ends. */
-static bool start_timer(struct cc_conn *conn, struct timer *t, uint64_t ms)
-{
-	if (timer_start(conn->ctx, t, ms) == 0)
-		return true;
-	conn_close(conn, CC_REASON_MEMORY, CC_ENOMEM, NULL);
-	return false;
-}
-
 static void idle_fired(struct timer *t)
 {
 	struct cc_conn *conn = container_of(t, struct cc_conn, idle);
 
 	/* Somebody is about to use it: a slot is reserved, or a round trip waits behind one. */
 	if (conn_state_in_flight(&conn->st) > 0 || conn->waiting_count > 0)
-		start_timer(conn, &conn->idle, conn->set.idle_timeout);
+		timer_start(conn->ctx, &conn->idle, conn->set.idle_timeout);
 	else
 		conn_close(conn, CC_REASON_IDLE, CC_ECLOSED, "idle timeout");
 }
@@ -104,8 +95,7 @@ static uint64_t silence(struct cc_conn *conn)
 
 static void watch(struct cc_conn *conn)
 {
-	if (timer_start_rest(conn->ctx, &conn->ping, conn->set.ping_after, silence(conn)) < 0)
-		conn_close(conn, CC_REASON_MEMORY, CC_ENOMEM, NULL);
+	timer_start_rest(conn->ctx, &conn->ping, conn->set.ping_after, silence(conn));
 }
 
 void conn_ping(struct cc_conn *conn)
@@ -114,7 +104,7 @@ void conn_ping(struct cc_conn *conn)
 		return;
 	conn->ping_sent = true;
 	conn->proto->ping(conn);
-	start_timer(conn, &conn->ping, conn->set.ping_timeout);
+	timer_start(conn->ctx, &conn->ping, conn->set.ping_timeout);
 }
 
 /* Only reads count as life: a peer that is gone swallows writes for minutes. */
@@ -170,7 +160,7 @@ static void rest(struct cc_conn *conn)
 	if (conn->st.state == CC_DRAINING)
 		conn_close(conn, conn->reason, conn->drain_err, NULL);
 	else if (conn->st.state == CC_READY && conn->set.idle_timeout > 0)
-		start_timer(conn, &conn->idle, conn->set.idle_timeout);
+		timer_start(conn->ctx, &conn->idle, conn->set.idle_timeout);
 }
 
 /* ---- slots ------------------------------------------------------------- */
@@ -528,8 +518,8 @@ void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link
 	changed(conn, CC_CHANGED_READY);
 	if (conn->settled)
 		changed(conn, CC_CHANGED_SETTLED);
-	if (conn->set.max_age > 0 && !start_timer(conn, &conn->age, conn->set.max_age))
-		return;
+	if (conn->set.max_age > 0)
+		timer_start(conn->ctx, &conn->age, conn->set.max_age);
 	rest(conn);
 }
 

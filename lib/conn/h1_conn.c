@@ -442,8 +442,7 @@ static bool read_leftover(struct h1_conn *h, struct cc_req *req)
 	if (!req->head_seen || !req->out_done || h->conn->st.state != CC_READY ||
 		length - (int64_t)req->received > (int64_t)LEFTOVER_MAX)
 		return false;
-	if (timer_start(h->conn->ctx, &h->give_up, LEFTOVER_TIME) < 0)
-		return false;
+	timer_start(h->conn->ctx, &h->give_up, LEFTOVER_TIME);
 	h->leftover = 0;
 	cc_buf_clear(&req->in);
 	link_pause(h->link, false);

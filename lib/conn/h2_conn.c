@@ -640,9 +640,9 @@ static int h2_open(struct cc_conn *conn, struct link *link)
 	h->link = link;
 	timer_init(&h->settings, settings_late);
 	link_set_owner(link, &ops, h);
-	if (make_session(h) < 0 || say_hello(h) < 0 ||
-		timer_start(conn->ctx, &h->settings, conn->set.tls_timeout) < 0)
+	if (make_session(h) < 0 || say_hello(h) < 0)
 		return CC_ENOMEM;
+	timer_start(conn->ctx, &h->settings, conn->set.tls_timeout);
 	flush(h);
 	return 0;
 }

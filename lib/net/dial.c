@@ -147,13 +147,10 @@ static void server_text(const struct dial *d, char *buf, size_t size)
 }
 
 /* One phase ends, the next has a time of its own. */
-static bool dial_enter(struct dial *d, enum dial_phase phase, uint64_t timeout)
+static void dial_enter(struct dial *d, enum dial_phase phase, uint64_t timeout)
 {
 	d->phase = phase;
-	if (timer_start(d->ctx, &d->deadline, timeout) == 0)
-		return true;
-	dial_starve(d);
-	return false;
+	timer_start(d->ctx, &d->deadline, timeout);
 }
 
 /* ---- handshake --------------------------------------------------------- */
@@ -355,8 +352,7 @@ static void dial_begin(struct turn_item *item)
 	struct dial *d = container_of(item, struct dial, begin);
 	int err;
 
-	if (!dial_enter(d, DIAL_RESOLVING, d->connect_timeout))
-		return;
+	dial_enter(d, DIAL_RESOLVING, d->connect_timeout);
 	if (!d->host) {
 		dial_race(d, &d->first, 1);
 		return;

@@ -722,8 +722,9 @@ int link_put_back(struct link *l, struct cc_buf *from)
 		return 0;
 	if (cc_buf_move(&l->raw, from, from->len) < 0)
 		return CC_ENOMEM;
-	/* A handshake looks there before it asks the kernel. */
-	return l->state == LINK_OPEN ? timer_start(l->ctx, &l->again, 0) : 0;
+	if (l->state == LINK_OPEN) /* a handshake looks there before it asks the kernel */
+		timer_start(l->ctx, &l->again, 0);
+	return 0;
 }
 
 void link_flush(struct link *l)

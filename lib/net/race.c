@@ -284,8 +284,7 @@ static void race_on(struct race *r)
 	if (r->next < r->count) {
 		uint64_t delay = how == BEGAN_BUSY ? UNIX_RETRY : r->opts.delay;
 
-		if (timer_start(r->ctx, &r->timer, delay) < 0 && r->running == 0)
-			race_lost(r, CC_ENOMEM);
+		timer_start(r->ctx, &r->timer, delay);
 		return;
 	}
 	timer_stop(&r->timer);

@@ -81,8 +81,7 @@ static void settle(struct resolver *r)
 		ares_timeout(r->channel, &most, &wait);
 		/* Rounded, so that all its waits share ten timer queues. */
 		uint64_t ms = (uint64_t)wait.tv_sec * 1000 + (uint64_t)wait.tv_usec / 1000;
-		if (timer_start(r->ctx, &r->timer, ms / 100 * 100 + 100) < 0)
-			r->starved = true;
+		timer_start(r->ctx, &r->timer, ms / 100 * 100 + 100);
 	}
 	if (r->starved)
 		ares_cancel(r->channel);

@@ -56,7 +56,7 @@ START_TEST(fires_once_when_its_time_has_come_and_not_before)
 	struct probe p = probe();
 
 	list_init(&p.t.link);
-	ck_assert_int_eq(timer_start(f.ctx, &p.t, 100), 0);
+	timer_start(f.ctx, &p.t, 100);
 	ck_assert(timer_running(&p.t));
 	advance(99);
 	ck_assert_int_eq(p.fired, 0);
