@@ -684,6 +684,8 @@ int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_o
 		if (!bio)
 			goto fail;
 		SSL_set_bio(ssl, bio, bio);
+		/* It would need writes to go on with reading; RFC 9113 9.2.1 forbids it anyway. */
+		SSL_set_options(ssl, SSL_OP_NO_RENEGOTIATION);
 		SSL_set_mode(
 			ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 		SSL_set_read_ahead(ssl, 0);
