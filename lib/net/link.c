@@ -215,7 +215,7 @@ static void look_for_session(struct link *l)
 	l->session = NULL;
 }
 
-/* Broken in both directions. Nothing touches l after the call. */
+/* Broken in both directions. */
 static void broken(struct link *l, int err)
 {
 	if (err == CC_ETLS)
@@ -274,11 +274,13 @@ static void got_eof(struct link *l, bool clean)
 {
 	l->eof = true;
 	event_del(&l->rd);
-	if (l->write_broken) {
+	if (l->write_broken && l->write_err != CC_EIO) {
 		broken(l, l->write_err);
 		return;
 	}
-	l->ops->on_eof(l, clean);
+	l->ops->on_eof(l, clean); /* the end of a message may be the end of the stream */
+	if (l->write_broken && l->state == LINK_OPEN)
+		broken(l, l->write_err);
 }
 
 /* ---- reading ----------------------------------------------------------- */
@@ -512,12 +514,13 @@ static void write_failed(struct link *l)
 		l->write_err = CC_EIO;
 	cc_buf_clear(&l->out);
 	event_del(&l->wr);
-	if (l->eof || l->paused) {
+	if (l->eof || (l->paused && !l->patient)) {
 		broken(l, l->write_err);
 		return;
 	}
 	l->write_broken = true;
-	timer_start(l->ctx, &l->again, 0);
+	if (!l->paused)
+		timer_start(l->ctx, &l->again, 0);
 }
 
 static void send_fin(struct link *l)
@@ -755,7 +758,7 @@ void link_pause(struct link *l, bool paused)
 		return;
 	}
 	event_add(&l->rd, NULL);
-	if (holds_bytes(l))
+	if (holds_bytes(l) || l->write_broken)
 		timer_start(l->ctx, &l->again, 0);
 }
 

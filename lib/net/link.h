@@ -59,8 +59,9 @@ struct link {
 	bool starved; /* buffer memory is short: reading rests for a moment */
 	unsigned
 		read_until; /* percent of the buffer memory in use; 90 unless the owner says else */
-	bool write_broken;  /* what the peer had sent is still read, then on_error comes */
-	int write_err;      /* with this */
+	bool patient; /* paused when a write fails: that waits until reading goes on; owner's */
+	bool write_broken; /* what the peer had sent is still read, then on_error comes */
+	int write_err;     /* with this */
 	const struct link_ops *ops;
 	void *owner;
 	const struct io *io;

@@ -31,6 +31,21 @@ static unsigned wakeups(struct event_base *base, unsigned ms)
 	return n;
 }
 
+/* A request body that is larger than what the kernel holds, under way to a server that stopped reading. */
+static void upload(struct client *c, struct probe *p, size_t n, bool eos)
+{
+	char *block = malloc(n + 1);
+
+	ck_assert_ptr_nonnull(block);
+	memset(block, 'x', n);
+	block[n] = '\0';
+	expect_request(c, "POST /up ");
+	peer_stall(c->peer, true);
+	ck_assert_int_eq(send_body(p, block, eos), 0);
+	free(block);
+	turns(c->base, 5);
+}
+
 /* ---- TLS ---------------------------------------------------------------- */
 
 START_TEST(renegotiation_that_the_server_begins_is_declined)
@@ -63,6 +78,56 @@ END_TEST
 
 /* ---- HTTP/1.1 ------------------------------------------------------------ */
 
+START_TEST(answer_is_whole_although_writing_fails_and_its_reader_is_slow)
+{
+	struct client c;
+	struct probe p = {.keep = true};
+	struct cc_transport_opts o = {.window = 4096};
+	char part[10001];
+
+	memset(part, 'a', sizeof(part) - 1);
+	part[sizeof(part) - 1] = '\0';
+	open_h1(&c, &o);
+	post(&c, &p, "/up", "content-length: 10000000\n");
+	upload(&c, &p, 1000000, false);
+	peer_say(c.peer, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 20000\r\n\r\n");
+	peer_say(c.peer, part);
+	until(c.base, p.taken >= 4096); /* reading rests */
+	turns(c.base, 3);
+	peer_say(c.peer, part);
+	peer_cut(c.peer); /* with bytes unread: the client's next write fails */
+	turns(c.base, 5);
+	for (int i = 0; i < 20 && p.req; i++) {
+		cc_req_consumed(p.req, p.taken);
+		p.taken = 0;
+		turns(c.base, 5);
+	}
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	ck_assert_uint_eq(p.result.received, 20000);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(answer_that_ends_with_the_connection_is_whole_although_writing_fails)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	post(&c, &p, "/up", "content-length: 10000000\n");
+	upload(&c, &p, 1000000, false);
+	peer_say(c.peer, "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\nlarge");
+	ck_assert_int_eq(shutdown(c.peer->fd, SHUT_RDWR), 0);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	check_body(&p, "large");
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
 /* ---- HTTP/2 ---------------------------------------------------------------- */
 
 /* ---- both ------------------------------------------------------------------- */
@@ -71,6 +136,8 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		renegotiation_that_the_server_begins_is_declined,
+		answer_is_whole_although_writing_fails_and_its_reader_is_slow,
+		answer_that_ends_with_the_connection_is_whole_although_writing_fails,
 	};
 
 	return run_suite("corners", tests, sizeof(tests) / sizeof(tests[0]));
