@@ -15,6 +15,7 @@
 #include "lib/base/ctx.h"
 
 #define EXACT_QUEUES 64
+#define LONGEST      (UINT64_MAX / 2) /* ms: no sum with the time of day runs over */
 
 static void arm(struct cc_ctx *ctx, uint64_t deadline)
 {
@@ -134,8 +135,13 @@ static void insert_sorted(struct list *timers, struct timer *t)
 
 void timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms)
 {
-	struct timer_queue *q = queue_of(ctx, ms);
-	bool shared = q == &ctx->timers.shared;
+	struct timer_queue *q;
+	bool shared;
+
+	if (ms > LONGEST)
+		ms = LONGEST;
+	q = queue_of(ctx, ms);
+	shared = q == &ctx->timers.shared;
 
 	list_del(&t->link);
 	t->deadline = ctx_now(ctx) + (shared ? ms : q->duration);
@@ -149,8 +155,11 @@ void timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms)
 
 void timer_start_rest(struct cc_ctx *ctx, struct timer *t, uint64_t ms, uint64_t elapsed)
 {
-	uint64_t step = ms / 8 ? ms / 8 : 1;
+	uint64_t step;
 
+	if (ms > LONGEST)
+		ms = LONGEST;
+	step = ms / 8 ? ms / 8 : 1;
 	timer_start(ctx, t, elapsed < ms ? (ms - elapsed + step - 1) / step * step : ms);
 }
 

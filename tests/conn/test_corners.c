@@ -132,12 +132,34 @@ END_TEST
 
 /* ---- both ------------------------------------------------------------------- */
 
+START_TEST(very_long_times_do_not_begin_again_at_nothing)
+{
+	struct client c;
+	struct probe p = {0};
+	struct cc_transport_opts o = {
+		.max_age = UINT64_MAX,
+		.idle_timeout = UINT64_MAX - 1,
+		.ping_after = UINT64_MAX - 1,
+		.ping_timeout = UINT64_MAX,
+	};
+
+	open_h2(&c, 10, &o);
+	advance(&c, 1000);
+	begin(&c, &p, 1);
+	advance(&c, 1000);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
+	ck_assert_uint_eq(p.done, 0);
+	client_close(&c);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
 		renegotiation_that_the_server_begins_is_declined,
 		answer_is_whole_although_writing_fails_and_its_reader_is_slow,
 		answer_that_ends_with_the_connection_is_whole_although_writing_fails,
+		very_long_times_do_not_begin_again_at_nothing,
 	};
 
 	return run_suite("corners", tests, sizeof(tests) / sizeof(tests[0]));
