@@ -418,7 +418,7 @@ static void h1_consumed(struct cc_conn *conn, struct cc_req *req, size_t n)
 	struct h1_conn *h = driver(conn);
 
 	(void)n;
-	if (h->link->paused && req->uncredited + req->in.len < conn->set.window / 2)
+	if (h->link->paused && req->uncredited + req->in.len <= conn->set.window / 2)
 		link_pause(h->link, false);
 }
 

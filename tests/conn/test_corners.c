@@ -128,6 +128,27 @@ START_TEST(answer_that_ends_with_the_connection_is_whole_although_writing_fails)
 }
 END_TEST
 
+START_TEST(window_of_one_byte_is_enough)
+{
+	struct client c;
+	struct probe p = {.keep = true};
+	struct cc_transport_opts o = {.window = 1};
+
+	open_h1(&c, &o);
+	get(&c, &p, "/");
+	expect_request(&c, "GET / ");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+	until(c.base, p.taken == 5);
+	peer_say(c.peer, "world");
+	turns(c.base, 5);
+	cc_req_consumed(p.req, p.taken);
+	wait_done(&p);
+	check_body(&p, "helloworld");
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
 /* ---- HTTP/2 ---------------------------------------------------------------- */
 
 /* ---- both ------------------------------------------------------------------- */
@@ -159,6 +180,7 @@ int main(void)
 		renegotiation_that_the_server_begins_is_declined,
 		answer_is_whole_although_writing_fails_and_its_reader_is_slow,
 		answer_that_ends_with_the_connection_is_whole_although_writing_fails,
+		window_of_one_byte_is_enough,
 		very_long_times_do_not_begin_again_at_nothing,
 	};
 
