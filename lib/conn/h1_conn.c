@@ -182,13 +182,20 @@ static void on_written(struct link *l, size_t n)
 
 /* ---- the answer in ----------------------------------------------------- */
 
+/* All of the request is with the kernel: what comes next is about the next one. */
+static bool has_left(const struct h1_conn *h)
+{
+	return h->req->out_done && h->link->out.len == 0 && !h->link->write_broken;
+}
+
 /* The message is over; h->req is told and forgotten. */
 static void finish(struct h1_conn *h)
 {
 	struct cc_req *req = h->req;
 	struct cc_conn *conn = h->conn;
-	bool again = h1_parser_keep_alive(h->parser) && req->out_done && h->link->in.len == 0 &&
-	             !h->link->eof;
+	bool left = has_left(h);
+	bool again =
+		h1_parser_keep_alive(h->parser) && left && h->link->in.len == 0 && !h->link->eof;
 	struct cc_head *head = h->head;
 
 	h->req = NULL;
@@ -198,7 +205,7 @@ static void finish(struct h1_conn *h)
 	if (!again)
 		conn_draining(conn, CC_REASON_NOT_REUSABLE, CC_ECLOSED,
 			h->link->in.len ? "bytes behind the response"
-			: req->out_done ? "closed after the response"
+			: left          ? "closed after the response"
 					: "answered before the request was complete");
 	conn_req_end(req, 0, false, 0, h1_parser_trailers(h->parser));
 	cc_head_free(head);
@@ -466,8 +473,9 @@ static void h1_close(struct cc_conn *conn)
 	if (!h || !h->link)
 		return;
 	timer_stop(&h->give_up);
-	/* Half a request helps nobody, and one that counts as unsent must stay unsent. */
-	if (h->req && (!h->req->out_done || h->req->phase == CC_PHASE_QUEUED))
+	/* The rest of a request helps nobody, and one that counts as unsent must stay unsent. */
+	if (h->link->out.len > 0 ||
+		(h->req && (!h->req->out_done || h->req->phase == CC_PHASE_QUEUED)))
 		link_abort(h->link);
 	else
 		link_close(h->link);

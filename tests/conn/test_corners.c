@@ -149,6 +149,60 @@ START_TEST(window_of_one_byte_is_enough)
 }
 END_TEST
 
+/* Answered early. true: the end of the request was in the link then, neither with us nor in the kernel. */
+static bool answer_early(size_t n)
+{
+	struct client c;
+	struct probe p = {0};
+	char length[64];
+	int in_kernel = 0;
+	bool taken;
+
+	snprintf(length, sizeof(length), "content-length: %zu\n", n);
+	open_h1(&c, NULL);
+	post(&c, &p, "/up", length);
+	upload(&c, &p, n, true);
+	taken = p.req->out_done;
+	ck_assert_int_eq(ioctl(c.peer->fd, FIONREAD, &in_kernel), 0);
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	check_counts(&c, in_kernel == (int)n ? 2 : 1, 1, 0, in_kernel == (int)n);
+	client_close(&c);
+	return taken && in_kernel < (int)n;
+}
+
+START_TEST(connection_is_not_free_while_its_request_is_on_its_way)
+{
+	unsigned in_link = 0;
+
+	for (size_t n = 150000; n < 350000; n += 25000)
+		in_link += answer_early(n);
+	ck_assert_uint_gt(in_link, 0);
+}
+END_TEST
+
+START_TEST(nothing_is_written_behind_an_early_answer)
+{
+	struct client c;
+	struct probe p = {0};
+	char part[4096];
+	int before = 0, after = 0;
+
+	open_h1(&c, NULL);
+	post(&c, &p, "/up", NULL);
+	upload(&c, &p, 1000000, false);
+	for (int i = 0; i < 40; i++) /* now the kernel has room again */
+		ck_assert_int_gt(read(c.peer->fd, part, sizeof(part)), 0);
+	ck_assert_int_eq(ioctl(c.peer->fd, FIONREAD, &before), 0);
+	peer_say(c.peer, OK_EMPTY);
+	wait_done(&p);
+	ck_assert_int_eq(ioctl(c.peer->fd, FIONREAD, &after), 0);
+	ck_assert_int_eq(after, before);
+	client_close(&c);
+}
+END_TEST
+
 /* ---- HTTP/2 ---------------------------------------------------------------- */
 
 /* ---- both ------------------------------------------------------------------- */
@@ -181,6 +235,8 @@ int main(void)
 		answer_is_whole_although_writing_fails_and_its_reader_is_slow,
 		answer_that_ends_with_the_connection_is_whole_although_writing_fails,
 		window_of_one_byte_is_enough,
+		connection_is_not_free_while_its_request_is_on_its_way,
+		nothing_is_written_behind_an_early_answer,
 		very_long_times_do_not_begin_again_at_nothing,
 	};
 
