@@ -207,7 +207,8 @@ static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 		return stream == NGHTTP2_ERR_NOMEM ? CC_ENOMEM : CC_EINVAL;
 	req->stream = stream;
 	req->wire_at = UINT64_MAX;
-	h->rested = conn->st.active == 1 && conn->last_read != ctx_now(conn->ctx);
+	if (conn->st.active == 1) /* those that follow in this turn leave with it */
+		h->rested = conn->last_read != ctx_now(conn->ctx);
 	flush(h);
 	spare_ids(h);
 	return 0;

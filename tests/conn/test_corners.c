@@ -205,6 +205,38 @@ END_TEST
 
 /* ---- HTTP/2 ---------------------------------------------------------------- */
 
+static void open_used_h2(struct client *c, int64_t max_streams)
+{
+	struct probe p = {0};
+
+	open_h2(c, max_streams, NULL);
+	get(c, &p, "/");
+	h2_answer(c->peer, h2_request(c->peer), 200, "used");
+	wait_done(&p);
+	probe_free(&p);
+	h2_processed(c);
+	turns(c->base, 3);
+	advance(c, 1);
+}
+
+START_TEST(requests_made_together_before_the_end_was_read_are_unsent)
+{
+	struct client c;
+	struct probe p[3] = {{0}};
+
+	open_used_h2(&c, 10);
+	peer_finish(c.peer); /* lies in the socket */
+	for (int i = 0; i < 3; i++)
+		get(&c, &p[i], "/");
+	for (int i = 0; i < 3; i++) {
+		wait_done(&p[i]);
+		ck_assert(p[i].result.unprocessed);
+		ck_assert_int_eq(p[i].result.phase, CC_PHASE_QUEUED);
+	}
+	client_close(&c);
+}
+END_TEST
+
 /* ---- both ------------------------------------------------------------------- */
 
 START_TEST(very_long_times_do_not_begin_again_at_nothing)
@@ -237,6 +269,7 @@ int main(void)
 		window_of_one_byte_is_enough,
 		connection_is_not_free_while_its_request_is_on_its_way,
 		nothing_is_written_behind_an_early_answer,
+		requests_made_together_before_the_end_was_read_are_unsent,
 		very_long_times_do_not_begin_again_at_nothing,
 	};
 
