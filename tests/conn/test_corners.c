@@ -237,6 +237,52 @@ START_TEST(requests_made_together_before_the_end_was_read_are_unsent)
 }
 END_TEST
 
+/* Each allocation of sending trailers fails in turn. false: none was left to fail. */
+static bool trailers_without(unsigned long n)
+{
+	struct client c;
+	struct probe p = {0};
+	struct cc_head *t;
+	char name[32];
+	bool failed;
+
+	open_h2(&c, 10, NULL);
+	post(&c, &p, "/", NULL);
+	h2_request(c.peer);
+	ck_assert_int_eq(send_body(&p, "x", false), 0);
+	turns(c.base, 5);
+	t = cc_head_new(c.ctx);
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "x-trailer-%d", i);
+		ck_assert_int_eq(cc_head_add(t, (struct cc_str){name, strlen(name)},
+					 CC_STR("a value that is in no table")),
+			0);
+	}
+	c.memory->allocs = 0;
+	c.memory->fail_at = n;
+	if (cc_req_send_trailers(p.req, t) == 0) {
+		turns(c.base, 5);
+		failed = c.memory->allocs >= n;
+		if (failed && !p.done) { /* not needed after all */
+			h2_request(c.peer);
+			ck_assert(c.peer->frame.flags & H2_END_STREAM);
+		}
+	} else {
+		failed = true;
+	}
+	c.memory->fail_at = 0;
+	cc_head_free(t);
+	client_close(&c);
+	return failed;
+}
+
+START_TEST(trailers_are_sent_or_the_request_ends)
+{
+	for (unsigned long n = 1; trailers_without(n); n++)
+		ck_assert_uint_lt(n, 1000);
+}
+END_TEST
+
 /* ---- both ------------------------------------------------------------------- */
 
 START_TEST(very_long_times_do_not_begin_again_at_nothing)
@@ -270,6 +316,7 @@ int main(void)
 		connection_is_not_free_while_its_request_is_on_its_way,
 		nothing_is_written_behind_an_early_answer,
 		requests_made_together_before_the_end_was_read_are_unsent,
+		trailers_are_sent_or_the_request_ends,
 		very_long_times_do_not_begin_again_at_nothing,
 	};
 
