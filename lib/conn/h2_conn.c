@@ -399,6 +399,25 @@ static void goaway_came(struct h2_conn *h, const nghttp2_goaway *g)
 	conn_draining(h->conn, CC_REASON_GOAWAY, CC_EGOAWAY, text);
 }
 
+/*
+ * The limit fell before they left: nghttp2 would hold them where nobody sees them.
+ * The newest are at the end.
+ */
+static void give_back_unsent(struct h2_conn *h)
+{
+	struct conn_state *st = &h->conn->st;
+	struct list *reqs = &h->conn->reqs;
+
+	while (st->active > conn_state_at_once(st) && !list_empty(reqs)) {
+		struct cc_req *req = container_of(reqs->prev, struct cc_req, link);
+
+		if (req->wire_at != UINT64_MAX)
+			return;
+		reset(h, req, NGHTTP2_CANCEL); /* takes it out of the queue */
+		end(h, req, CC_EREFUSED, true, 0, NULL);
+	}
+}
+
 static void settings_came(struct h2_conn *h)
 {
 	uint32_t limit = nghttp2_session_get_remote_settings(
@@ -407,6 +426,7 @@ static void settings_came(struct h2_conn *h)
 	timer_stop(&h->settings);
 	conn_set_limit(h->conn, limit); /* untold: no limit but our own */
 	spare_ids(h);
+	give_back_unsent(h);
 }
 
 static void ping_came(struct h2_conn *h)

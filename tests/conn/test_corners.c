@@ -237,6 +237,31 @@ START_TEST(requests_made_together_before_the_end_was_read_are_unsent)
 }
 END_TEST
 
+START_TEST(request_under_a_limit_that_fell_before_it_left_is_given_back)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_used_h2(&c, 10);
+	h2_setting(c.peer, H2_MAX_STREAMS, 0); /* lies in the socket */
+	get(&c, &p, "/");
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_EREFUSED);
+	ck_assert(p.result.unprocessed);
+	ck_assert_int_eq(p.result.phase, CC_PHASE_QUEUED);
+	check_counts(&c, 1, 1, 0, 0);
+	h2_setting(c.peer, H2_MAX_STREAMS, 10);
+	until(c.base, cc_conn_available(c.conn) == 10);
+	get(&c, &p, "/again");
+	p.done = 0;
+	h2_answer(c.peer, h2_request(c.peer), 200, "again");
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, 0);
+	probe_free(&p);
+	client_close(&c);
+}
+END_TEST
+
 /* Each allocation of sending trailers fails in turn. false: none was left to fail. */
 static bool trailers_without(unsigned long n)
 {
@@ -316,6 +341,7 @@ int main(void)
 		connection_is_not_free_while_its_request_is_on_its_way,
 		nothing_is_written_behind_an_early_answer,
 		requests_made_together_before_the_end_was_read_are_unsent,
+		request_under_a_limit_that_fell_before_it_left_is_given_back,
 		trailers_are_sent_or_the_request_ends,
 		very_long_times_do_not_begin_again_at_nothing,
 	};
