@@ -53,6 +53,7 @@ struct h2_conn {
 	bool starved;   /* it had no memory for something that must be sent */
 	bool quiet;     /* a PING for cancelled requests was acknowledged, no answer came since */
 	struct timer settings; /* the peer's first SETTINGS must come in time */
+	struct timer confirm;  /* ... and its acknowledgement of cancelled requests */
 };
 
 static struct h2_conn *driver(struct cc_conn *conn)
@@ -429,9 +430,28 @@ static void settings_came(struct h2_conn *h)
 	give_back_unsent(h);
 }
 
+/* It goes on sending other things, else it would have been closed: what runs may end. */
+static void confirm_late(struct timer *t)
+{
+	struct h2_conn *h = container_of(t, struct h2_conn, confirm);
+
+	conn_draining(h->conn, CC_REASON_PING_TIMEOUT, CC_ETIMEOUT,
+		"no answer to the PING behind a cancelled request");
+}
+
+/* As patient as with silence: the answer may stand behind megabytes of a body. */
+static void await_confirmation(struct h2_conn *h)
+{
+	const struct conn_settings *set = &h->conn->set;
+
+	if (!timer_running(&h->confirm))
+		timer_start(h->conn->ctx, &h->confirm, set->ping_after + set->ping_timeout);
+}
+
 static void ping_came(struct h2_conn *h)
 {
 	h->ping_out = false;
+	timer_stop(&h->confirm);
 	if (h->conn->unconfirmed == 0)
 		return;
 	h->quiet = true;
@@ -660,6 +680,7 @@ static int h2_open(struct cc_conn *conn, struct link *link)
 	h->conn = conn;
 	h->link = link;
 	timer_init(&h->settings, settings_late);
+	timer_init(&h->confirm, confirm_late);
 	link_set_owner(link, &ops, h);
 	if (make_session(h) < 0 || say_hello(h) < 0)
 		return CC_ENOMEM;
@@ -697,6 +718,7 @@ static void h2_cancel(struct cc_conn *conn, struct cc_req *req)
 		forget(h, req);
 		conn_req_given_up(req);
 		conn_ping(conn);
+		await_confirmation(h);
 	} else {
 		end(h, req, CC_ECANCELED, false, 0, NULL);
 	}
@@ -718,6 +740,7 @@ static void h2_close(struct cc_conn *conn)
 	if (!h || !h->link)
 		return;
 	timer_stop(&h->settings);
+	timer_stop(&h->confirm);
 	if (h->busy)
 		h->leaving = true;
 	else
@@ -731,6 +754,7 @@ static void h2_free(struct cc_conn *conn)
 	if (!h)
 		return;
 	timer_stop(&h->settings);
+	timer_stop(&h->confirm);
 	nghttp2_session_del(h->session);
 	link_free(h->link);
 	cc_head_free(h->head);

@@ -262,6 +262,36 @@ START_TEST(request_under_a_limit_that_fell_before_it_left_is_given_back)
 }
 END_TEST
 
+/* It answers others and never says that it knows of the reset: the slots would be gone for ever. */
+START_TEST(server_that_never_confirms_but_goes_on_is_left)
+{
+	struct client c;
+	struct probe p[3] = {{0}};
+
+	open_h2(&c, 3, NULL);
+	begin(&c, p, 3);
+	h2_respond(c.peer, 1, 200, NULL, false);
+	until(c.base, p[0].heads == 1);
+	cc_req_cancel(p[1].req);
+	cc_req_cancel(p[2].req);
+	for (int i = 0; i < 30 && cc_conn_state(c.conn) == CC_READY; i++) {
+		h2_data(c.peer, 1, "x", false);
+		turns(c.base, 3);
+		advance(&c, 1000);
+	}
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_PING_TIMEOUT);
+	check_counts(&c, 3, 2, 1, 0);
+	h2_data(c.peer, 1, "end", true); /* what runs ends well */
+	wait_done(&p[0]);
+	ck_assert_int_eq(p[0].result.err, 0);
+	wait_state(&c, CC_CLOSED);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_ETIMEOUT);
+	probe_free(&p[0]);
+	client_close(&c);
+}
+END_TEST
+
 /* Each allocation of sending trailers fails in turn. false: none was left to fail. */
 static bool trailers_without(unsigned long n)
 {
@@ -342,6 +372,7 @@ int main(void)
 		nothing_is_written_behind_an_early_answer,
 		requests_made_together_before_the_end_was_read_are_unsent,
 		request_under_a_limit_that_fell_before_it_left_is_given_back,
+		server_that_never_confirms_but_goes_on_is_left,
 		trailers_are_sent_or_the_request_ends,
 		very_long_times_do_not_begin_again_at_nothing,
 	};
