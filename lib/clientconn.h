@@ -302,7 +302,7 @@ struct cc_req_ops {
  * and stays the caller's. On a full connection the request waits its turn (an
  * HTTP/1 connection carries one at a time) unless RESERVED or NOWAIT is given.
  * *ret is valid until on_done or cc_req_cancel. CC_EFULL, CC_ECLOSED,
- * CC_EINVAL (no method; END_STREAM with a Content-Length above 0),
+ * CC_EINVAL (no method, or CONNECT; END_STREAM with a Content-Length above 0),
  * CC_ENOMEM: no request was made, no callback comes, a reserved slot is given
  * back.
  */

@@ -338,10 +338,15 @@ static int admit(struct cc_conn *conn, unsigned flags)
 	return flags & CC_RT_NOWAIT ? CC_EFULL : 0;
 }
 
-/* A length without the bytes would make the server take the next request for them. */
+/*
+ * A length without the bytes would make the server take the next request for them. CONNECT
+ * makes a tunnel (RFC 9110 9.3.6), whose bytes are no message.
+ */
 static bool is_sendable(const struct cc_head *head, unsigned flags)
 {
-	return cc_head_method(head).n > 0 &&
+	struct cc_str method = cc_head_method(head);
+
+	return method.n > 0 && !str_is(method, "CONNECT") &&
 	       (!(flags & CC_RT_END_STREAM) || cc_head_content_length(head) <= 0);
 }
 

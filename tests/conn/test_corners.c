@@ -340,6 +340,18 @@ END_TEST
 
 /* ---- both ------------------------------------------------------------------- */
 
+START_TEST(connect_is_refused)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	ck_assert_int_eq(round_trip(&c, &p, "CONNECT", "", NULL, 0), CC_EINVAL);
+	check_counts(&c, 1, 0, 0, 1);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(very_long_times_do_not_begin_again_at_nothing)
 {
 	struct client c;
@@ -374,6 +386,7 @@ int main(void)
 		request_under_a_limit_that_fell_before_it_left_is_given_back,
 		server_that_never_confirms_but_goes_on_is_left,
 		trailers_are_sent_or_the_request_ends,
+		connect_is_refused,
 		very_long_times_do_not_begin_again_at_nothing,
 	};
 
