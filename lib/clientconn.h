@@ -11,7 +11,7 @@
  *
  * Callbacks.  None runs before the function that caused it has returned.
  * From inside any callback every function here may be called, cc_conn_free
- * and cc_req_cancel on the object at hand included.
+ * and cc_req_cancel on the object at hand included; only cc_ctx_free not.
  *
  * Errors.  Functions return 0 or a negative enum cc_err. What went wrong
  * with a request comes once, with its on_done.
