@@ -550,8 +550,8 @@ void cc_conn_free(struct cc_conn *conn)
 		container_of(r, struct cc_req, link)->ops = NULL;
 	list_each (w, wtmp, &conn->waiting)
 		container_of(w, struct cc_req, link)->ops = NULL;
-	while ((l = list_pop(&conn->ending)))
-		container_of(l, struct cc_req, link)->ops = NULL;
+	while ((l = list_pop(&conn->ending))) /* the turn that would tell them may not come */
+		req_reap(container_of(l, struct cc_req, link));
 	conn_close(conn, CC_REASON_OWNER, CC_ECLOSED, NULL);
 	turn_cancel(&conn->notify);
 	list_del(&conn->link);

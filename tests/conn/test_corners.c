@@ -352,6 +352,24 @@ START_TEST(connect_is_refused)
 }
 END_TEST
 
+START_TEST(context_may_go_before_the_ends_were_told)
+{
+	struct client c;
+	struct probe p[3] = {{0}};
+
+	open_h2(&c, 2, NULL);
+	for (int i = 0; i < 3; i++) /* one waits */
+		get(&c, &p[i], "/");
+	cc_conn_close(c.conn);
+	cc_transport_free(c.transport);
+	cc_ctx_free(c.ctx);
+	ck_assert_int_eq(c.memory->live, 0);
+	free(c.memory);
+	peer_free(c.peer);
+	event_base_free(c.base);
+}
+END_TEST
+
 START_TEST(very_long_times_do_not_begin_again_at_nothing)
 {
 	struct client c;
@@ -387,6 +405,7 @@ int main(void)
 		server_that_never_confirms_but_goes_on_is_left,
 		trailers_are_sent_or_the_request_ends,
 		connect_is_refused,
+		context_may_go_before_the_ends_were_told,
 		very_long_times_do_not_begin_again_at_nothing,
 	};
 
