@@ -442,13 +442,22 @@ static bool take_back(struct h1_conn *h, struct cc_req *req)
 	return true;
 }
 
+/* What is announced of the answer and has not come. -1: unknown. */
+static int64_t announced(const struct h1_conn *h, const struct cc_req *req)
+{
+	unsigned status = cc_head_status(h->head);
+	int64_t length = cc_head_content_length(h->head);
+
+	if (req->no_body || status == 204 || status == 304) /* a length of what does not come */
+		return 0;
+	return length < 0 ? length : length - (int64_t)req->received;
+}
+
 /* The rest of the answer is short, as far as one can tell: cheaper than a new connection. */
 static bool read_leftover(struct h1_conn *h, struct cc_req *req)
 {
-	int64_t length = cc_head_content_length(h->head);
-
 	if (!req->head_seen || !req->out_done || h->conn->st.state != CC_READY ||
-		length - (int64_t)req->received > (int64_t)LEFTOVER_MAX)
+		announced(h, req) > (int64_t)LEFTOVER_MAX)
 		return false;
 	timer_start(h->conn->ctx, &h->give_up, LEFTOVER_TIME);
 	h->leftover = 0;

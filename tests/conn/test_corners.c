@@ -149,6 +149,27 @@ START_TEST(window_of_one_byte_is_enough)
 }
 END_TEST
 
+static void give_up_at_head(const char *method, const char *answer)
+{
+	struct client c;
+	struct probe p = {.on_head = ACT_CANCEL};
+
+	open_h1(&c, NULL);
+	ck_assert_int_eq(round_trip(&c, &p, method, "/", NULL, CC_RT_END_STREAM), 0);
+	expect_request(&c, method);
+	peer_say(c.peer, answer);
+	until(c.base, cc_conn_available(c.conn) == 1);
+	check_counts(&c, 2, 1, 0, 1);
+	client_close(&c);
+}
+
+START_TEST(answer_without_a_body_is_short_whatever_length_it_names)
+{
+	give_up_at_head("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+	give_up_at_head("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000000\r\n\r\n");
+}
+END_TEST
+
 /* Answered early. true: the end of the request was in the link then, neither with us nor in the kernel. */
 static bool answer_early(size_t n)
 {
@@ -398,6 +419,7 @@ int main(void)
 		answer_is_whole_although_writing_fails_and_its_reader_is_slow,
 		answer_that_ends_with_the_connection_is_whole_although_writing_fails,
 		window_of_one_byte_is_enough,
+		answer_without_a_body_is_short_whatever_length_it_names,
 		connection_is_not_free_while_its_request_is_on_its_way,
 		nothing_is_written_behind_an_early_answer,
 		requests_made_together_before_the_end_was_read_are_unsent,
