@@ -82,7 +82,10 @@ struct cc_ctx_opts {
 };
 
 int cc_ctx_new(const struct cc_ctx_opts *opts, struct cc_ctx **ret);
-/* Frees the context and every connection left in it, without callbacks. */
+/*
+ * Frees the context and every connection left in it, without callbacks.
+ * Transports, heads and buffers are freed before, by their owners.
+ */
 void cc_ctx_free(struct cc_ctx *ctx);
 
 /* ---- transport -------------------------------------------------------- */
@@ -171,8 +174,7 @@ enum cc_state {        /* moves only downward in this list */
 
 /*
  * Called when capacity grew or shrank, requests ended or the state moved; also
- * for what happened before it was set. Calls are coalesced, at most one a turn
- * of the loop: read the state and cc_conn_changes(), do not count the calls.
+ * for what happened before it was set. Calls are coalesced: read the state and cc_conn_changes(), do not count the calls.
  * The call for CC_CLOSED is the last one. NULL: no call comes any more.
  */
 void cc_conn_set_state_hook(struct cc_conn *conn, cc_state_hook hook, void *arg);
@@ -312,7 +314,10 @@ int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigne
 /* Moves all of body into the request. eos: nothing follows. */
 int cc_req_send(struct cc_req *req, struct cc_buf *body, bool eos);
 
-/* Ends the request body with trailer fields instead of eos. */
+/*
+ * Ends the request body with trailer fields instead of eos. HTTP/1 has no place for
+ * them behind a Content-Length (RFC 9112 7.1.2): there they are left out.
+ */
 int cc_req_send_trailers(struct cc_req *req, const struct cc_head *trailers);
 
 /* Body bytes worth giving now; 0 means wait for on_room. */

@@ -331,7 +331,7 @@ static int admit(struct cc_conn *conn, unsigned flags)
 	if (flags & CC_RT_RESERVED) {
 		if (!has_free_reservation(conn))
 			return CC_EINVAL;
-		return conn_state_has_room(&conn->st);
+		return conn->waiting_reserved == 0 && conn_state_has_room(&conn->st);
 	}
 	if (list_empty(&conn->waiting) && conn_state_reserve(&conn->st) == 0)
 		return 1;
@@ -350,38 +350,44 @@ static bool is_sendable(const struct cc_head *head, unsigned flags)
 	       (!(flags & CC_RT_END_STREAM) || cc_head_content_length(head) <= 0);
 }
 
+/* What admit() decided is done. On failure the slot, if one was held, is given back. */
+static int req_begin(struct cc_conn *conn, struct cc_req *req, const struct cc_head *head,
+	bool at_once, bool reserved)
+{
+	int err = CC_ENOMEM;
+
+	if (req && at_once)
+		return req_start(req, head); /* which gives it back itself */
+	if (req)
+		err = req_wait(req, head, reserved);
+	if (err < 0 && (at_once || reserved))
+		cc_conn_release(conn);
+	return err;
+}
+
 int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigned flags,
 	const struct cc_req_ops *ops, void *arg, struct cc_req **ret)
 {
+	bool reserved = flags & CC_RT_RESERVED;
+	int go = is_sendable(head, flags) ? admit(conn, flags) : CC_EINVAL;
 	struct cc_req *req;
-	int go = CC_EINVAL;
+	int err;
 
-	if (is_sendable(head, flags))
-		go = admit(conn, flags);
 	if (go < 0) {
-		if (flags & CC_RT_RESERVED)
+		if (reserved)
 			cc_conn_release(conn);
 		return go;
 	}
-
 	req = req_new(conn, ops, arg);
 	if (req) {
 		req->bodiless = req->out_eos = flags & CC_RT_END_STREAM;
 		req->no_body = str_is(cc_head_method(head), "HEAD");
 	}
-	int err = CC_ENOMEM;
-
-	if (req)
-		err = go ? req_start(req, head) : req_wait(req, head, flags & CC_RT_RESERVED);
+	err = req_begin(conn, req, head, go > 0, reserved);
 	conn_check(conn);
-	if (err == 0) {
+	if (err == 0)
 		*ret = req;
-		return 0;
-	}
-	/* req_start has given the slot back itself. */
-	if ((!req || !go) && (go || (flags & CC_RT_RESERVED)))
-		cc_conn_release(conn);
-	if (req)
+	else if (req)
 		req_reap(req);
 	return err;
 }

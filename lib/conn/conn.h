@@ -101,6 +101,7 @@ struct cc_req {
 	struct cc_buf out;    /* request body not yet taken by the driver */
 	struct cc_buf in;     /* response body not yet taken by the owner */
 	struct cc_head *out_trailers;
+	bool on_wire;      /* it begins in what the link writes: h2 may still have it queued */
 	bool out_eos;      /* nothing follows out (and out_trailers) */
 	bool out_done;     /* the driver has sent all of it */
 	bool head_seen;    /* the final response head was delivered */

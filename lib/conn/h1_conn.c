@@ -91,6 +91,7 @@ static int h1_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 		return err;
 	}
 	h->req = req;
+	req->on_wire = true;
 	h->chunked = w.framing == H1_FRAME_CHUNKED;
 	h->left = w.length;
 	h->head_bytes = 0;
@@ -154,7 +155,7 @@ static void on_flush(struct link *l)
 	struct h1_conn *h = l->owner;
 	int err;
 
-	if (h->req && h->rested) {
+	if (h->req && h->req->phase == CC_PHASE_QUEUED && (h->rested || link_unread(l))) {
 		h->rested = false;
 		link_read_now(l);
 		if (is_closed(h))

@@ -150,8 +150,10 @@ static int before_frame_send(nghttp2_session *session, const nghttp2_frame *fram
 	if (frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
 	req = req_of(session, frame->hd.stream_id);
-	if (req && req->wire_at == UINT64_MAX)
+	if (req && !req->on_wire) {
+		req->on_wire = true;
 		req->wire_at = h->written + h->link->out.len;
+	}
 	return 0;
 }
 
@@ -207,7 +209,6 @@ static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	if (stream < 0)
 		return stream == NGHTTP2_ERR_NOMEM ? CC_ENOMEM : CC_EINVAL;
 	req->stream = stream;
-	req->wire_at = UINT64_MAX;
 	if (conn->st.active == 1) /* those that follow in this turn leave with it */
 		h->rested = conn->last_read != ctx_now(conn->ctx);
 	flush(h);
@@ -296,7 +297,7 @@ static void on_written(struct link *l, size_t n)
 
 		if (req->phase != CC_PHASE_QUEUED)
 			break;
-		if (req->wire_at < h->written)
+		if (req->on_wire && req->wire_at < h->written)
 			req->phase = req->out_done ? CC_PHASE_WAITING : CC_PHASE_SENDING;
 	}
 	if (nghttp2_session_want_write(h->session))
@@ -412,7 +413,7 @@ static void give_back_unsent(struct h2_conn *h)
 	while (st->active > conn_state_at_once(st) && !list_empty(reqs)) {
 		struct cc_req *req = container_of(reqs->prev, struct cc_req, link);
 
-		if (req->wire_at != UINT64_MAX)
+		if (req->on_wire)
 			return;
 		reset(h, req, NGHTTP2_CANCEL); /* takes it out of the queue */
 		end(h, req, CC_EREFUSED, true, 0, NULL);
@@ -708,7 +709,7 @@ static bool confirms(const struct h2_conn *h, const struct cc_req *req)
 static void h2_cancel(struct cc_conn *conn, struct cc_req *req)
 {
 	struct h2_conn *h = driver(conn);
-	bool unsent = req->wire_at == UINT64_MAX; /* nghttp2 drops its HEADERS from the queue */
+	bool unsent = !req->on_wire; /* nghttp2 drops its HEADERS from the queue */
 
 	reset(h, req, NGHTTP2_CANCEL);
 	if (unsent) {

@@ -111,7 +111,8 @@ void req_end_later(struct cc_req *req, int err, bool unprocessed)
 	}
 	req->life = REQ_ENDING;
 	list_add_tail(&req->conn->ending, &req->link);
-	fill_result(req, err, unprocessed, req->conn->goaway_code);
+	fill_result(req, err, unprocessed,
+		req->conn->reason == CC_REASON_GOAWAY ? req->conn->goaway_code : 0);
 	req->end.run = end_run;
 	turn_add(req->out.ctx, TURN_NOTIFY, &req->end);
 }
@@ -253,7 +254,7 @@ void conn_req_end(struct cc_req *req, int err, bool unprocessed, uint64_t proto_
 	list_del(&req->link);
 	fill_result(req, err, unprocessed, proto_error);
 	req->result.trailers = trailers;
-	if (req->phase == CC_PHASE_QUEUED && req->wire_at == UINT64_MAX)
+	if (!req->on_wire)
 		conn_slot_unused(
 			req->conn); /* the session dropped it before it was put on the wire */
 	else

@@ -17,6 +17,8 @@
 #include "lib/net/resolve.h"
 #include "lib/net/session.h"
 
+#define LONGEST (UINT64_MAX / 4) /* ms */
+
 /* In the order of preference that is offered. */
 static const unsigned char alpn_both[] = "\x02h2\x08http/1.1";
 static const unsigned char alpn_h2[] = "\x02h2";
@@ -49,16 +51,22 @@ static uint64_t or_default(uint64_t value, uint64_t dflt)
 	return value ? value : dflt;
 }
 
+/* Sums of two of them do not overflow. */
+static uint64_t time_or(uint64_t value, uint64_t dflt)
+{
+	value = or_default(value, dflt);
+	return value < LONGEST ? value : LONGEST;
+}
+
 static struct conn_settings settings_from(const struct cc_transport_opts *o)
 {
 	return (struct conn_settings){
-		.idle_timeout =
-			o->idle_timeout == CC_NEVER ? 0 : or_default(o->idle_timeout, 60000),
+		.idle_timeout = o->idle_timeout == CC_NEVER ? 0 : time_or(o->idle_timeout, 60000),
 		.max_age = o->max_age,
-		.ping_after = o->ping_after == CC_NEVER ? 0 : or_default(o->ping_after, 10000),
-		.stale_after = o->stale_after == CC_NEVER ? 0 : or_default(o->stale_after, 10000),
-		.ping_timeout = or_default(o->ping_timeout, 5000),
-		.tls_timeout = or_default(o->tls_timeout, 10000),
+		.ping_after = o->ping_after == CC_NEVER ? 0 : time_or(o->ping_after, 10000),
+		.stale_after = o->stale_after == CC_NEVER ? 0 : time_or(o->stale_after, 10000),
+		.ping_timeout = time_or(o->ping_timeout, 5000),
+		.tls_timeout = time_or(o->tls_timeout, 10000),
 		.max_head = or_default(o->max_head, 65536),
 		.window = or_default(o->window, 256u << 10),
 		.conn_window = or_default(o->conn_window, 16u << 20),

@@ -779,6 +779,11 @@ bool link_readable(const struct link *l)
 	return l->state == LINK_OPEN && (poll_now(l) & POLLIN);
 }
 
+bool link_unread(const struct link *l)
+{
+	return !l->drained || holds_bytes(l) || (l->ssl && ahead_holds(l));
+}
+
 void link_read_now(struct link *l)
 {
 	if (l->state != LINK_OPEN || l->paused || l->eof || l->starved)

@@ -102,6 +102,8 @@ void link_pause(struct link *l, bool paused); /* stops reading; the kernel's win
 bool link_peer_gone(const struct link *l);
 /* Does the kernel hold something that was not read yet? */
 bool link_readable(const struct link *l);
+/* May something have arrived that was not read yet? Asks nobody, so true is a guess. */
+bool link_unread(const struct link *l);
 /* Reads what has arrived, with all callbacks, without waiting for the loop to tell. */
 void link_read_now(struct link *l);
 /* Did the kernel take less than it was offered? Then part of it may have left. */
