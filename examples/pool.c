@@ -3,21 +3,21 @@
  * a server that retires a connection (GOAWAY, Connection: close) surely did not
  * act on goes to another one, so that no request is lost and none is done twice.
  *
- *	pool [-1 | -2] [-c CA.pem] http[s]://host[:port]/path
+ *	pool http[s]://host[:port]/path [1 | 2]
+ *
+ * The last word is the version of HTTP. SSL_CERT_FILE can name a CA of one's own.
  */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <event2/event.h>
-#include <openssl/ssl.h>
 
 #include <clientconn.h>
 #include <clientconn/buf.h>
 #include <clientconn/head.h>
 
 #define REQUESTS 10000
-#define USEFUL   4  /* connections that take requests or soon will */
+#define WANTED   4  /* connections that take requests or soon will */
 #define MEMBERS  32 /* with those that only finish what they have */
 #define SECONDS  120
 
@@ -35,8 +35,7 @@ struct pool {
 	struct cc_conn *members[MEMBERS]; /* NULL: a free place */
 	struct job jobs[REQUESTS], *todo;
 	unsigned open; /* jobs that have not ended */
-	unsigned dialled, again, failed;
-	bool broken; /* a server that cannot be reached: no more dials */
+	unsigned dialled, again;
 };
 
 /* ---- requests ---------------------------------------------------------- */
@@ -49,16 +48,12 @@ static void job_wait(struct job *job)
 
 static void job_end(struct job *job, int err)
 {
-	struct pool *p = job->pool;
-
-	if (err == 0 && job->status == 200) {
+	if (err == 0 && job->status == 200)
 		job->answers++;
-	} else {
-		p->failed++;
+	else
 		fprintf(stderr, "%u: status %u, %s\n", job->number, job->status, cc_strerror(err));
-	}
-	if (--p->open == 0)
-		event_base_loopbreak(p->base);
+	if (--job->pool->open == 0)
+		event_base_loopbreak(job->pool->base);
 }
 
 static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
@@ -117,25 +112,37 @@ static void job_send(struct job *job, struct cc_conn *conn)
 
 /* ---- connections ------------------------------------------------------- */
 
-static void on_state(struct cc_conn *conn, void *arg);
+static void pool_serve(struct pool *p);
 
-static void pool_dial(struct pool *p)
+static struct cc_conn **place_of(struct pool *p, const struct cc_conn *conn)
 {
-	unsigned i = 0;
+	for (unsigned i = 0; i < MEMBERS; i++)
+		if (p->members[i] == conn)
+			return &p->members[i];
+	return NULL;
+}
 
-	while (i < MEMBERS && p->members[i])
-		i++;
-	if (i == MEMBERS)
-		return;
-	p->dialled++;
-	if (cc_transport_new_client_conn(
-		    p->transport, p->scheme, p->authority, on_state, p, &p->members[i]) < 0)
-		p->broken = true;
+/* The hook: ready, slots came free, draining after GOAWAY, closed. */
+static void on_state(struct cc_conn *conn, void *arg)
+{
+	struct pool *p = arg;
+
+	if (cc_conn_state(conn) == CC_CLOSED) {
+		if (cc_conn_proto(conn) == CC_PROTO_NONE) { /* nor would the next one */
+			fprintf(stderr, "%s: %s\n", p->authority, cc_conn_detail(conn));
+			event_base_loopbreak(p->base);
+			return;
+		}
+		*place_of(p, conn) = NULL;
+		cc_conn_free(conn);
+	}
+	pool_serve(p);
 }
 
 /* Fills the slots there are; when requests are left over, another connection is worth it. */
 static void pool_serve(struct pool *p)
 {
+	struct cc_conn **place = place_of(p, NULL);
 	unsigned useful = 0;
 
 	for (unsigned i = 0; i < MEMBERS; i++) {
@@ -150,33 +157,17 @@ static void pool_serve(struct pool *p)
 		}
 		useful += conn && cc_conn_state(conn) <= CC_READY;
 	}
-	if (p->todo && useful < USEFUL && !p->broken)
-		pool_dial(p);
-	if (p->todo && useful == 0 && p->broken)
-		event_base_loopbreak(p->base);
-}
-
-/* The hook: ready, slots came free, draining after GOAWAY, closed. */
-static void on_state(struct cc_conn *conn, void *arg)
-{
-	struct pool *p = arg;
-
-	if (cc_conn_state(conn) == CC_CLOSED) {
-		if (cc_conn_proto(conn) == CC_PROTO_NONE) {
-			fprintf(stderr, "%s: %s\n", p->authority, cc_conn_detail(conn));
-			p->broken = true;
-		}
-		for (unsigned i = 0; i < MEMBERS; i++)
-			if (p->members[i] == conn)
-				p->members[i] = NULL;
-		cc_conn_free(conn);
+	if (p->todo && useful < WANTED && place) {
+		p->dialled++;
+		if (cc_transport_new_client_conn(
+			    p->transport, p->scheme, p->authority, on_state, p, place) < 0)
+			event_base_loopbreak(p->base);
 	}
-	pool_serve(p);
 }
 
 /* ---- start and end ----------------------------------------------------- */
 
-static void pool_run(struct pool *p, struct cc_ctx *ctx)
+static void pool_run(struct pool *p)
 {
 	struct timeval patience = {.tv_sec = SECONDS};
 
@@ -186,13 +177,9 @@ static void pool_run(struct pool *p, struct cc_ctx *ctx)
 		job_wait(&p->jobs[i]);
 	}
 	p->open = REQUESTS;
-	p->head = cc_head_new(ctx);
-	if (p->head) {
-		pool_dial(p);
-		event_base_loopexit(p->base, &patience);
-		event_base_dispatch(p->base);
-	}
-	cc_head_free(p->head);
+	pool_serve(p);
+	event_base_loopexit(p->base, &patience);
+	event_base_dispatch(p->base);
 }
 
 static int report(const struct pool *p)
@@ -205,51 +192,34 @@ static int report(const struct pool *p)
 	}
 	printf("%u requests, %u lost, %u doubled, %u sent again, %u connections\n", REQUESTS, lost,
 		doubled, p->again, p->dialled);
-	return lost || doubled || p->failed ? 1 : 0;
-}
-
-static SSL_CTX *trust(const char *ca_file)
-{
-	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
-
-	if (tls && SSL_CTX_load_verify_file(tls, ca_file) == 1) {
-		SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
-		SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
-		return tls;
-	}
-	SSL_CTX_free(tls);
-	return NULL;
+	return lost || doubled ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct pool p = {.path = "/"};
+	static struct pool p = {.path = "/"};
 	struct cc_transport_opts opts = {.size = sizeof(opts)};
 	struct cc_ctx_opts ctx_opts = {.size = sizeof(ctx_opts)};
 	struct cc_ctx *ctx = NULL;
-	int opt, status = 1;
+	int status = 1;
 
-	while ((opt = getopt(argc, argv, "12c:")) != -1) {
-		if (opt == '1' || opt == '2')
-			opts.offer = opt == '1' ? CC_OFFER_H1 : CC_OFFER_H2;
-		else if (opt != 'c' || opts.tls || !(opts.tls = trust(optarg)))
-			return 2;
-	}
-	if (optind + 1 != argc || sscanf(argv[optind], "%7[a-z]://%255[^/?#]%1023[^?#]", p.scheme,
-					  p.authority, p.path) < 2) {
-		fprintf(stderr, "usage: pool [-1 | -2] [-c CA.pem] http[s]://host[:port]/path\n");
+	if (argc < 2 ||
+		sscanf(argv[1], "%7[a-z]://%255[^/]%1023[^?]", p.scheme, p.authority, p.path) < 2) {
+		fprintf(stderr, "usage: pool http[s]://host[:port]/path [1 | 2]\n");
 		return 2;
 	}
+	if (argc > 2)
+		opts.offer = argv[2][0] == '1' ? CC_OFFER_H1 : CC_OFFER_H2;
+
 	p.base = ctx_opts.base = event_base_new();
-	if (p.base && cc_ctx_new(&ctx_opts, &ctx) == 0 &&
-		cc_transport_new(ctx, &opts, &p.transport) == 0) {
-		pool_run(&p, ctx);
+	if (cc_ctx_new(&ctx_opts, &ctx) == 0 && cc_transport_new(ctx, &opts, &p.transport) == 0 &&
+		(p.head = cc_head_new(ctx))) {
+		pool_run(&p);
 		status = report(&p);
 	}
+	cc_head_free(p.head);
 	cc_transport_free(p.transport);
 	cc_ctx_free(ctx); /* and the connections that are left */
-	if (p.base)
-		event_base_free(p.base);
-	SSL_CTX_free(opts.tls);
+	event_base_free(p.base);
 	return status;
 }

@@ -136,22 +136,27 @@ pool_loses_nothing() {
 }
 
 start_nginx
-ca=$dir/ca.pem
+SSL_CERT_FILE=$dir/ca.pem
+export SSL_CERT_FILE
 # HTTP/1.1 has one slot, nginx allows 128 streams, max_concurrent 100 of them.
-get_says "h2 over TLS" 2 100 -c "$ca" "https://localhost:$tls/"
-get_says "h1 over TLS" 1.1 1 -1 -c "$ca" "https://localhost:$tls/"
+get_says "h2 over TLS" 2 100 "https://localhost:$tls/"
+get_says "h1 over TLS" 1.1 1 "https://localhost:$tls/" 1
 get_says "h1 in clear" 1.1 1 "http://127.0.0.1:$clear/"
-get_says "h2 in clear" 2 100 -2 "http://127.0.0.1:$h2c/"
+get_says "h2 in clear" 2 100 "http://127.0.0.1:$h2c/" 2
 
 example 1 get "http://127.0.0.1:$clear/missing"
 says '^3: status 404,' "get of what is missing"
-example 1 get -c "$dir/other-ca.pem" "https://localhost:$tls/"
+SSL_CERT_FILE=$dir/other-ca.pem
+example 1 get "https://localhost:$tls/"
+SSL_CERT_FILE=$dir/ca.pem
 says 'certificate' "get with the wrong CA"
 
-pool_loses_nothing "h2 over TLS" -c "$ca" "https://localhost:$tls/"
-pool_loses_nothing "h1 over TLS" -1 -c "$ca" "https://localhost:$tls/"
+pool_loses_nothing "h2 over TLS" "https://localhost:$tls/"
+pool_loses_nothing "h1 over TLS" "https://localhost:$tls/" 1
 pool_loses_nothing "h1 in clear" "http://127.0.0.1:$clear/"
-pool_loses_nothing "h2 in clear" -2 "http://127.0.0.1:$h2c/"
+pool_loses_nothing "h2 in clear" "http://127.0.0.1:$h2c/" 2
 
 example 1 pool "http://127.0.0.1:$clear/missing"
 says '^10000 requests, 10000 lost, 0 doubled' "pool of what is missing"
+example 1 pool "http://127.0.0.1:1/"
+says '^10000 requests, 10000 lost, 0 doubled' "pool of a server that is not there"
