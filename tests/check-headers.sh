@@ -2,8 +2,10 @@
 # Each public header compiles alone as C99 and as C++11, without a warning, and twice in one file;
 # and clientconn.3 names every function, constant and option.
 # Exits 77 where there is no C++ compiler, after the rest.
+#   check-headers.sh [DIR]  the folder of clientconn.h, else that of the sources
 set -eu
 src=$(cd "$(dirname "$0")/.." && pwd)
+include=${1:-$src/lib}
 CC=${CC:-gcc}
 CXX=${CXX:-g++}
 
@@ -29,7 +31,7 @@ compile() {
 		else
 			echo 'extern int not_empty;' >>"$dir/alone.$extension"
 		fi
-		"$@" -Wall -Wextra -Wpedantic -Werror -I"$src/lib" -c -o "$dir/alone.o" \
+		"$@" -Wall -Wextra -Wpedantic -Werror -I"$include" -c -o "$dir/alone.o" \
 			"$dir/alone.$extension" || {
 			echo "<$header> does not compile alone: $*" >&2
 			exit 1

@@ -38,6 +38,10 @@ for file in "$home/include/clientconn.h" "$home/include/clientconn/buf.h" \
 	[ -e "$file" ] || fail "${file#"$dir/root"} is not installed"
 done
 
+status=0
+sh "$src/tests/check-headers.sh" "$home/include" || status=$?
+[ "$status" -eq 0 ] || [ "$status" -eq 77 ] || fail "the installed headers do not stand alone"
+
 # A program keeps running with what it was linked to: the name carries the version of the interface.
 soname=$(objdump -p "$lib/libclientconn.so" | awk '$1 == "SONAME" { print $2 }')
 [ "$soname" = libclientconn.so.0 ] || fail "the soname is '$soname'"
@@ -67,17 +71,25 @@ fi
 # shellcheck disable=SC2046,SC2086 # lists of words
 for example in get pool; do
 	$CC $sanitize -Wall -Wextra -Werror -o "$dir/$example" "$src/examples/$example.c" \
-		$(pkg-config --cflags --libs libclientconn openssl) || fail "$example: shared"
+		$(pkg-config --cflags --libs libclientconn) || fail "$example: shared"
 	LD_LIBRARY_PATH=$lib ldd "$dir/$example" | grep -q "$lib/$soname" ||
 		fail "$example does not use the installed library"
 	$CC $sanitize -o "$dir/$example-static" "$src/examples/$example.c" \
-		$(pkg-config --cflags libclientconn openssl) "$lib/libclientconn.a" \
-		$(pkg-config --static --libs libclientconn openssl |
+		$(pkg-config --cflags libclientconn) "$lib/libclientconn.a" \
+		$(pkg-config --static --libs libclientconn |
 			sed 's/-lclientconn//g') || fail "$example: static"
+	! ldd "$dir/$example-static" | grep -q libclientconn ||
+		fail "$example-static needs the shared library"
+	# Nobody listens there: it finds out by itself.
 	for program in "$dir/$example" "$dir/$example-static"; do
 		status=0
-		LD_LIBRARY_PATH=$lib "$program" >"$dir/out" 2>&1 || status=$?
-		[ "$status" -gt 0 ] && grep -qi usage "$dir/out" ||
-			fail "${program##*/} without arguments: status $status, $(head -n 3 "$dir/out")"
+		LD_LIBRARY_PATH=$lib timeout 60 "$program" http://127.0.0.1:1/ >"$dir/out" 2>&1 ||
+			status=$?
+		[ "$status" -eq 1 ] && grep -qi refused "$dir/out" ||
+			fail "${program##*/}: status $status, $(head -n 3 "$dir/out")"
 	done
 done
+
+make -s -C "$top" uninstall DESTDIR="$dir/root" >"$dir/log" 2>&1 || fail "make uninstall failed"
+left=$(find "$dir/root" -type f -o -type l)
+[ -z "$left" ] || fail "make uninstall leaves" $left
