@@ -1,0 +1,67 @@
+/* limits.c - the sum of the descriptors. Knows nothing but its arguments. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "daemon/base/limits.h"
+
+#define OWN_PROCESS                                                                                \
+	16u           /* standard streams, signals, wake-ups, log, files of a reload, spare ones */
+#define OWN_WORKER 8u /* epoll, wake-ups, sockets of the resolver, one kept to refuse with */
+
+void limits_add_pool(struct limits_needs *n, unsigned max_connections, unsigned max_connecting)
+{
+	if (n->pools == 0)
+		n->each = max_connections;
+	else if (n->each != max_connections)
+		n->each = 0;
+	n->pools++;
+	n->connections += max_connections;
+	n->connecting += max_connecting < max_connections ? max_connecting : max_connections;
+}
+
+/* Each worker waits for each listener in an epoll set of its own. */
+uint64_t limits_own(const struct limits_needs *n)
+{
+	uint64_t listeners = n->listeners, workers = n->workers;
+
+	return OWN_PROCESS + workers * OWN_WORKER + listeners + workers * listeners;
+}
+
+static uint64_t without_clients(const struct limits_needs *n)
+{
+	return n->connections + n->connecting + limits_own(n);
+}
+
+uint64_t limits_clients_left(const struct limits_needs *n, uint64_t limit)
+{
+	uint64_t others = without_clients(n);
+
+	return limit > others ? limit - others : 0;
+}
+
+/* "3 x 8 upstream", "8 upstream", "152 upstream" */
+static void put_upstream(const struct limits_needs *n, char *text, size_t size)
+{
+	if (n->pools > 1 && n->each > 0)
+		snprintf(text, size, "%u x %u upstream", n->pools, n->each);
+	else
+		snprintf(text, size, "%" PRIu64 " upstream", n->connections);
+}
+
+bool limits_fit(const struct limits_needs *n, uint64_t limit, char text[LIMITS_TEXT_MAX])
+{
+	uint64_t sum = without_clients(n) + n->clients;
+	const char *advice = "";
+	char upstream[64];
+
+	if (sum > limit)
+		advice = n->clients >= n->connections
+		                 ? ": raise LimitNOFILE= or lower max_clients"
+		                 : ": raise LimitNOFILE= or lower max_connections";
+	put_upstream(n, upstream, sizeof(upstream));
+	snprintf(text, LIMITS_TEXT_MAX,
+		"descriptors: %s + %" PRIu64 " connecting + %" PRIu64 " clients + %" PRIu64
+		" of our own = %" PRIu64 ", limit is %" PRIu64 "%s",
+		upstream, n->connecting, n->clients, limits_own(n), sum, limit, advice);
+	return sum <= limit;
+}
