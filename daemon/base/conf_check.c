@@ -131,25 +131,36 @@ static void finish_upstream(struct loader *l, struct conf_upstream *u)
 	check_tls(l, u);
 }
 
-/* Sizes that must fit into each other; what all inherit is told about once. */
-static void check_pool(struct loader *l, const struct conf_upstream *u)
+static bool owns_one(
+	const struct loader *l, const struct conf_upstream *u, const char *a, const char *b)
 {
-	const struct conf_upstream *m = &l->model;
+	return loader_is_own(l, u, a) || loader_is_own(l, u, b);
+}
 
-	if (u->buffer == m->buffer && u->retry_buffer == m->retry_buffer &&
-		u->h2_stream_window == m->h2_stream_window &&
-		u->h2_connection_window == m->h2_connection_window) {
-		if (l->model_checked)
-			return;
-		l->model_checked = true;
+/* Is something wrong with a beside b to be told for u? What many inherit is told once. */
+static bool is_news(
+	const struct loader *l, const struct conf_upstream *u, const char *a, const char *b)
+{
+	if (owns_one(l, u, a, b))
+		return true;
+	for (unsigned i = 0; i < u->index; i++) {
+		if (!owns_one(l, &l->conf->upstreams[i], a, b))
+			return false;
 	}
-	if (u->retry_buffer > u->buffer)
+	return true;
+}
+
+/* Sizes that must fit into each other. */
+static void check_sizes(struct loader *l, const struct conf_upstream *u)
+{
+	if (u->retry_buffer > u->buffer && is_news(l, u, "retry_buffer", "buffer"))
 		loader_complain_key(l, ERROR, u, "retry_buffer",
 			"is larger than buffer: raise buffer or lower "
 			"retry_buffer");
-	if (u->buffer > l->conf->memory_limit)
+	if (u->buffer > l->conf->memory_limit && is_news(l, u, "buffer", "buffer"))
 		loader_complain_key(l, ERROR, u, "buffer", "is larger than daemon.memory_limit");
-	if (u->h2_stream_window > u->h2_connection_window)
+	if (u->h2_stream_window > u->h2_connection_window &&
+		is_news(l, u, "h2_stream_window", "h2_connection_window"))
 		loader_complain_key(l, WARNING, u, "h2_stream_window",
 			"is larger than h2_connection_window, "
 			"which limits it");
@@ -328,7 +339,7 @@ void conf_check(struct loader *l)
 
 	for (unsigned i = 0; i < c->upstream_count; i++) {
 		finish_upstream(l, &c->upstreams[i]);
-		check_pool(l, &c->upstreams[i]);
+		check_sizes(l, &c->upstreams[i]);
 	}
 	check_upstream_names(l);
 	for (unsigned i = 0; i < c->listener_count; i++)

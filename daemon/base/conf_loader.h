@@ -36,7 +36,6 @@ struct loader {
 	const char *path, *dir;                   /* of the file; NULL with options */
 	struct config_setting_t *root, *defaults; /* NULL: not there */
 	struct conf_upstream model;               /* what each upstream begins with */
-	bool model_checked;
 	struct place *listener_at, *upstream_at;
 	struct x509_store_st *system_store; /* read once for all upstreams; NULL: not yet */
 	FILE *out[2];                       /* by severity */

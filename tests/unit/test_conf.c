@@ -769,6 +769,12 @@ START_TEST(sizes_must_fit_into_each_other)
 		"defaults : { retry_buffer = \"1MiB\"; };",
 		":2: defaults.retry_buffer: is larger than buffer: raise buffer or lower "
 		"retry_buffer");
+	/* Another one's own settings do not make it news. */
+	refused("upstreams = ( { " URL " buffer = \"2MiB\"; },"
+		" { name = \"b\"; " URL " }, { name = \"c\"; " URL " } );\n"
+		"defaults : { retry_buffer = \"1MiB\"; };",
+		":2: defaults.retry_buffer: is larger than buffer: raise buffer or lower "
+		"retry_buffer");
 	refused(ONE "defaults : { buffer = \"4MiB\"; };\ndaemon : { memory_limit = \"2MiB\"; };",
 		":2: defaults.buffer: is larger than daemon.memory_limit");
 }
