@@ -18,6 +18,8 @@ struct ssl_ctx_st;
 
 enum conf_access { CONF_ACCESS_OFF, CONF_ACCESS_ERRORS, CONF_ACCESS_ALL };
 enum conf_retry { CONF_RETRY_NEVER, CONF_RETRY_SAFE, CONF_RETRY_IDEMPOTENT };
+enum conf_pick { CONF_PICK_MOST_AVAILABLE, CONF_PICK_LIFO, CONF_PICK_FIFO, CONF_PICK_RANDOM2 };
+enum conf_fair { CONF_FAIR_FIFO, CONF_FAIR_USER };
 
 #define CONF_PROTO_H1  (1u << 0)
 #define CONF_PROTO_H2  (1u << 1) /* by ALPN */
@@ -58,8 +60,13 @@ struct conf_upstream {
 	const char *const *hosts; /* further Host values, lower case */
 	unsigned host_count;
 
-	unsigned max_connections, max_connecting, max_streams, max_queue;
+	unsigned max_connections, min_connections, reserve_connections;
+	uint64_t reserve_after;
+	unsigned max_connecting, max_idle, max_streams;
+	enum conf_pick pick;
+	unsigned max_queue;
 	uint64_t queue_timeout;
+	enum conf_fair queue_fair;
 	uint64_t idle_timeout, max_lifetime;
 	uint64_t max_requests;
 	uint64_t check_after, ping_timeout;

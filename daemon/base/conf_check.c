@@ -166,6 +166,50 @@ static void check_sizes(struct loader *l, const struct conf_upstream *u)
 			"which limits it");
 }
 
+/* A key whose value may not exceed that of another. */
+struct pair {
+	const char *name;
+	uint64_t value;
+};
+
+/* Told at the one that this upstream sets. */
+static void check_order(
+	struct loader *l, const struct conf_upstream *u, struct pair less, struct pair more)
+{
+	if (less.value <= more.value || !is_news(l, u, less.name, more.name))
+		return;
+	if (loader_is_own(l, u, more.name) && !loader_is_own(l, u, less.name))
+		loader_complain_key(l, ERROR, u, more.name, "is less than %s: raise it or lower %s",
+			less.name, less.name);
+	else
+		loader_complain_key(l, ERROR, u, less.name, "is more than %s: lower it or raise %s",
+			more.name, more.name);
+}
+
+#define PAIR(u, key) ((struct pair){#key, (u)->key})
+
+/* The minimum does not touch the reserve. */
+static void check_reserve(struct loader *l, const struct conf_upstream *u)
+{
+	bool news = loader_is_own(l, u, "max_connections") ||
+	            is_news(l, u, "min_connections", "reserve_connections");
+
+	if (u->min_connections > u->max_connections ||
+		u->reserve_connections > u->max_connections ||
+		u->min_connections + u->reserve_connections <= u->max_connections || !news)
+		return;
+	loader_complain_key(l, WARNING, u, "min_connections",
+		"is more than max_connections less reserve_connections: only %u are kept open",
+		u->max_connections - u->reserve_connections);
+}
+
+static void check_numbers(struct loader *l, const struct conf_upstream *u)
+{
+	check_order(l, u, PAIR(u, min_connections), PAIR(u, max_connections));
+	check_order(l, u, PAIR(u, reserve_connections), PAIR(u, max_connections));
+	check_reserve(l, u);
+}
+
 /* ---- what must differ -------------------------------------------------- */
 
 /* Does u answer to this Host? Its name counts, and the host of its url. */
@@ -340,6 +384,7 @@ void conf_check(struct loader *l)
 	for (unsigned i = 0; i < c->upstream_count; i++) {
 		finish_upstream(l, &c->upstreams[i]);
 		check_sizes(l, &c->upstreams[i]);
+		check_numbers(l, &c->upstreams[i]);
 	}
 	check_upstream_names(l);
 	for (unsigned i = 0; i < c->listener_count; i++)

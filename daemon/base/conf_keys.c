@@ -228,6 +228,8 @@ static bool store_wide(const struct conf_key *k, void *base, uint64_t value)
 
 _Static_assert(sizeof(enum conf_access) == sizeof(unsigned) &&
 		       sizeof(enum conf_retry) == sizeof(unsigned) &&
+		       sizeof(enum conf_pick) == sizeof(unsigned) &&
+		       sizeof(enum conf_fair) == sizeof(unsigned) &&
 		       sizeof(int) == sizeof(unsigned),
 	"choices are stored as unsigned");
 

@@ -780,6 +780,60 @@ START_TEST(sizes_must_fit_into_each_other)
 }
 END_TEST
 
+START_TEST(numbers_must_fit_into_each_other)
+{
+	refused("upstreams = ( { " URL "\nmax_connections = 4;\nmin_connections = 5; } );",
+		":3: upstreams[0].min_connections: is more than max_connections: lower it or raise "
+		"max_connections");
+	/* Told at the setting that made it wrong. */
+	refused("upstreams = ( { " URL " }, { name = \"b\"; " URL "\nmax_connections = 4; } );\n"
+		"defaults : { min_connections = 5; };",
+		":2: upstreams[1].max_connections: is less than min_connections: raise it or lower "
+		"min_connections");
+	refused(ONE "defaults : { reserve_connections = 9; };",
+		":2: defaults.reserve_connections: is more than max_connections: lower it or raise "
+		"max_connections");
+	loads(ONE "defaults : { min_connections = 8; };");
+	ck_assert_ptr_null(warnings);
+}
+END_TEST
+
+START_TEST(a_minimum_that_the_reserve_takes_away_is_warned_about)
+{
+	loads(ONE "defaults : { min_connections = 7; reserve_connections = 2; };");
+	ck_assert(says(warnings, ":2: defaults.min_connections: is more than max_connections less "
+				 "reserve_connections: only 6 are kept open"));
+	ck_assert_uint_eq(lines(warnings), 1);
+	loads("upstreams = ( { " URL " }, { name = \"b\"; " URL " max_connections = 3; } );\n"
+	      "defaults : { min_connections = 2; reserve_connections = 2; };");
+	ck_assert(says(warnings, ":2: defaults.min_connections: is more than max_connections less "
+				 "reserve_connections: only 1 are kept open"));
+	loads(ONE "defaults : { min_connections = 6; reserve_connections = 2; };");
+	ck_assert_ptr_null(warnings);
+}
+END_TEST
+
+START_TEST(the_pool_is_sized_and_ordered_as_written)
+{
+	loads(ONE);
+	ck_assert_uint_eq(up(0)->min_connections, 0);
+	ck_assert_uint_eq(up(0)->reserve_connections, 0);
+	ck_assert_uint_eq(up(0)->reserve_after, 1000);
+	ck_assert_uint_eq(up(0)->max_idle, 8);
+	ck_assert_int_eq(up(0)->pick, CONF_PICK_MOST_AVAILABLE);
+	ck_assert_int_eq(up(0)->queue_fair, CONF_FAIR_USER);
+	loads(ONE "defaults : { pick = \"lifo\"; queue_fair = \"fifo\"; };");
+	ck_assert_int_eq(up(0)->pick, CONF_PICK_LIFO);
+	ck_assert_int_eq(up(0)->queue_fair, CONF_FAIR_FIFO);
+	loads(ONE "defaults : { pick = \"fifo\"; };");
+	ck_assert_int_eq(up(0)->pick, CONF_PICK_FIFO);
+	loads(ONE "defaults : { pick = \"random2\"; };");
+	ck_assert_int_eq(up(0)->pick, CONF_PICK_RANDOM2);
+	refused(ONE "defaults : { pick = \"random\"; };",
+		":2: defaults.pick: \"random\" is none of: most_available lifo fifo random2");
+}
+END_TEST
+
 START_TEST(settings_without_effect_are_warned_about)
 {
 	loads("upstreams = ( { url = \"http://a\";\n tls : { min_version = \"1.3\"; }; } );");
@@ -1283,6 +1337,9 @@ static Suite *suite(void)
 	tcase_add_test(t, modes_are_octal_texts);
 	tcase_add_test(t, a_listener_names_its_upstreams);
 	tcase_add_test(t, sizes_must_fit_into_each_other);
+	tcase_add_test(t, numbers_must_fit_into_each_other);
+	tcase_add_test(t, a_minimum_that_the_reserve_takes_away_is_warned_about);
+	tcase_add_test(t, the_pool_is_sized_and_ordered_as_written);
 	tcase_add_test(t, settings_without_effect_are_warned_about);
 	tcase_add_test(t, max_clients_is_what_the_descriptors_leave);
 	tcase_add_test(t, too_few_descriptors_are_an_error_with_the_sum);
