@@ -67,7 +67,10 @@ struct conf_upstream {
 	unsigned max_queue;
 	uint64_t queue_timeout;
 	enum conf_fair queue_fair;
-	uint64_t idle_timeout, max_lifetime;
+	uint64_t idle_timeout, idle_timeout_margin;
+	bool idle_timeout_learn;
+	uint64_t max_lifetime;
+	unsigned max_lifetime_jitter; /* percent */
 	uint64_t max_requests;
 	uint64_t check_after, ping_timeout;
 	uint64_t tcp_keepalive, tcp_user_timeout;

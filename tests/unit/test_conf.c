@@ -834,6 +834,22 @@ START_TEST(the_pool_is_sized_and_ordered_as_written)
 }
 END_TEST
 
+START_TEST(the_life_of_a_connection_is_as_written)
+{
+	loads(ONE);
+	ck_assert(up(0)->idle_timeout_learn);
+	ck_assert_uint_eq(up(0)->idle_timeout_margin, 1000);
+	ck_assert_uint_eq(up(0)->max_lifetime_jitter, 20);
+	loads(ONE "defaults : { idle_timeout_learn = false; idle_timeout_margin = \"0\";"
+		  " max_lifetime_jitter = 0; };");
+	ck_assert(!up(0)->idle_timeout_learn);
+	ck_assert_uint_eq(up(0)->idle_timeout_margin, 0);
+	ck_assert_uint_eq(up(0)->max_lifetime_jitter, 0);
+	refused(ONE "defaults : { max_lifetime_jitter = 101; };",
+		":2: defaults.max_lifetime_jitter: 101 is out of range: 0 to 100");
+}
+END_TEST
+
 START_TEST(settings_without_effect_are_warned_about)
 {
 	loads("upstreams = ( { url = \"http://a\";\n tls : { min_version = \"1.3\"; }; } );");
@@ -1340,6 +1356,7 @@ static Suite *suite(void)
 	tcase_add_test(t, numbers_must_fit_into_each_other);
 	tcase_add_test(t, a_minimum_that_the_reserve_takes_away_is_warned_about);
 	tcase_add_test(t, the_pool_is_sized_and_ordered_as_written);
+	tcase_add_test(t, the_life_of_a_connection_is_as_written);
 	tcase_add_test(t, settings_without_effect_are_warned_about);
 	tcase_add_test(t, max_clients_is_what_the_descriptors_leave);
 	tcase_add_test(t, too_few_descriptors_are_an_error_with_the_sum);
