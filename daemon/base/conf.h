@@ -75,6 +75,8 @@ struct conf_upstream {
 	uint64_t check_after, ping_timeout;
 	uint64_t tcp_keepalive, tcp_user_timeout;
 	uint64_t connect_timeout, tls_timeout, response_timeout, body_idle_timeout;
+	uint64_t total_timeout;            /* 0: none */
+	const char *client_timeout_header; /* "": none */
 	enum conf_retry retry;
 	unsigned retry_attempts;
 	size_t retry_buffer;

@@ -210,6 +210,17 @@ static void check_numbers(struct loader *l, const struct conf_upstream *u)
 	check_reserve(l, u);
 }
 
+static void check_field(struct loader *l, const struct conf_upstream *u)
+{
+	const char *key = "client_timeout_header";
+
+	if (*u->client_timeout_header && !conf_is_field_name(u->client_timeout_header) &&
+		is_news(l, u, key, key))
+		loader_complain_key(l, ERROR, u, key,
+			"\"%s\" is not the name of a field: write \"Connpool-Timeout\"",
+			u->client_timeout_header);
+}
+
 /* ---- what must differ -------------------------------------------------- */
 
 /* Does u answer to this Host? Its name counts, and the host of its url. */
@@ -385,6 +396,7 @@ void conf_check(struct loader *l)
 		finish_upstream(l, &c->upstreams[i]);
 		check_sizes(l, &c->upstreams[i]);
 		check_numbers(l, &c->upstreams[i]);
+		check_field(l, &c->upstreams[i]);
 	}
 	check_upstream_names(l);
 	for (unsigned i = 0; i < c->listener_count; i++)

@@ -240,6 +240,14 @@ static unsigned min3(unsigned a, unsigned b, unsigned c)
 	return m < c ? m : c;
 }
 
+bool conf_is_field_name(const char *text)
+{
+	static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	return *text && text[strspn(text, token)] == '\0';
+}
+
 /* Optimal string alignment: three rows of the usual matrix. */
 unsigned conf_distance(const char *a, const char *b)
 {

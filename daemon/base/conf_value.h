@@ -37,6 +37,9 @@ bool conf_is_host(const char *text);
 /* Of listeners and upstreams: goes into logs, units and Host. */
 bool conf_is_name(const char *text);
 
+/* The name of a field of a head, RFC 9110 5.1. */
+bool conf_is_field_name(const char *text);
+
 /* How many letters to change, add, drop or swap to turn a into b; names above 63 letters: 64. */
 unsigned conf_distance(const char *a, const char *b);
 

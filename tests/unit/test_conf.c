@@ -850,6 +850,21 @@ START_TEST(the_life_of_a_connection_is_as_written)
 }
 END_TEST
 
+START_TEST(a_client_may_be_let_shorten_its_time)
+{
+	loads(ONE);
+	ck_assert_uint_eq(up(0)->total_timeout, 0);
+	ck_assert_str_eq(up(0)->client_timeout_header, "Connpool-Timeout");
+	loads(ONE "defaults : { total_timeout = \"2m\"; client_timeout_header = \"\"; };");
+	ck_assert_uint_eq(up(0)->total_timeout, 120000);
+	ck_assert_str_eq(up(0)->client_timeout_header, "");
+	refused("upstreams = ( { " URL " }, { name = \"b\"; " URL " } );\n"
+		"defaults : { client_timeout_header = \"My Timeout:\"; };",
+		":2: defaults.client_timeout_header: \"My Timeout:\" is not the name of a field: "
+		"write \"Connpool-Timeout\"");
+}
+END_TEST
+
 START_TEST(settings_without_effect_are_warned_about)
 {
 	loads("upstreams = ( { url = \"http://a\";\n tls : { min_version = \"1.3\"; }; } );");
@@ -1357,6 +1372,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_minimum_that_the_reserve_takes_away_is_warned_about);
 	tcase_add_test(t, the_pool_is_sized_and_ordered_as_written);
 	tcase_add_test(t, the_life_of_a_connection_is_as_written);
+	tcase_add_test(t, a_client_may_be_let_shorten_its_time);
 	tcase_add_test(t, settings_without_effect_are_warned_about);
 	tcase_add_test(t, max_clients_is_what_the_descriptors_leave);
 	tcase_add_test(t, too_few_descriptors_are_an_error_with_the_sum);
