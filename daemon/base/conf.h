@@ -79,7 +79,12 @@ struct conf_upstream {
 	const char *client_timeout_header; /* "": none */
 	enum conf_retry retry;
 	unsigned retry_attempts;
+	unsigned retry_budget, retry_budget_min; /* percent; a second */
 	size_t retry_buffer;
+	uint64_t backoff_min, backoff_max;
+	unsigned eject_after; /* 0: never */
+	uint64_t eject_time;
+	unsigned max_ejected; /* percent */
 	size_t buffer;
 	unsigned protocols; /* CONF_PROTO_* */
 	bool h1_first;      /* ALPN order */

@@ -207,6 +207,7 @@ static void check_numbers(struct loader *l, const struct conf_upstream *u)
 {
 	check_order(l, u, PAIR(u, min_connections), PAIR(u, max_connections));
 	check_order(l, u, PAIR(u, reserve_connections), PAIR(u, max_connections));
+	check_order(l, u, PAIR(u, backoff_min), PAIR(u, backoff_max));
 	check_reserve(l, u);
 }
 

@@ -865,6 +865,27 @@ START_TEST(a_client_may_be_let_shorten_its_time)
 }
 END_TEST
 
+START_TEST(failures_are_handled_as_written)
+{
+	loads(ONE);
+	ck_assert_uint_eq(up(0)->retry_budget, 20);
+	ck_assert_uint_eq(up(0)->retry_budget_min, 3);
+	ck_assert_uint_eq(up(0)->backoff_min, 1000);
+	ck_assert_uint_eq(up(0)->backoff_max, 30000);
+	ck_assert_uint_eq(up(0)->eject_after, 5);
+	ck_assert_uint_eq(up(0)->eject_time, 30000);
+	ck_assert_uint_eq(up(0)->max_ejected, 50);
+	loads(ONE "defaults : { backoff_min = \"30s\"; eject_after = 0; };");
+	ck_assert_uint_eq(up(0)->backoff_min, 30000);
+	ck_assert_uint_eq(up(0)->eject_after, 0);
+	refused(ONE "defaults : {\nbackoff_min = \"31s\"; };",
+		":3: defaults.backoff_min: is more than backoff_max: lower it or raise backoff_max");
+	refused("upstreams = ( { " URL "\nbackoff_max = \"500ms\"; } );",
+		":2: upstreams[0].backoff_max: is less than backoff_min: raise it or lower "
+		"backoff_min");
+}
+END_TEST
+
 START_TEST(settings_without_effect_are_warned_about)
 {
 	loads("upstreams = ( { url = \"http://a\";\n tls : { min_version = \"1.3\"; }; } );");
@@ -1373,6 +1394,7 @@ static Suite *suite(void)
 	tcase_add_test(t, the_pool_is_sized_and_ordered_as_written);
 	tcase_add_test(t, the_life_of_a_connection_is_as_written);
 	tcase_add_test(t, a_client_may_be_let_shorten_its_time);
+	tcase_add_test(t, failures_are_handled_as_written);
 	tcase_add_test(t, settings_without_effect_are_warned_about);
 	tcase_add_test(t, max_clients_is_what_the_descriptors_leave);
 	tcase_add_test(t, too_few_descriptors_are_an_error_with_the_sum);
