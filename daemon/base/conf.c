@@ -722,7 +722,8 @@ bool conf_upstream_same_connections(const struct conf_upstream *a, const struct 
 	       a->h2_connection_window == b->h2_connection_window &&
 	       strcmp(a->tls.server_name, b->tls.server_name) == 0 &&
 	       strcmp(a->tls.min_version, b->tls.min_version) == 0 &&
-	       a->tls.resumption == b->tls.resumption &&
+	       a->tls.resumption == b->tls.resumption && strcmp(a->proxy, b->proxy) == 0 &&
+	       a->address_family == b->address_family &&
 	       memcmp(a->tls_digest, b->tls_digest, sizeof(a->tls_digest)) == 0;
 }
 

@@ -20,6 +20,7 @@ enum conf_access { CONF_ACCESS_OFF, CONF_ACCESS_ERRORS, CONF_ACCESS_ALL };
 enum conf_retry { CONF_RETRY_NEVER, CONF_RETRY_SAFE, CONF_RETRY_IDEMPOTENT };
 enum conf_pick { CONF_PICK_MOST_AVAILABLE, CONF_PICK_LIFO, CONF_PICK_FIFO, CONF_PICK_RANDOM2 };
 enum conf_fair { CONF_FAIR_FIFO, CONF_FAIR_USER };
+enum conf_family { CONF_FAMILY_ANY, CONF_FAMILY_IPV4, CONF_FAMILY_IPV6 };
 
 #define CONF_PROTO_H1  (1u << 0)
 #define CONF_PROTO_H2  (1u << 1) /* by ALPN */
@@ -85,10 +86,16 @@ struct conf_upstream {
 	unsigned eject_after; /* 0: never */
 	uint64_t eject_time;
 	unsigned max_ejected; /* percent */
+	uint64_t dns_ttl_min, dns_ttl_max;
+	bool dns_keep_stale;
+	enum conf_family address_family;
+	uint64_t happy_eyeballs_delay;
+	bool spread;
 	size_t buffer;
 	unsigned protocols; /* CONF_PROTO_* */
 	bool h1_first;      /* ALPN order */
 	size_t h2_stream_window, h2_connection_window;
+	const char *proxy; /* "": none */
 	struct conf_tls tls;
 	struct ssl_ctx_st *ssl;       /* made at load when https; counted by OpenSSL */
 	unsigned char tls_digest[32]; /* of what ca_file, cert and key held at load */

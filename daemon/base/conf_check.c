@@ -208,6 +208,7 @@ static void check_numbers(struct loader *l, const struct conf_upstream *u)
 	check_order(l, u, PAIR(u, min_connections), PAIR(u, max_connections));
 	check_order(l, u, PAIR(u, reserve_connections), PAIR(u, max_connections));
 	check_order(l, u, PAIR(u, backoff_min), PAIR(u, backoff_max));
+	check_order(l, u, PAIR(u, dns_ttl_min), PAIR(u, dns_ttl_max));
 	check_reserve(l, u);
 }
 
@@ -220,6 +221,21 @@ static void check_field(struct loader *l, const struct conf_upstream *u)
 		loader_complain_key(l, ERROR, u, key,
 			"\"%s\" is not the name of a field: write \"Connpool-Timeout\"",
 			u->client_timeout_header);
+}
+
+/* A Unix socket has none: what was inherited is dropped. The value may hold a password. */
+static void check_proxy(struct loader *l, struct conf_upstream *u)
+{
+	const char *wrong = *u->proxy ? conf_proxy_check(u->proxy) : NULL;
+
+	if (wrong && is_news(l, u, "proxy", "proxy"))
+		loader_complain_key(l, ERROR, u, "proxy", "%s", wrong);
+	if (strncmp(u->address, "unix:", 5) != 0)
+		return;
+	if (*u->proxy && !wrong && loader_is_own(l, u, "proxy"))
+		loader_complain_key(
+			l, WARNING, u, "proxy", "has no effect, the url is a Unix socket");
+	u->proxy = "";
 }
 
 /* ---- what must differ -------------------------------------------------- */
@@ -398,6 +414,7 @@ void conf_check(struct loader *l)
 		check_sizes(l, &c->upstreams[i]);
 		check_numbers(l, &c->upstreams[i]);
 		check_field(l, &c->upstreams[i]);
+		check_proxy(l, &c->upstreams[i]);
 	}
 	check_upstream_names(l);
 	for (unsigned i = 0; i < c->listener_count; i++)

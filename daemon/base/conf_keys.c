@@ -230,6 +230,7 @@ _Static_assert(sizeof(enum conf_access) == sizeof(unsigned) &&
 		       sizeof(enum conf_retry) == sizeof(unsigned) &&
 		       sizeof(enum conf_pick) == sizeof(unsigned) &&
 		       sizeof(enum conf_fair) == sizeof(unsigned) &&
+		       sizeof(enum conf_family) == sizeof(unsigned) &&
 		       sizeof(int) == sizeof(unsigned),
 	"choices are stored as unsigned");
 

@@ -213,6 +213,30 @@ const char *conf_url_parse(const char *url, struct conf_url *ret)
 	return NULL;
 }
 
+const char *conf_proxy_check(const char *text)
+{
+	static const char *const schemes[] = {"http://", "socks5://", "socks5h://"};
+	struct conf_url u = {0};
+	const char *host = NULL, *at;
+	size_t n;
+
+	if (!is_printable(text))
+		return "spaces and control characters are not allowed in it";
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		if (strncasecmp(text, schemes[i], strlen(schemes[i])) == 0)
+			host = text + strlen(schemes[i]);
+	}
+	if (!host)
+		return "must begin with http://, socks5:// or socks5h://";
+	at = strrchr(host, '@');
+	if (at)
+		host = at + 1;
+	n = strcspn(host, "/?#");
+	if (host[n] != '\0' && strcmp(host + n, "/") != 0)
+		return "nothing may follow the port";
+	return take_authority(host, n, &u);
+}
+
 bool conf_is_host(const char *text)
 {
 	size_t n = strlen(text);

@@ -32,6 +32,12 @@ struct conf_url {
 /* NULL, or what is wrong with it in words; *ret is then undefined. */
 const char *conf_url_parse(const char *url, struct conf_url *ret);
 
+/*
+ * "http://[user:password@]host[:port]" or "socks5://...": NULL, or what is wrong with it in words,
+ * which do not repeat the password. What the proxy's protocol can carry is the library's business.
+ */
+const char *conf_proxy_check(const char *text);
+
 /* A host without port: a name, an IPv4 address, an IPv6 address without brackets. */
 bool conf_is_host(const char *text);
 /* Of listeners and upstreams: goes into logs, units and Host. */

@@ -886,6 +886,70 @@ START_TEST(failures_are_handled_as_written)
 }
 END_TEST
 
+START_TEST(names_and_addresses_are_treated_as_written)
+{
+	loads(ONE);
+	ck_assert_uint_eq(up(0)->dns_ttl_min, 5000);
+	ck_assert_uint_eq(up(0)->dns_ttl_max, 300000);
+	ck_assert(up(0)->dns_keep_stale);
+	ck_assert_int_eq(up(0)->address_family, CONF_FAMILY_ANY);
+	ck_assert_uint_eq(up(0)->happy_eyeballs_delay, 250);
+	ck_assert(up(0)->spread);
+	ck_assert_str_eq(up(0)->proxy, "");
+	loads(ONE
+		"defaults : { address_family = \"ipv6\"; dns_ttl_min = \"0\"; spread = false; };");
+	ck_assert_int_eq(up(0)->address_family, CONF_FAMILY_IPV6);
+	ck_assert_uint_eq(up(0)->dns_ttl_min, 0);
+	ck_assert(!up(0)->spread);
+	refused(ONE "defaults : { dns_ttl_min = \"10m\"; };",
+		":2: defaults.dns_ttl_min: is more than dns_ttl_max: lower it or raise dns_ttl_max");
+}
+END_TEST
+
+START_TEST(a_proxy_is_a_scheme_and_a_host)
+{
+	static const char *const good[] = {"http://proxy.local:3128", "socks5://10.0.0.1:1080",
+		"HTTP://[::1]:3128/", "socks5h://proxy.local",
+		"http://me:p%40s@s@proxy.local:3128"};
+	static const struct {
+		const char *text, *why;
+	} bad[] = {{"proxy.local:3128", "must begin with http://, socks5:// or socks5h://"},
+		{"https://proxy.local:3128", "must begin with"}, {"http:/p:1", "must begin with"},
+		{"http://", "no host in it"}, {"http://:3128", "no host in it"},
+		{"http://me:secret@", "no host in it"},
+		{"http://proxy.local:0", "the port must be"},
+		{"http://proxy.local:3128/x", "nothing may follow"},
+		{"http://proxy.local:3128?x", "nothing may follow"},
+		{"http://proxy local:3128", "spaces"}};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		ck_assert_msg(conf_proxy_check(good[i]) == NULL, "%s", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const char *why = conf_proxy_check(bad[i].text);
+
+		ck_assert_msg(why && strstr(why, bad[i].why), "%s: %s", bad[i].text, why);
+	}
+	/* Told once, and without the password. */
+	refused("upstreams = ( { " URL " }, { name = \"b\"; " URL " } );\n"
+		"defaults : { proxy = \"http://me:secret@p:x\"; };",
+		":2: defaults.proxy: the port must be a number from 1 to 65535");
+}
+END_TEST
+
+START_TEST(a_unix_socket_has_no_proxy)
+{
+	loads("upstreams = ( { url = \"unix:/s\"; }, { " URL " } );\n"
+	      "defaults : { proxy = \"http://p:1\"; };");
+	ck_assert_ptr_null(warnings);
+	ck_assert_str_eq(up(0)->proxy, "");
+	ck_assert_str_eq(up(1)->proxy, "http://p:1");
+	loads("upstreams = ( { url = \"unix:/s\";\nproxy = \"http://p:1\"; } );");
+	ck_assert(
+		says(warnings, ":2: upstreams[0].proxy: has no effect, the url is a Unix socket"));
+	ck_assert_str_eq(up(0)->proxy, "");
+}
+END_TEST
+
 START_TEST(settings_without_effect_are_warned_about)
 {
 	loads("upstreams = ( { url = \"http://a\";\n tls : { min_version = \"1.3\"; }; } );");
@@ -1166,6 +1230,8 @@ START_TEST(url_protocols_windows_and_tls_change_the_connections)
 	ck_assert(!same(WITH(""), WITH("h2_connection_window = \"8MiB\";")));
 	ck_assert(!same(WITH(""), WITH("tls : { server_name = \"b\"; };")));
 	ck_assert(!same(WITH(""), WITH("tls : { min_version = \"1.3\"; };")));
+	ck_assert(!same(WITH(""), WITH("proxy = \"http://p:1\";")));
+	ck_assert(!same(WITH(""), WITH("address_family = \"ipv4\";")));
 }
 END_TEST
 
@@ -1395,6 +1461,9 @@ static Suite *suite(void)
 	tcase_add_test(t, the_life_of_a_connection_is_as_written);
 	tcase_add_test(t, a_client_may_be_let_shorten_its_time);
 	tcase_add_test(t, failures_are_handled_as_written);
+	tcase_add_test(t, names_and_addresses_are_treated_as_written);
+	tcase_add_test(t, a_proxy_is_a_scheme_and_a_host);
+	tcase_add_test(t, a_unix_socket_has_no_proxy);
 	tcase_add_test(t, settings_without_effect_are_warned_about);
 	tcase_add_test(t, max_clients_is_what_the_descriptors_leave);
 	tcase_add_test(t, too_few_descriptors_are_an_error_with_the_sum);
