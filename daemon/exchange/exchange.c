@@ -617,7 +617,7 @@ static void ask_pool(struct exchange *ex, bool again)
 	case POOL_QUEUE_FULL:
 		a = about(ex, 503, "connection_limit_reached", text);
 		snprintf(text, sizeof(text), "%u requests wait already: max_queue = %u",
-			ex->pool->waiting, ex->pool->up->max_queue);
+			queue_count(&ex->pool->waiters), ex->pool->up->max_queue);
 		a.limit = "max_queue";
 		a.retry_after = 1;
 		a.retry_safe = true;

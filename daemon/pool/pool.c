@@ -5,18 +5,26 @@
  *
  * A connection's place follows from the library's numbers alone (place_of), so
  * it cannot disagree with them. Nothing here runs inside a call of the
- * library: hooks come from the turn.
+ * library: hooks come from the turn. How long connections live is janitor.c's.
+ *
+ * When connecting fails, who waits goes on waiting through retry_attempts more attempts, which backoff
+ * keeps apart: a server that restarts costs time and no errors. Once the next attempt is further
+ * away than queue_timeout, requests are told at once.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/log.h"
+#include "daemon/pool/backoff.h"
+#include "daemon/pool/janitor.h"
 #include "daemon/pool/pick.h"
 #include "daemon/pool/pool.h"
 #include "lib/base/ctx.h"
 
 #define WINDOW_MIN     16384u /* HTTP/2 frames are as large */
 #define GRANTS_A_ROUND 64
+#define USELESS_AGE    1000u /* ms */
 
 static void pool_serve(struct pool *pool);
 static void pool_dial_wanted(struct pool *pool);
@@ -30,6 +38,18 @@ unsigned pool_connections(const struct pool *pool)
 	return n;
 }
 
+/* splitmix64: nothing secret hangs on it. */
+uint64_t pool_random(struct pool *pool)
+{
+	uint64_t z = pool->chance += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+/* ---- places ------------------------------------------------------------ */
+
 static void pool_move(struct pool_conn *pc, enum pool_place to)
 {
 	if (pc->place == to)
@@ -38,10 +58,7 @@ static void pool_move(struct pool_conn *pc, enum pool_place to)
 	pc->pool->count[pc->place]--;
 	pc->place = to;
 	pc->pool->count[to]++;
-	if (to == POOL_AVAILABLE) /* the one used last is the next one used: surplus falls idle */
-		list_add_head(&pc->pool->conns[to], &pc->link);
-	else
-		list_add_tail(&pc->pool->conns[to], &pc->link);
+	list_add_tail(&pc->pool->conns[to], &pc->link);
 }
 
 static enum pool_place place_of(const struct cc_conn *cc)
@@ -56,14 +73,51 @@ static enum pool_place place_of(const struct cc_conn *cc)
 	}
 }
 
+static void settle(struct pool_conn *pc, bool settled)
+{
+	if (pc->ready && !pc->settled && settled)
+		pc->pool->unsettled--;
+	pc->settled = settled;
+}
+
+/* The library's numbers have changed, or may have. */
+static void pool_look(struct pool_conn *pc)
+{
+	struct pool *pool = pc->pool;
+
+	pool_move(pc, place_of(pc->cc));
+	pick_update(&pool->pick, &pc->pick, pc->watched ? 0 : cc_conn_available(pc->cc));
+	if (pc->place == POOL_DRAINING)
+		janitor_forget(pc);
+	else if (pc->ready)
+		janitor_look(pc);
+}
+
+void pool_retire(struct pool_conn *pc)
+{
+	cc_conn_drain(pc->cc);
+	pool_look(pc);
+}
+
+void pool_hint(struct pool_conn *pc, uint64_t ms)
+{
+	pc->hint = ms;
+}
+
 /* ---- the queue --------------------------------------------------------- */
+
+static struct waiter *waiter_of(struct queue_item *item)
+{
+	return container_of(item, struct waiter, item);
+}
 
 void waiter_init(struct waiter *w, void (*grant)(struct waiter *, struct pool_conn *),
 	void (*fail)(struct waiter *, enum waiter_failure, int, const char *))
 {
-	list_init(&w->link);
+	queue_item_init(&w->item);
 	timer_init(&w->timer, NULL);
 	w->pool = NULL;
+	w->uid = 0;
 	w->grant = grant;
 	w->fail = fail;
 }
@@ -71,10 +125,8 @@ void waiter_init(struct waiter *w, void (*grant)(struct waiter *, struct pool_co
 void pool_leave(struct waiter *w)
 {
 	timer_stop(&w->timer);
-	if (list_empty(&w->link))
-		return;
-	list_del(&w->link);
-	w->pool->waiting--;
+	if (w->pool)
+		queue_remove(&w->pool->waiters, &w->item);
 }
 
 static void fail_waiter(struct waiter *w, enum waiter_failure why, int err, const char *detail)
@@ -83,57 +135,55 @@ static void fail_waiter(struct waiter *w, enum waiter_failure why, int err, cons
 	w->fail(w, why, err, detail);
 }
 
+static bool nothing_is_up(const struct pool *pool)
+{
+	return pool->count[POOL_AVAILABLE] + pool->count[POOL_FULL] == 0;
+}
+
+/* What kept it waiting: a server that cannot be reached, or too many requests for it. */
 static void queue_timeout(struct timer *t)
 {
 	struct waiter *w = container_of(t, struct waiter, timer);
+	struct pool *pool = w->pool;
 
-	w->pool->stats.queue_timeout++;
+	if (nothing_is_up(pool) && pool->failures > 0) {
+		fail_waiter(w, WAITER_CONNECT_FAILED, pool->failed_err, pool->failed_detail);
+		return;
+	}
+	pool->stats.queue_timeout++;
 	fail_waiter(w, WAITER_TIMEOUT, CC_ETIMEOUT, "");
 }
 
-static void enqueue(struct pool *pool, struct waiter *w, bool at_head)
+static bool enqueue(struct pool *pool, struct waiter *w, bool at_head)
 {
+	if (!queue_push(&pool->waiters, &w->item, w->uid, at_head))
+		return false;
 	w->pool = pool;
-	if (at_head)
-		list_add_head(&pool->waiters, &w->link);
-	else
-		list_add_tail(&pool->waiters, &w->link);
-	pool->waiting++;
+	w->since = ctx_now(pool->ctx);
+	w->failures = 0;
 	w->timer.fire = queue_timeout;
 	if (pool->up->queue_timeout > 0 && !timer_running(&w->timer))
 		timer_start(pool->ctx, &w->timer, pool->up->queue_timeout);
+	return true;
 }
 
 /* ---- choosing ---------------------------------------------------------- */
 
-/* The one with the most room; ties go to the first, so that surplus falls idle. */
-static struct pool_conn *best(const struct pool *pool)
-{
-	struct pool_conn *found = NULL;
-	uint32_t most = 0;
-
-	list_each (l, tmp, &pool->conns[POOL_AVAILABLE]) {
-		struct pool_conn *pc = container_of(l, struct pool_conn, link);
-		uint32_t room = cc_conn_available(pc->cc); /* limit - completed - in flight */
-
-		if (room > most) {
-			most = room;
-			found = pc;
-		}
-		if (found && pool->last_proto == CC_PROTO_H1)
-			break; /* they carry one each, and there may be hundreds */
-	}
-	return found;
-}
-
 /* A connection with one slot reserved, NULL if all are full. */
 static struct pool_conn *take_slot(struct pool *pool)
 {
-	struct pool_conn *pc = best(pool);
+	uint64_t random = pool->pick.mode == PICK_RANDOM2 ? pool_random(pool) : 0;
+	struct pick_entry *e = pick_best(&pool->pick, random);
+	struct pool_conn *pc;
 
-	if (!pc || cc_conn_reserve(pc->cc) < 0)
+	if (!e)
 		return NULL;
-	pool_move(pc, place_of(pc->cc));
+	pc = container_of(e, struct pool_conn, pick);
+	if (cc_conn_reserve(pc->cc) < 0) { /* it ended in this turn: its hook is on the way */
+		pool_look(pc);
+		return NULL;
+	}
+	pool_look(pc);
 	return pc;
 }
 
@@ -144,40 +194,64 @@ static void serve_run(struct turn_item *item)
 
 static void pool_serve(struct pool *pool)
 {
-	for (int i = 0; i < GRANTS_A_ROUND && !list_empty(&pool->waiters); i++) {
-		struct waiter *w = container_of(pool->waiters.next, struct waiter, link);
+	for (int i = 0; i < GRANTS_A_ROUND && queue_count(&pool->waiters) > 0; i++) {
 		struct pool_conn *pc = take_slot(pool);
+		struct waiter *w;
 
-		if (!pc) {
-			pool_dial_wanted(pool);
-			return;
-		}
-		pool_leave(w);
+		if (!pc)
+			break;
+		w = waiter_of(queue_take(&pool->waiters));
+		timer_stop(&w->timer);
 		w->grant(w, pc);
 	}
-	if (!list_empty(&pool->waiters)) /* the others' turn first */
+	if (queue_count(&pool->waiters) > 0 &&
+		pick_count(&pool->pick) > 0) /* the others' turn first */
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
+	pool_dial_wanted(pool);
+}
+
+/* The next attempt is too far away to wait for it. */
+static bool is_hopeless(const struct pool *pool)
+{
+	return nothing_is_up(pool) && pool->count[POOL_CONNECTING] == 0 && pool->failures > 0 &&
+	       pool->up->queue_timeout > 0 &&
+	       pool->not_before > ctx_now(pool->ctx) + pool->up->queue_timeout;
+}
+
+static void hopeless_run(struct turn_item *item)
+{
+	struct pool *pool = container_of(item, struct pool, hopeless);
+	struct queue_item *next;
+
+	if (!is_hopeless(pool))
+		return;
+	while ((next = queue_first(&pool->waiters)))
+		fail_waiter(waiter_of(next), WAITER_CONNECT_FAILED, pool->failed_err,
+			pool->failed_detail);
 }
 
 enum pool_answer pool_ask(struct pool *pool, struct waiter *w, bool at_head, struct pool_conn **ret)
 {
-	if (list_empty(&pool->waiters) || at_head) {
+	if (queue_count(&pool->waiters) == 0 || at_head) {
 		*ret = take_slot(pool);
 		if (*ret) {
+			w->pool = pool;
 			timer_stop(&w->timer);
 			return POOL_GRANTED;
 		}
 	}
-	if (pool->waiting >= pool->up->max_queue && !at_head) {
+	if (!enqueue(pool, w, at_head)) {
 		pool->stats.queue_full++;
 		return POOL_QUEUE_FULL;
 	}
-	enqueue(pool, w, at_head);
-	pool_dial_wanted(pool);
+	if (is_hopeless(pool)) /* told from the turn, never from here */
+		turn_add(pool->ctx, TURN_NOTIFY, &pool->hopeless);
+	else
+		pool_dial_wanted(pool);
 	return POOL_WAITS;
 }
 
-/* ---- connections ------------------------------------------------------- */
+/* ---- dialling ---------------------------------------------------------- */
 
 /* What one more connection will carry, as far as the last one tells. */
 static uint64_t expected_each(const struct pool *pool)
@@ -189,45 +263,105 @@ static uint64_t expected_each(const struct pool *pool)
 	return pool->last_limit > 0 ? pool->last_limit : UINT64_MAX;
 }
 
-static uint64_t add_capped(uint64_t a, uint64_t b)
-{
-	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
 /* A connection without SETTINGS yet counts like one that connects. */
 static uint64_t expected_soon(const struct pool *pool)
 {
 	uint64_t each = expected_each(pool);
-	uint64_t sum = 0;
+	uint64_t coming = pool->count[POOL_CONNECTING] + pool->unsettled;
 
-	for (unsigned i = 0; i < pool->count[POOL_CONNECTING]; i++)
-		sum = add_capped(sum, each);
-	for (int place = POOL_AVAILABLE; place <= POOL_FULL; place++) {
-		list_each (l, tmp, &pool->conns[place]) {
-			const struct pool_conn *pc = container_of(l, struct pool_conn, link);
+	return coming > 0 && each > UINT64_MAX / coming ? UINT64_MAX : each * coming;
+}
 
-			if (!cc_conn_settled(pc->cc))
-				sum = add_capped(sum, each);
+static int dial(struct pool *pool);
+
+static struct pick_demand demand_of(struct pool *pool)
+{
+	uint64_t now = ctx_now(pool->ctx);
+	struct queue_item *oldest = queue_oldest(&pool->waiters);
+
+	return (struct pick_demand){
+		.waiting = queue_count(&pool->waiters),
+		.connections = pool_connections(pool),
+		.connecting = pool->count[POOL_CONNECTING],
+		.draining = pool->count[POOL_DRAINING],
+		.expected = expected_soon(pool),
+		.expected_each = expected_each(pool),
+		.max_connections = pool->up->max_connections,
+		.max_connecting = pool->up->max_connecting,
+		.min_connections = pool->draining ? 0 : pool->up->min_connections,
+		.reserve_connections = pool->up->reserve_connections,
+		.oldest_wait = oldest ? now - waiter_of(oldest)->since : 0,
+		.reserve_after = pool->up->reserve_after,
+		.now = now,
+		.not_before = pool->not_before,
+		.failing = pool->failures > 0,
+	};
+}
+
+/* One that retires for its age goes when another is there; at the limit there cannot be one. */
+static bool successor_may_come(const struct pool *pool, const struct pick_demand *d)
+{
+	bool wanted = janitor_wants_successor(pool) ||
+	              (pool->left_busy && pick_count(&pool->pick) == 0 && d->connecting == 0);
+
+	return wanted && !pool->draining && d->now >= d->not_before &&
+	       d->connections + d->reserve_connections < d->max_connections;
+}
+
+static void pool_dial_wanted(struct pool *pool)
+{
+	struct pick_demand d = demand_of(pool);
+	unsigned n = pick_dials(&d);
+	uint64_t again;
+
+	if (n == 0 && successor_may_come(pool, &d))
+		n = 1;
+	for (; n > 0; n--) {
+		int err = dial(pool);
+
+		if (err < 0) { /* memory: who waits is told by its timeout or by the next end */
+			log_line(pool->log, LOG_LEVEL_ERROR, "cannot open a connection",
+				"upstream=%s reason=\"%s\"", pool->up->name, cc_strerror(err));
+			return;
 		}
 	}
-	return sum;
+	d = demand_of(pool);
+	again = pick_dials_again(&d);
+	if (again == UINT64_MAX)
+		timer_stop(&pool->later);
+	else if (!timer_running(&pool->later))
+		timer_start(pool->ctx, &pool->later, again);
 }
+
+static void later_fired(struct timer *t)
+{
+	pool_serve(container_of(t, struct pool, later));
+}
+
+/* ---- connections ------------------------------------------------------- */
 
 static void pool_conn_free(struct pool_conn *pc)
 {
 	struct pool *pool = pc->pool;
 
+	janitor_forget(pc);
+	settle(pc, true);
+	pick_remove(&pool->pick, &pc->pick);
 	list_del(&pc->link);
 	pool->count[pc->place]--;
 	cc_conn_free(pc->cc);
 	mem_free(pool->ctx, pc);
 }
 
-static void log_ready(struct pool_conn *pc)
+static void conn_opened(struct pool_conn *pc)
 {
 	struct pool *pool = pc->pool;
 
 	pc->ready = true;
+	pool->unsettled++;
+	pool->failures = 0;
+	pool->not_before = 0;
+	pool->left_busy = false;
 	pool->stats.opened++;
 	pool->last_proto = cc_conn_proto(pc->cc);
 	log_line(pool->log, LOG_LEVEL_INFO, "connected",
@@ -235,57 +369,77 @@ static void log_ready(struct pool_conn *pc)
 		pool->up->name, cc_conn_id(pc->cc),
 		pool->last_proto == CC_PROTO_H2 ? "h2" : "http/1.1",
 		ctx_now(pool->ctx) - pc->opened_at, pool_connections(pool));
+	janitor_opened(pc);
 }
 
 /*
  * Never carried a request: a failed dial, or a server that accepts and closes.
- * Another one is not opened for it at once: that would be a storm.
+ * Others are not opened for it at once: that would be a storm.
  */
-static bool was_useless(const struct cc_conn *cc)
+static bool was_useless(const struct pool_conn *pc)
 {
-	return cc_conn_state(cc) == CC_CLOSED && cc_conn_requests_completed(cc) == 0;
+	if (cc_conn_state(pc->cc) != CC_CLOSED || cc_conn_requests_completed(pc->cc) > 0)
+		return false;
+	return !pc->ready || (cc_conn_reason(pc->cc) != CC_REASON_OWNER &&
+				     ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE);
 }
 
-/* Nothing up, nothing on its way: who waits gets the reason instead of a timeout. */
-static void fail_all_waiting(struct pool *pool, int err, const char *detail)
+/* Nothing up, nothing on its way: who saw enough attempts fail gets the reason. */
+static void fail_patient(struct pool *pool)
 {
-	struct list failed;
-	struct list *l;
+	unsigned patience = pool->up->retry == CONF_RETRY_NEVER ? 0 : pool->up->retry_attempts;
+	struct queue_item *oldest;
 
-	if (pool->count[POOL_CONNECTING] + pool->count[POOL_AVAILABLE] + pool->count[POOL_FULL] > 0)
+	if (pool->failed_err == CC_ECERT) /* does not get better by asking again */
+		patience = 0;
+	list_each (l, tmp, &pool->waiters.by_age)
+		waiter_of(container_of(l, struct queue_item, age))->failures++;
+	if (!nothing_is_up(pool) || pool->count[POOL_CONNECTING] > 0)
 		return;
-	list_init(&failed);
-	list_splice_tail(&failed, &pool->waiters);
-	while ((l = failed.next) != &failed) /* one that asks again meanwhile is not in this list */
-		fail_waiter(
-			container_of(l, struct waiter, link), WAITER_CONNECT_FAILED, err, detail);
+	while ((oldest = queue_oldest(&pool->waiters)) && waiter_of(oldest)->failures > patience)
+		fail_waiter(waiter_of(oldest), WAITER_CONNECT_FAILED, pool->failed_err,
+			pool->failed_detail);
+}
+
+static void back_off(struct pool *pool, int err, const char *detail)
+{
+	uint64_t delay = backoff_delay(
+		pool->up->backoff_min, pool->up->backoff_max, ++pool->failures, pool_random(pool));
+
+	pool->not_before = ctx_now(pool->ctx) + delay;
+	pool->failed_err = err;
+	snprintf(pool->failed_detail, sizeof(pool->failed_detail), "%s", detail);
+	fail_patient(pool);
+	if (is_hopeless(pool))
+		turn_add(pool->ctx, TURN_NOTIFY, &pool->hopeless);
 }
 
 static void conn_closed(struct pool_conn *pc)
 {
 	struct pool *pool = pc->pool;
 	int err = cc_conn_err(pc->cc);
-	bool useless = was_useless(pc->cc);
-	char detail[160];
+	bool useless = was_useless(pc);
+	char detail[256];
 
-	strncpy(detail, cc_conn_detail(pc->cc), sizeof(detail) - 1);
-	detail[sizeof(detail) - 1] = '\0';
+	snprintf(detail, sizeof(detail), "%s", cc_conn_detail(pc->cc));
 	if (pc->ready) {
 		pool->stats.closed++;
 		log_line(pool->log, LOG_LEVEL_INFO, "closed",
-			"upstream=%s conn=%" PRIu64 " reason=\"%s\" requests=%" PRIu64
+			"upstream=%s conn=%" PRIu64 " reason=%s detail=\"%s\" requests=%" PRIu64
 			" age_ms=%" PRIu64,
-			pool->up->name, cc_conn_id(pc->cc), detail,
-			cc_conn_requests_completed(pc->cc), ctx_now(pool->ctx) - pc->opened_at);
+			pool->up->name, cc_conn_id(pc->cc), cc_reason_name(cc_conn_reason(pc->cc)),
+			detail, cc_conn_requests_completed(pc->cc),
+			ctx_now(pool->ctx) - pc->opened_at);
+		janitor_closed(pc);
 	} else {
 		pool->stats.connect_failed++;
 		log_line(pool->log, LOG_LEVEL_WARNING, "connect failed",
 			"upstream=%s url=%s reason=\"%s\" waiting=%u", pool->up->name,
-			pool->up->url, detail, pool->waiting);
+			pool->up->url, detail, queue_count(&pool->waiters));
 	}
 	pool_conn_free(pc);
 	if (useless)
-		fail_all_waiting(pool, err, detail);
+		back_off(pool, err, detail);
 }
 
 static void free_if_done(struct pool *pool)
@@ -294,25 +448,35 @@ static void free_if_done(struct pool *pool)
 		turn_add(pool->ctx, TURN_REAP, &pool->reap);
 }
 
+/* What one connection of this server may carry at once, to reckon with when others are opened. */
+static void learn_limits(struct pool_conn *pc)
+{
+	if (!cc_conn_settled(pc->cc))
+		return;
+	settle(pc, true);
+	if (cc_conn_proto(pc->cc) == CC_PROTO_H2 && cc_conn_state(pc->cc) == CC_READY)
+		pc->pool->last_limit =
+			cc_conn_request_limit(pc->cc) - cc_conn_requests_completed(pc->cc);
+}
+
 static void state_hook(struct cc_conn *cc, void *arg)
 {
 	struct pool_conn *pc = arg;
 	struct pool *pool = pc->pool;
-	bool useless = was_useless(cc);
 
 	if (cc_conn_state(cc) >= CC_READY && cc_conn_proto(cc) != CC_PROTO_NONE && !pc->ready)
-		log_ready(pc);
+		conn_opened(pc);
 	if (cc_conn_state(cc) == CC_CLOSED) {
 		conn_closed(pc);
 	} else {
-		if (cc_conn_settled(cc) && cc_conn_proto(cc) == CC_PROTO_H2 &&
-			cc_conn_state(cc) == CC_READY)
-			pool->last_limit =
-				cc_conn_request_limit(cc) - cc_conn_requests_completed(cc);
-		pool_move(pc, place_of(cc));
+		learn_limits(pc);
+		/* It leaves with requests: others will follow them, and it cannot take those. */
+		if (cc_conn_state(cc) == CC_DRAINING && pc->place < POOL_DRAINING &&
+			cc_conn_reason(cc) != CC_REASON_OWNER && cc_conn_in_flight(cc) > 0)
+			pool->left_busy = true;
+		pool_look(pc);
 	}
-	if (!list_empty(&pool->waiters) && !useless)
-		pool_serve(pool);
+	pool_serve(pool);
 	free_if_done(pool);
 }
 
@@ -326,6 +490,11 @@ static int dial(struct pool *pool)
 	pc->pool = pool;
 	pc->place = POOL_CONNECTING;
 	pc->opened_at = ctx_now(pool->ctx);
+	pc->hint = LEARN_NO_HINT;
+	list_init(&pc->idle);
+	list_init(&pc->old);
+	timer_init(&pc->rest, NULL);
+	timer_init(&pc->life, NULL);
 	err = cc_transport_new_client_conn(pool->transport, pool->up->https ? "https" : "http",
 		pool->up->address, state_hook, pc, &pc->cc);
 	if (err < 0) {
@@ -337,35 +506,14 @@ static int dial(struct pool *pool)
 	return 0;
 }
 
-static void pool_dial_wanted(struct pool *pool)
-{
-	struct pick_demand d = {
-		.waiting = pool->waiting,
-		.connections = pool_connections(pool),
-		.connecting = pool->count[POOL_CONNECTING],
-		.expected = expected_soon(pool),
-		.expected_each = expected_each(pool),
-		.max_connections = pool->up->max_connections,
-		.max_connecting = pool->up->max_connecting,
-	};
-
-	for (unsigned n = pick_dials(&d); n > 0; n--) {
-		int err = dial(pool);
-
-		if (err < 0) { /* memory: who waits is told by its timeout or by the next end */
-			log_line(pool->log, LOG_LEVEL_ERROR, "cannot open a connection",
-				"upstream=%s reason=\"%s\"", pool->up->name, cc_strerror(err));
-			return;
-		}
-	}
-}
-
 /* ---- life -------------------------------------------------------------- */
 
 static void pool_release(struct pool *pool)
 {
 	list_del(&pool->link);
+	timer_stop(&pool->later);
 	turn_cancel(&pool->serve);
+	turn_cancel(&pool->hopeless);
 	turn_cancel(&pool->reap);
 	cc_transport_free(pool->transport);
 	conf_unref(pool->conf);
@@ -409,8 +557,8 @@ static int make_transport(struct cc_ctx *ctx, const struct conf *conf,
 		.no_resumption = !up->tls.resumption,
 		.connect_timeout = up->connect_timeout,
 		.tls_timeout = up->tls_timeout,
-		.idle_timeout = or_never(up->idle_timeout),
-		.max_age = up->max_lifetime,
+		.idle_timeout = CC_NEVER, /* it and max_lifetime: janitor.c */
+		.proxy = up->proxy,
 		.max_requests = up->max_requests,
 		.ping_after = or_never(up->check_after),
 		.stale_after = or_never(up->check_after),
@@ -427,6 +575,28 @@ static int make_transport(struct cc_ctx *ctx, const struct conf *conf,
 	if (up->protocols & (CONF_PROTO_H2 | CONF_PROTO_H2C))
 		o.offer |= CC_OFFER_H2;
 	return cc_transport_new(ctx, &o, ret);
+}
+
+static enum pick_mode pick_mode_of(const struct conf_upstream *up)
+{
+	switch (up->pick) {
+	case CONF_PICK_LIFO:
+		return PICK_LIFO;
+	case CONF_PICK_FIFO:
+		return PICK_FIFO;
+	case CONF_PICK_RANDOM2:
+		return PICK_RANDOM2;
+	case CONF_PICK_MOST_AVAILABLE:
+		break;
+	}
+	return PICK_MOST_AVAILABLE;
+}
+
+/* After pick_set_init: the entry is in no tree. */
+static void enter_pick(struct pool_conn *pc)
+{
+	pc->pick = (struct pick_entry){0};
+	pool_look(pc);
 }
 
 int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struct conf_upstream *up,
@@ -448,10 +618,17 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 	pool->up = up;
 	for (int i = 0; i < POOL_PLACES; i++)
 		list_init(&pool->conns[i]);
-	list_init(&pool->waiters);
+	list_init(&pool->idle);
+	list_init(&pool->old);
 	list_init(&pool->link);
+	timer_init(&pool->later, later_fired);
+	pool->chance = ctx_now_us(ctx) ^ (uint64_t)(uintptr_t)pool;
+	queue_init(&pool->waiters, up->queue_fair == CONF_FAIR_USER, up->max_queue);
+	pick_set_init(&pool->pick, pick_mode_of(up));
 	turn_item_init(&pool->serve, serve_run);
+	turn_item_init(&pool->hopeless, hopeless_run);
 	turn_item_init(&pool->reap, reap_run);
+	turn_add(ctx, TURN_NOTIFY, &pool->serve); /* min_connections */
 	*ret = pool;
 	return 0;
 }
@@ -469,29 +646,34 @@ int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_ups
 	conf_unref(pool->conf);
 	pool->conf = conf;
 	pool->up = up;
+	queue_configure(&pool->waiters, up->queue_fair == CONF_FAIR_USER, up->max_queue);
+	pick_set_init(&pool->pick, pick_mode_of(up));
+	list_each (l, tmp, &pool->conns[POOL_AVAILABLE])
+		enter_pick(container_of(l, struct pool_conn, link));
 	turn_add(pool->ctx, TURN_NOTIFY, &pool->serve); /* the limits may have grown */
 	return 0;
 }
 
 void pool_drain(struct pool *pool, struct pool *to)
 {
-	struct list *l;
+	struct queue_item *item;
 
 	pool->draining = true;
-	while ((l = pool->waiters.next) != &pool->waiters) {
-		struct waiter *w = container_of(l, struct waiter, link);
+	while ((item = queue_take(&pool->waiters))) {
+		struct waiter *w = waiter_of(item);
 
-		if (to) {
-			list_del(&w->link);
-			pool->waiting--;
-			enqueue(to, w, false);
+		w->pool = to;
+		if (!to) {
+			timer_stop(&w->timer);
+			w->pool = pool;
+			w->fail(w, WAITER_POOL_GONE, CC_ECLOSED, "");
 		} else {
-			fail_waiter(w, WAITER_POOL_GONE, CC_ECLOSED, "");
+			queue_push(&to->waiters, item, w->uid, item->at_head);
 		}
 	}
 	for (int i = 0; i < POOL_PLACES; i++)
 		list_each (c, tmp, &pool->conns[i])
-			cc_conn_drain(container_of(c, struct pool_conn, link)->cc);
+			pool_retire(container_of(c, struct pool_conn, link));
 	if (to)
 		turn_add(to->ctx, TURN_NOTIFY, &to->serve);
 	free_if_done(pool);

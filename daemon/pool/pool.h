@@ -1,10 +1,13 @@
 /*
- * pool.h - the connections of one upstream in one worker, and the one queue in
- * which requests wait.
+ * pool.h - the connections of one upstream, and the one queue in which its
+ * requests wait.
  *
  *   exchange ── pool_ask ──> a connection with a reserved slot, or a place in the queue
  *   pool     ── cc_transport_new_client_conn, cc_conn_reserve, cc_conn_free ──> library
  *   library  ── state hook (turn, notify stage) ──> pool: places, waiters, dials
+ *
+ * An upstream has one pool, in its home worker, so max_connections holds for the whole daemon. What
+ * is decided is in pick, queue, backoff and learn; pool.c does it.
  *
  * Each connection stands in the list of its place; pool_move is the only one
  * that moves it. A pool without a name drains: it takes no new requests, closes its
@@ -20,6 +23,9 @@
 
 #include "daemon/base/conf.h"
 #include "daemon/base/stats.h"
+#include "daemon/pool/learn.h"
+#include "daemon/pool/pick.h"
+#include "daemon/pool/queue.h"
 #include "lib/base/list.h"
 #include "lib/base/timer.h"
 #include "lib/base/turn.h"
@@ -38,21 +44,35 @@ struct pool_conn {
 	enum pool_place place;
 	struct pool *pool;
 	struct cc_conn *cc;
-	uint64_t opened_at; /* ms */
-	bool ready;         /* it came up: logged */
+	struct pick_entry pick;
+	struct list idle;    /* in pool->idle while nothing is in flight */
+	struct list old;     /* in pool->old when its life is over */
+	struct timer rest;   /* runs while idle */
+	struct timer life;   /* until max_lifetime */
+	uint64_t opened_at;  /* ms */
+	uint64_t idle_since; /* ms */
+	uint64_t rested;     /* ms, how long it was idle before the request that runs */
+	uint64_t hint;       /* ms, of Keep-Alive; LEARN_NO_HINT */
+	uint64_t completed;  /* requests, when it was idle last */
+	bool ready;          /* it came up: logged */
+	bool settled;        /* its limits are known */
+	bool watched;        /* carries no more requests: how long does the server keep it? */
 };
 
 enum waiter_failure {
 	WAITER_TIMEOUT,        /* queue_timeout is over */
-	WAITER_CONNECT_FAILED, /* nothing is up and the last attempt failed: err, detail */
+	WAITER_CONNECT_FAILED, /* nothing is up and connecting keeps failing: err, detail */
 	WAITER_POOL_GONE       /* the configuration no longer has this upstream */
 };
 
-/* Embedded in who waits; in pool->waiters while waiting. */
+/* Embedded in who waits. */
 struct waiter {
-	struct list link;
+	struct queue_item item;
 	struct timer timer;
 	struct pool *pool;
+	uint32_t uid;      /* whose request it is */
+	uint64_t since;    /* ms */
+	unsigned failures; /* connects that failed while it waited */
 	/* pc has a slot reserved for the waiter. Called from the turn, never from pool_ask. */
 	void (*grant)(struct waiter *w, struct pool_conn *pc);
 	void (*fail)(struct waiter *w, enum waiter_failure why, int err, const char *detail);
@@ -68,9 +88,23 @@ struct pool {
 	struct cc_transport *transport;
 	struct list conns[POOL_PLACES];
 	unsigned count[POOL_PLACES];
-	struct list waiters;
-	unsigned waiting;
-	struct turn_item serve; /* waiters left for the next round */
+	unsigned unsettled;   /* ready, but their limits are not known yet */
+	struct pick_set pick; /* those that a request may be given */
+	struct list idle;     /* struct pool_conn, the one that is idle for longest first */
+	unsigned idle_count;
+	struct list old;           /* struct pool_conn that wait for a successor */
+	struct pool_conn *watched; /* NULL: none */
+	struct queue waiters;      /* struct waiter */
+	struct timer later;        /* dials that wait for their time */
+	unsigned failures;         /* connects in a row */
+	uint64_t not_before;       /* ms: backoff */
+	int failed_err;            /* of the last one */
+	char failed_detail[256];
+	struct learn learn;
+	uint64_t chance;           /* state of the random numbers */
+	bool left_busy;            /* a connection went with requests on it: one more is needed */
+	struct turn_item serve;    /* waiters left for the next round, dials that are wanted */
+	struct turn_item hopeless; /* who waits is told that connecting keeps failing */
 	struct turn_item reap;
 	struct pool_stats stats;
 	uint64_t last_limit;         /* streams of the last h2 connection, 0: not seen */
@@ -103,6 +137,12 @@ void waiter_init(struct waiter *w, void (*grant)(struct waiter *, struct pool_co
 void pool_use(struct pool *pool); /* an exchange points here */
 void pool_unuse(struct pool *pool);
 
+/* The server said in Keep-Alive how long it keeps this connection (ms). */
+void pool_hint(struct pool_conn *pc, uint64_t ms);
+
 unsigned pool_connections(const struct pool *pool);
+uint64_t pool_random(struct pool *pool);
+/* Takes no more requests, and is nowhere among those that do, from now on. */
+void pool_retire(struct pool_conn *pc);
 
 #endif

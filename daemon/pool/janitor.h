@@ -1,0 +1,25 @@
+/*
+ * janitor.h - the life of a pool's connections: how long one may rest, when it
+ * is replaced because of its age, and what the server's own timeout seems to be.
+ */
+#ifndef JANITOR_H
+#define JANITOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pool;
+struct pool_conn;
+
+/* The connection came up: its life begins, and a successor that was waited for is here. */
+void janitor_opened(struct pool_conn *pc);
+/* Something is in flight on it, or nothing any more. Called whenever that may have changed. */
+void janitor_look(struct pool_conn *pc);
+/* It is over, or takes nothing new: whatever the janitor wanted of it. */
+void janitor_forget(struct pool_conn *pc);
+/* The library says CLOSED, with its reason: what that teaches about the server. */
+void janitor_closed(struct pool_conn *pc);
+/* Is a new connection wanted so that an old one can go? */
+bool janitor_wants_successor(const struct pool *pool);
+
+#endif
