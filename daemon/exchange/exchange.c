@@ -651,6 +651,11 @@ struct exchange *exchange_new(
 	return ex;
 }
 
+void exchange_set_caller(struct exchange *ex, uint32_t uid)
+{
+	ex->waiter.uid = uid;
+}
+
 static void refuse_unrouted(struct exchange *ex)
 {
 	struct cc_str host = cc_head_authority(ex->head);

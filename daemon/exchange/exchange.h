@@ -57,6 +57,8 @@ void exchange_env_init(struct exchange_env *env);
 struct exchange *exchange_new(
 	struct exchange_env *env, const struct exchange_ops *ops, void *stream);
 
+/* The user whose request it is, before it begins: who waits takes turns by it. */
+void exchange_set_caller(struct exchange *ex, uint32_t uid);
 /*
  * Begins. head is taken over (freed here in every case); end_stream: no body
  * follows; expects: the client waits for 100 (Continue). ops may be called

@@ -19,6 +19,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <clientconn.h>
@@ -50,6 +51,7 @@ struct front_conn {
 	struct front_listener *fl;
 	struct cc_ctx *ctx;
 	struct link *link;
+	uint32_t uid; /* of the process that connected */
 	enum front_state state;
 	struct cc_buf raw;        /* the head's bytes so far, unless alone */
 	struct h1_parser *parser; /* while not idle */
@@ -366,6 +368,7 @@ static void head_came(struct front_conn *fc)
 		return;
 	}
 	fc->head = NULL;
+	exchange_set_caller(fc->ex, fc->uid);
 	exchange_start(fc->ex, fc->fl->conf, head, !h1_parser_has_body(fc->parser),
 		h1_parser_expects_continue(fc->parser));
 }
@@ -597,6 +600,17 @@ static void timer_fired(struct timer *t)
 
 /* ---- life -------------------------------------------------------------- */
 
+/* Those whom the kernel does not name are one user together: none of them wins by it. */
+static uint32_t caller_of(int fd)
+{
+	struct ucred caller;
+	socklen_t len = sizeof(caller);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &len) < 0)
+		return UINT32_MAX;
+	return caller.uid;
+}
+
 static struct front_conn *front_new(struct front_listener *fl, int fd)
 {
 	struct cc_ctx *ctx = fl->env->ctx;
@@ -609,6 +623,7 @@ static struct front_conn *front_new(struct front_listener *fl, int fd)
 	}
 	fc->fl = fl;
 	fc->ctx = ctx;
+	fc->uid = caller_of(fd);
 	fc->link->read_until = 97; /* heads are small, and 503 needs one */
 	cc_buf_init(&fc->raw, ctx);
 	timer_init(&fc->timer, timer_fired);
