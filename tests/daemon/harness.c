@@ -430,7 +430,7 @@ static const char nginx_conf[] =
 	"  access_log nginx.log conn;\n"
 	"  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;\n"
 	"  uwsgi_temp_path tmp; scgi_temp_path tmp;\n"
-	"  client_max_body_size 0; keepalive_requests 1000000; keepalive_timeout 60s;\n"
+	"  client_max_body_size 0; keepalive_requests %u; keepalive_timeout 60s;\n"
 	"  server {\n"
 	"    listen 127.0.0.1:%u ssl http2; listen 127.0.0.1:%u ssl; listen 127.0.0.1:%u;\n"
 	"    ssl_certificate %s/server.pem; ssl_certificate_key %s/server.key;\n"
@@ -442,6 +442,11 @@ static const char nginx_conf[] =
 	"}\n";
 
 void nginx_start(struct nginx *n)
+{
+	nginx_start_retiring(n, 1000000);
+}
+
+void nginx_start_retiring(struct nginx *n, unsigned requests)
 {
 	const char *conf = text("%s/nginx.conf", h.dir);
 	const char *argv[] = {
@@ -455,7 +460,7 @@ void nginx_start(struct nginx *n)
 		n->h2 = free_port();
 		n->h1s = free_port();
 		n->h1 = free_port();
-		file_write(conf, text(nginx_conf, n->h2, n->h1s, n->h1, h.top, h.top));
+		file_write(conf, text(nginx_conf, requests, n->h2, n->h1s, n->h1, h.top, h.top));
 		n->pid = run(argv);
 		if (came_up(n->pid, n->h1))
 			return;

@@ -95,6 +95,8 @@ struct nginx {
 };
 
 void nginx_start(struct nginx *n);
+/* Each connection carries only so many requests. */
+void nginx_start_retiring(struct nginx *n, unsigned requests);
 /* nghttpd on a free port, documents from root; echoes what is uploaded. */
 unsigned nghttpd_start(bool tls, const char *root);
 void pattern_file(const char *path, uint64_t size);

@@ -65,8 +65,26 @@ static void close_conn(struct origin_conn *oc)
 	free(oc->in.p);
 	pthread_mutex_lock(&o->lock);
 	close(oc->fd);
+	close(oc->wake);
 	oc->fd = -1;
 	o->counts.open--;
+	pthread_mutex_unlock(&o->lock);
+}
+
+/* Those that wait here are in the middle of a handshake on the client's side, too. */
+static void greet_late(struct origin_conn *oc)
+{
+	struct origin *o = oc->origin;
+
+	if (!o->opts.greet_late)
+		return;
+	pthread_mutex_lock(&o->lock);
+	if (++o->counts.ungreeted > o->counts.ungreeted_peak)
+		o->counts.ungreeted_peak = o->counts.ungreeted;
+	pthread_mutex_unlock(&o->lock);
+	oc_wait(oc, o->opts.greet_late);
+	pthread_mutex_lock(&o->lock);
+	o->counts.ungreeted--;
 	pthread_mutex_unlock(&o->lock);
 }
 
@@ -74,6 +92,7 @@ static void *conn_main(void *arg)
 {
 	struct origin_conn *oc = arg;
 
+	greet_late(oc);
 	if (handshake(oc)) {
 		if (oc->origin->opts.serve)
 			oc->origin->opts.serve(oc);
@@ -94,11 +113,13 @@ static void take(struct origin *o, int fd)
 	MUST(oc != NULL);
 	oc->origin = o;
 	oc->fd = fd;
+	oc->wake = eventfd(0, EFD_CLOEXEC);
+	MUST(oc->wake >= 0);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	pthread_mutex_lock(&o->lock);
 	oc->next = o->conns;
 	o->conns = oc;
-	o->counts.accepted++;
+	oc->number = ++o->counts.accepted;
 	o->counts.open++;
 	if (o->counts.open > o->counts.peak)
 		o->counts.peak = o->counts.open;
@@ -152,6 +173,8 @@ struct origin *origin_start(const struct origin_opts *opts, const char *certs)
 		o->opts.max_streams = 100;
 	if (opts->tls)
 		o->tls = server_context(o, certs);
+	o->times = calloc(opts->nonces + 1, 1);
+	MUST(o->times != NULL);
 	pthread_mutex_init(&o->lock, NULL);
 	o->stop = eventfd(0, EFD_CLOEXEC);
 	MUST(o->stop >= 0);
@@ -166,11 +189,7 @@ void origin_stop(struct origin *o)
 
 	MUST(write(o->stop, &one, sizeof(one)) == sizeof(one));
 	pthread_join(o->acceptor, NULL);
-	pthread_mutex_lock(&o->lock);
-	for (struct origin_conn *oc = o->conns; oc; oc = oc->next)
-		if (oc->fd >= 0)
-			shutdown(oc->fd, SHUT_RDWR);
-	pthread_mutex_unlock(&o->lock);
+	origin_hang_up(o);
 	while (o->conns) {
 		struct origin_conn *oc = o->conns;
 
@@ -183,12 +202,67 @@ void origin_stop(struct origin *o)
 	SSL_CTX_free(o->tls);
 	pthread_mutex_destroy(&o->lock);
 	free(o->seen.p);
+	free(o->times);
 	free(o);
 }
 
 void origin_refuse(struct origin *o)
 {
 	MUST(shutdown(o->listener, SHUT_RDWR) == 0);
+}
+
+void origin_kill(struct origin *o)
+{
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+	pthread_mutex_lock(&o->lock);
+	for (struct origin_conn *oc = o->conns; oc; oc = oc->next)
+		if (oc->fd >= 0)
+			connect(oc->fd, &nobody, sizeof(nobody));
+	pthread_mutex_unlock(&o->lock);
+}
+
+void origin_hang_up(struct origin *o)
+{
+	pthread_mutex_lock(&o->lock);
+	for (struct origin_conn *oc = o->conns; oc; oc = oc->next)
+		if (oc->fd >= 0)
+			shutdown(oc->fd, SHUT_RDWR);
+	pthread_mutex_unlock(&o->lock);
+}
+
+/* The lock is held. */
+static void wake_all(struct origin *o)
+{
+	uint64_t one = 1;
+
+	for (struct origin_conn *oc = o->conns; oc; oc = oc->next)
+		if (oc->fd >= 0)
+			MUST(write(oc->wake, &one, sizeof(one)) == sizeof(one));
+}
+
+void origin_set_max_streams(struct origin *o, unsigned n)
+{
+	pthread_mutex_lock(&o->lock);
+	o->opts.max_streams = n;
+	wake_all(o);
+	pthread_mutex_unlock(&o->lock);
+}
+
+void origin_goaway(struct origin *o)
+{
+	pthread_mutex_lock(&o->lock);
+	o->goaways++;
+	wake_all(o);
+	pthread_mutex_unlock(&o->lock);
+}
+
+unsigned origin_times(struct origin *o, unsigned n)
+{
+	pthread_mutex_lock(&o->lock);
+	unsigned times = o->times[n];
+	pthread_mutex_unlock(&o->lock);
+	return times;
 }
 
 unsigned origin_port(const struct origin *o)

@@ -28,11 +28,13 @@
  *   /refuse-once      the first such request gets REFUSED_STREAM (HTTP/2), others 200
  *   /garbage          bytes that are not HTTP
  *   /stall            never answers
+ *   /once/N           200; that N was carried out is counted (origin_times)
  *   /stall-body/N     half of N bytes, then silence
  *   /cut/N            half of N bytes declared by Content-Length, then as /reset or close
  *   /cut-chunked/N    half of N bytes without Content-Length, then as above
  *
- * Anything else is answered 200 "ok\n". Every answer carries x-origin: NAME.
+ * Anything else is answered 200 "ok\n". Every answer carries x-origin: NAME and the number of its
+ * connection, from 1 on, in x-conn.
  */
 #ifndef DAEMON_ORIGIN_H
 #define DAEMON_ORIGIN_H
@@ -51,14 +53,20 @@ struct origin_opts {
 	bool tls, h2;
 	unsigned max_streams; /* HTTP/2: 0 means 100 */
 	const char *name;     /* NULL: "origin" */
+	/* GOAWAY or Connection: close with so many requests; 0: never. */
+	unsigned retire_after;
+	bool gently;         /* HTTP/2: two GOAWAYs, as RFC 9113 6.8 advises */
+	unsigned greet_late; /* ms that a connection waits for its handshake */
+	unsigned nonces;     /* /once/0 to one less are counted */
 	/* Instead of the built-in server; the connection closes when it returns. */
 	void (*serve)(struct origin_conn *oc);
 };
 
 struct origin_counts {
-	unsigned accepted;   /* connections since the start */
-	unsigned open, peak; /* now, and the most at one time */
-	unsigned requests;   /* heads that came (built-in server) */
+	unsigned accepted;                  /* connections since the start */
+	unsigned open, peak;                /* now, and the most at one time */
+	unsigned requests;                  /* heads that came (built-in server) */
+	unsigned ungreeted, ungreeted_peak; /* wait for their handshake (greet_late) */
 };
 
 /* certs: folder with server.pem and server.key, needed for tls. Ends the process when it cannot. */
@@ -67,6 +75,13 @@ void origin_stop(struct origin *o); /* cuts what is open */
 unsigned origin_port(const struct origin *o);
 /* Takes no more connections: the next ones are refused, those that are open stay. */
 void origin_refuse(struct origin *o);
+void origin_kill(struct origin *o);    /* resets every connection, at once */
+void origin_hang_up(struct origin *o); /* closes them, as after an idle time */
+/* HTTP/2: on the connections that are open, and on later ones. */
+void origin_set_max_streams(struct origin *o, unsigned n);
+void origin_goaway(struct origin *o);
+/* How often /once/N was carried out. */
+unsigned origin_times(struct origin *o, unsigned n);
 bool origin_is_tls(const struct origin *o);
 bool origin_is_h2(const struct origin *o);
 struct origin_counts origin_counts(struct origin *o);

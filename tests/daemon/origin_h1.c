@@ -132,8 +132,9 @@ static bool send_head(struct origin_conn *oc, const struct h1_request *rq, const
 		!oc_say(oc, "HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n"))
 		return false;
 	snprintf(head, sizeof(head),
-		"HTTP/1.1 %u Status\r\nX-Origin: %s\r\nETag: \"1\"\r\n%s%s%s\r\n", p->status,
-		oc->origin->opts.name, framing, p->last ? "Connection: close\r\n" : "",
+		"HTTP/1.1 %u Status\r\nX-Origin: %s\r\nX-Conn: %u\r\nETag: \"1\"\r\n%s%s%s\r\n",
+		p->status, oc->origin->opts.name, oc->number, framing,
+		p->last ? "Connection: close\r\n" : "",
 		p->hop ? "Connection: x-secret, keep-alive\r\nKeep-Alive: timeout=5\r\n"
 			 "X-Secret: 1\r\nProxy-Connection: keep-alive\r\nX-Kept: 1\r\n"
 		       : "");
@@ -216,7 +217,7 @@ static bool answer(struct origin_conn *oc, const struct h1_request *rq, struct p
 	return !p->last && !p->vanish && !p->until_eof && !rq->close;
 }
 
-static bool exchange(struct origin_conn *oc, struct h1_request *rq)
+static bool exchange(struct origin_conn *oc, struct h1_request *rq, bool last)
 {
 	struct bytes body = {.n = 0}, text = {.n = 0};
 	EVP_MD_CTX *sha = sha_new();
@@ -224,12 +225,14 @@ static bool exchange(struct origin_conn *oc, struct h1_request *rq)
 	bool go_on = true;
 
 	plan_make(&p, oc->origin, rq->path);
+	p.last = p.last || last;
 	if (p.go_on && rq->expect)
 		go_on = oc_say(oc, "HTTP/1.1 100 Continue\r\n\r\n");
 	if (go_on && !p.early)
 		go_on = rq->chunked ? take_chunks(oc, &p, sha, &body)
 		                    : take_exactly(oc, rq->length, &p, sha, &body);
 	if (go_on) {
+		plan_execute(&p, oc->origin);
 		plan_text(&p, &rq->head, &body, sha, &text);
 		go_on = answer(oc, rq, &p, &text);
 	}
@@ -242,10 +245,12 @@ static bool exchange(struct origin_conn *oc, struct h1_request *rq)
 void origin_h1_serve(struct origin_conn *oc)
 {
 	struct h1_request rq;
+	unsigned left = oc->origin->opts.retire_after;
 	bool go_on = true;
 
 	while (go_on && read_request(oc, &rq)) {
-		go_on = exchange(oc, &rq);
+		go_on = exchange(oc, &rq, left == 1);
+		left -= left > 1;
 		free(rq.head.p);
 	}
 }

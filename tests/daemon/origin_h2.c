@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/daemon/origin_int.h"
 
@@ -28,8 +30,12 @@ struct h2_conn {
 	struct origin_conn *oc;
 	nghttp2_session *session;
 	struct h2_stream *streams;
-	bool quit;    /* close as soon as output is out */
-	bool leaving; /* close when the last stream has ended */
+	bool quit;                               /* close as soon as output is out */
+	bool leaving;                            /* close when the last stream has ended */
+	bool noticed;                            /* the first of two GOAWAYs was sent */
+	uint64_t goaway_due;                     /* ms: the second; 0: none */
+	int32_t newest, last_one;                /* streams: seen, taken (0: no end) */
+	unsigned requests, max_streams, goaways; /* sent so far, like the origin's */
 };
 
 static uint64_t now_ms(void)
@@ -68,6 +74,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 
 	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
+	if (c->last_one && frame->hd.stream_id > c->last_one)
+		return 0; /* behind the GOAWAY that is on its way */
+	c->newest = frame->hd.stream_id;
 	struct h2_stream *s = calloc(1, sizeof(*s));
 
 	if (!s)
@@ -156,18 +165,42 @@ static void submit_head(struct h2_stream *s)
 	struct plan *p = &s->plan;
 	nghttp2_data_provider body = {.source.ptr = s, .read_callback = read_body};
 	bool empty = strcmp(s->method, "HEAD") == 0 || p->status == 204 || p->status == 304;
-	char status[16], length[32];
-	nghttp2_nv fields[4];
+	char status[16], length[32], conn[16];
+	nghttp2_nv fields[5];
 	size_t n = 0;
 
 	snprintf(status, sizeof(status), "%u", p->status);
 	snprintf(length, sizeof(length), "%llu", (unsigned long long)p->length);
 	fields[n++] = nv(":status", status);
 	fields[n++] = nv("x-origin", s->conn->oc->origin->opts.name);
+	snprintf(conn, sizeof(conn), "%u", s->conn->oc->number);
+	fields[n++] = nv("x-conn", conn);
 	fields[n++] = nv("etag", "\"1\"");
 	if (p->declared && p->status != 204)
 		fields[n++] = nv("content-length", length);
 	nghttp2_submit_response(s->conn->session, s->id, fields, n, empty ? NULL : &body);
+}
+
+/* From here on no stream is taken. */
+static void say_goaway(struct h2_conn *c)
+{
+	if (c->leaving)
+		return;
+	nghttp2_submit_goaway(c->session, 0, c->newest, NGHTTP2_NO_ERROR, NULL, 0);
+	c->last_one = c->newest ? c->newest : 1;
+	c->goaway_due = 0;
+	c->leaving = true;
+}
+
+static void retire(struct h2_conn *c)
+{
+	if (!c->oc->origin->opts.gently) {
+		say_goaway(c);
+	} else if (!c->noticed) {
+		c->noticed = true;
+		nghttp2_submit_shutdown_notice(c->session);
+		c->goaway_due = now_ms() + 20;
+	}
 }
 
 static void stop_before_head(struct h2_stream *s)
@@ -210,18 +243,15 @@ static void answer(struct h2_stream *s)
 	}
 	submit_head(s);
 	c->quit = c->quit || s->plan.vanish;
-	if (s->plan.last && !s->plan.early) {
-		nghttp2_submit_goaway(c->session, 0,
-			nghttp2_session_get_last_proc_stream_id(c->session), NGHTTP2_NO_ERROR, NULL,
-			0);
-		c->leaving = true;
-	}
+	if (s->plan.last && !s->plan.early)
+		say_goaway(c);
 }
 
 static void request_is_complete(struct h2_stream *s)
 {
 	if (s->answered || s->due)
 		return;
+	plan_execute(&s->plan, s->conn->oc->origin);
 	plan_text(&s->plan, &s->head, &s->body, s->sha, &s->text);
 	if (s->plan.delay)
 		s->due = now_ms() + s->plan.delay;
@@ -233,8 +263,12 @@ static void head_is_complete(struct h2_stream *s)
 {
 	nghttp2_nv go_on = nv(":status", "100");
 
-	origin_count_request(s->conn->oc->origin);
-	plan_make(&s->plan, s->conn->oc->origin, s->path);
+	struct origin *o = s->conn->oc->origin;
+
+	origin_count_request(o);
+	if (++s->conn->requests == o->opts.retire_after)
+		retire(s->conn);
+	plan_make(&s->plan, o, s->path);
 	if (s->plan.go_on)
 		nghttp2_submit_headers(s->conn->session, 0, s->id, NULL, &go_on, 1, NULL);
 	if (s->plan.early)
@@ -301,8 +335,6 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 
 static nghttp2_session *session_new(struct h2_conn *c)
 {
-	nghttp2_settings_entry max = {
-		NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->oc->origin->opts.max_streams};
 	nghttp2_session_callbacks *cb;
 	nghttp2_session *session = NULL;
 
@@ -316,8 +348,30 @@ static nghttp2_session *session_new(struct h2_conn *c)
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
 	nghttp2_session_server_new(&session, cb, c);
 	nghttp2_session_callbacks_del(cb);
-	nghttp2_submit_settings(session, 0, &max, 1);
 	return session;
+}
+
+static void send_settings(struct h2_conn *c, unsigned max_streams)
+{
+	nghttp2_settings_entry max = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams};
+
+	nghttp2_submit_settings(c->session, 0, &max, 1);
+	c->max_streams = max_streams;
+}
+
+/* What the test wants from now on. */
+static void take_orders(struct h2_conn *c)
+{
+	struct origin *o = c->oc->origin;
+
+	pthread_mutex_lock(&o->lock);
+	unsigned max_streams = o->opts.max_streams, goaways = o->goaways;
+	pthread_mutex_unlock(&o->lock);
+	if (max_streams != c->max_streams)
+		send_settings(c, max_streams);
+	if (goaways != c->goaways)
+		retire(c);
+	c->goaways = goaways;
 }
 
 /* Begins and goes on with what is due. */
@@ -325,6 +379,8 @@ static void run_due(struct h2_conn *c)
 {
 	uint64_t now = now_ms();
 
+	if (c->goaway_due && c->goaway_due <= now)
+		say_goaway(c);
 	for (struct h2_stream *s = c->streams; s; s = s->next) {
 		if (!s->due || s->due > now)
 			continue;
@@ -338,7 +394,7 @@ static void run_due(struct h2_conn *c)
 /* ms until something is due, -1 if nothing waits. */
 static int next_due(const struct h2_conn *c)
 {
-	uint64_t now = now_ms(), next = 0;
+	uint64_t now = now_ms(), next = c->goaway_due;
 
 	for (const struct h2_stream *s = c->streams; s; s = s->next)
 		if (s->due && (!next || s->due < next))
@@ -362,19 +418,39 @@ static bool flush(struct h2_conn *c)
 /* Reads once, waiting at most ms for it. false: the connection or the origin is at its end. */
 static bool receive(struct h2_conn *c, int ms)
 {
-	struct pollfd p[2] = {
-		{.fd = c->oc->origin->stop, .events = POLLIN}, {.fd = c->oc->fd, .events = POLLIN}};
+	struct pollfd p[3] = {{.fd = c->oc->origin->stop, .events = POLLIN},
+		{.fd = c->oc->fd, .events = POLLIN}, {.fd = c->oc->wake, .events = POLLIN}};
+	uint64_t orders;
 	uint8_t piece[65536];
 	ssize_t got;
 
 	if (!c->oc->ssl || !SSL_pending(c->oc->ssl)) {
-		if (poll(p, 2, ms) == 0)
+		if (poll(p, 3, ms) == 0)
 			return true;
 		if (p[0].revents)
 			return false;
+		if (p[2].revents && read(c->oc->wake, &orders, sizeof(orders)) > 0)
+			take_orders(c);
+		if (!p[1].revents)
+			return true;
 	}
 	got = oc_read(c->oc, piece, sizeof(piece));
 	return got > 0 && nghttp2_session_mem_recv(c->session, piece, (size_t)got) == got;
+}
+
+/* Closing under what the client has just sent would reset the connection under our answers. */
+static void part(struct h2_conn *c)
+{
+	struct pollfd p[2] = {
+		{.fd = c->oc->origin->stop, .events = POLLIN}, {.fd = c->oc->fd, .events = POLLIN}};
+	char piece[16384];
+
+	if (c->oc->ssl)
+		SSL_shutdown(c->oc->ssl);
+	oc_shut(c->oc);
+	while (poll(p, 2, 2000) > 0 && !p[0].revents)
+		if (recv(c->oc->fd, piece, sizeof(piece), 0) <= 0)
+			return;
 }
 
 void origin_h2_serve(struct origin_conn *oc)
@@ -383,12 +459,17 @@ void origin_h2_serve(struct origin_conn *oc)
 	bool go_on = true;
 
 	c.session = session_new(&c);
+	send_settings(&c, oc->origin->opts.max_streams);
+	c.goaways = oc->origin->goaways;
+	take_orders(&c);
 	while (go_on) {
 		run_due(&c);
 		go_on = flush(&c) && receive(&c, next_due(&c));
 	}
 	if (c.leaving || !c.quit)
 		flush(&c);
+	if (c.leaving && !c.quit)
+		part(&c);
 	nghttp2_session_del(c.session);
 	while (c.streams) {
 		struct h2_stream *s = c.streams;

@@ -37,7 +37,9 @@ struct origin {
 	struct origin_conn *conns; /* all that ever were; freed by origin_stop */
 	struct origin_counts counts;
 	struct bytes seen;
-	bool refused; /* /refuse-once had its turn */
+	bool refused;         /* /refuse-once had its turn */
+	unsigned char *times; /* by nonce: carried out so often */
+	unsigned goaways;     /* asked for so far */
 };
 
 struct origin_conn {
@@ -46,6 +48,8 @@ struct origin_conn {
 	pthread_t thread;
 	int fd; /* -1 once closed; under the origin's lock */
 	SSL *ssl;
+	unsigned number;
+	int wake;        /* an eventfd: look at the origin's settings again */
 	struct bytes in; /* read, not yet used (HTTP/1) */
 };
 
@@ -64,11 +68,14 @@ struct plan {
 	enum plan_stop stop; /* what goes wrong */
 	bool stop_before_head;
 	uint64_t stop_at;             /* body bytes, when not before the head */
+	unsigned nonce;               /* counted, one more than it; 0: none */
 	unsigned delay, pace, linger; /* ms: before the head, between KiBs, after the answer */
 	bool hints, go_on, early, last, vanish, until_eof, trailers, hop;
 };
 
 void plan_make(struct plan *p, struct origin *o, const char *path);
+/* The request is complete and was taken: it is carried out. */
+void plan_execute(const struct plan *p, struct origin *o);
 /* The head and the body are complete: the text to send, owned by the caller (empty for a pattern). */
 void plan_text(struct plan *p, const struct bytes *head, const struct bytes *body, EVP_MD_CTX *sha,
 	struct bytes *out);

@@ -163,6 +163,13 @@ static void cut_chunked(struct plan *p, struct origin *o, uint64_t a, uint64_t b
 	p->declared = false;
 }
 
+static void once(struct plan *p, struct origin *o, uint64_t a, uint64_t b)
+{
+	(void)o;
+	p->nonce = (unsigned)a + 1;
+	p->delay = (unsigned)b;
+}
+
 static const struct rule rules[] = {
 	{"/bytes/", 200, TEXT_PATTERN, of_length},
 	{"/chunked/", 200, TEXT_PATTERN, of_unknown_length},
@@ -185,6 +192,7 @@ static const struct rule rules[] = {
 	{"/reset", 200, TEXT_OK, reset},
 	{"/refuse-once", 200, TEXT_OK, refuse_once},
 	{"/garbage", 200, TEXT_OK, garbage},
+	{"/once/", 200, TEXT_OK, once},
 	{"/stall-body/", 200, TEXT_PATTERN, stall_body},
 	{"/stall", 200, TEXT_OK, stall},
 	{"/cut/", 200, TEXT_PATTERN, cut},
@@ -203,6 +211,15 @@ void plan_make(struct plan *p, struct origin *o, const char *path)
 	*p = (struct plan){.status = r->status, .text = r->text, .declared = true};
 	if (r->more)
 		r->more(p, o, a, b);
+}
+
+void plan_execute(const struct plan *p, struct origin *o)
+{
+	if (!p->nonce || p->nonce > o->opts.nonces)
+		return;
+	pthread_mutex_lock(&o->lock);
+	o->times[p->nonce - 1]++;
+	pthread_mutex_unlock(&o->lock);
 }
 
 void plan_body(
