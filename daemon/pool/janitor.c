@@ -144,11 +144,15 @@ static void retire(struct pool_conn *pc)
 /* Those that nobody would miss go at once. */
 static void retire_idle(struct pool *pool)
 {
+	unsigned up = standing(pool) - pool->count[POOL_CONNECTING];
+
 	list_each (l, tmp, &pool->old) {
 		struct pool_conn *pc = container_of(l, struct pool_conn, old);
 
-		if (is_idle(pc) && standing(pool) > pool->up->min_connections)
+		if (is_idle(pc) && up > pool->up->min_connections) {
+			up--;
 			retire(pc);
+		}
 	}
 }
 
