@@ -93,10 +93,13 @@ static void rest_over(struct timer *t)
 	pool_retire(pc);
 }
 
+/* While requests wait, what is idle is theirs, or will be when the server raises its limit. */
 static void trim(struct pool *pool)
 {
-	unsigned surplus = pick_surplus(
-		pool->idle_count, pool->up->max_idle, standing(pool), pool->up->min_connections);
+	unsigned surplus = queue_count(&pool->waiters) > 0
+	                           ? 0
+	                           : pick_surplus(pool->idle_count, pool->up->max_idle,
+					     standing(pool), pool->up->min_connections);
 
 	list_each (l, tmp, &pool->idle) {
 		if (surplus == 0)

@@ -272,6 +272,12 @@ static uint64_t expected_soon(const struct pool *pool)
 	return coming > 0 && each > UINT64_MAX / coming ? UINT64_MAX : each * coming;
 }
 
+/* A server that allows no streams for now allows none on one more connection. */
+static bool takes_nothing(const struct pool *pool)
+{
+	return pool->limit_seen && pool->last_limit == 0 && pool->count[POOL_FULL] > 0;
+}
+
 static int dial(struct pool *pool);
 
 static struct pick_demand demand_of(struct pool *pool)
@@ -280,7 +286,7 @@ static struct pick_demand demand_of(struct pool *pool)
 	struct queue_item *oldest = queue_oldest(&pool->waiters);
 
 	return (struct pick_demand){
-		.waiting = queue_count(&pool->waiters),
+		.waiting = takes_nothing(pool) ? 0 : queue_count(&pool->waiters),
 		.connections = pool_connections(pool),
 		.connecting = pool->count[POOL_CONNECTING],
 		.draining = pool->count[POOL_DRAINING],
@@ -451,12 +457,20 @@ static void free_if_done(struct pool *pool)
 /* What one connection of this server may carry at once, to reckon with when others are opened. */
 static void learn_limits(struct pool_conn *pc)
 {
+	struct pool *pool = pc->pool;
+	uint64_t limit;
+
 	if (!cc_conn_settled(pc->cc))
 		return;
 	settle(pc, true);
-	if (cc_conn_proto(pc->cc) == CC_PROTO_H2 && cc_conn_state(pc->cc) == CC_READY)
-		pc->pool->last_limit =
-			cc_conn_request_limit(pc->cc) - cc_conn_requests_completed(pc->cc);
+	if (cc_conn_proto(pc->cc) != CC_PROTO_H2 || cc_conn_state(pc->cc) != CC_READY)
+		return;
+	limit = cc_conn_request_limit(pc->cc) - cc_conn_requests_completed(pc->cc);
+	/* Of a full one only this is certain: it was lowered below what runs, or not. */
+	if (cc_conn_available(pc->cc) == 0 && pool->limit_seen && limit > pool->last_limit)
+		return;
+	pool->last_limit = limit;
+	pool->limit_seen = true;
 }
 
 static void state_hook(struct cc_conn *cc, void *arg)

@@ -107,7 +107,8 @@ struct pool {
 	struct turn_item hopeless; /* who waits is told that connecting keeps failing */
 	struct turn_item reap;
 	struct pool_stats stats;
-	uint64_t last_limit;         /* streams of the last h2 connection, 0: not seen */
+	uint64_t last_limit; /* streams of the last h2 connection */
+	bool limit_seen;
 	enum cc_proto_id last_proto; /* of the last connection, NONE: not seen */
 	unsigned users;              /* exchanges that point here */
 	bool draining;
