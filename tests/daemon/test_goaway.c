@@ -1,0 +1,192 @@
+/*
+ * test_goaway.c - upstreams that retire their connections under load: no client sees an error,
+ * and no request is carried out twice.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/daemon/harness.h"
+#include "tests/daemon/load.h"
+
+/* What was reached is worth knowing, for the long forms above all. */
+static void tell(const char *what, const struct load *l)
+{
+	if (harness_full())
+		fprintf(stderr, "%s: %u requests in %llu ms, slowest %llu ms, bad %u\n", what,
+			l->asked, (unsigned long long)l->took, (unsigned long long)l->slowest,
+			l->bad);
+}
+
+static void assert_all_good(const char *what, const struct load *l)
+{
+	tell(what, l);
+	ck_assert_msg(
+		l->bad == 0, "%s: %u of %u, the first %s", what, l->bad, l->asked, l->first_bad);
+	ck_assert_uint_eq(l->good, l->asked);
+	ck_assert_uint_gt(l->asked, 0);
+}
+
+static void assert_each_once(struct origin *o, unsigned n)
+{
+	unsigned lost = 0, doubled = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		lost += origin_times(o, i) == 0;
+		doubled += origin_times(o, i) > 1;
+	}
+	ck_assert_msg(lost == 0 && doubled == 0, "of %u: lost %u, doubled %u", n, lost, doubled);
+}
+
+static unsigned sized(unsigned full, unsigned small)
+{
+	return harness_full() ? full : small;
+}
+
+/* ---- our own origin ---- */
+
+/* _i: 0 one GOAWAY, at once; 1 two of them; 2 HTTP/1, which closes. */
+START_TEST(connections_retired_under_load_cost_no_request)
+{
+	static const char *const how[] = {"abrupt", "two-step", "http/1"};
+	struct load l = {.clients = 200, .rate = sized(5000, 1500), .ms = sized(60000, 3000)};
+	unsigned most = (unsigned)(l.rate * l.ms / 1000);
+	struct origin_opts opts = {.tls = _i < 2,
+		.h2 = _i < 2,
+		.retire_after = sized(1000, 100),
+		.gently = _i == 1,
+		.nonces = most};
+	struct origin *o = some_origin(&opts);
+
+	daemon_for(o, "");
+	load_run(&l);
+	assert_all_good(how[_i], &l);
+	assert_each_once(o, l.asked);
+	ck_assert_uint_ge(origin_counts(o).accepted, l.asked / opts.retire_after);
+	ck_assert_uint_le(origin_counts(o).peak, 8);
+}
+END_TEST
+
+/* ---- limits of streams ---- */
+
+static void once_slowly(unsigned nonce, char out[LOAD_REQUEST_MAX])
+{
+	snprintf(out, LOAD_REQUEST_MAX, "GET /once/%u/400 HTTP/1.1\r\nHost: origin\r\n\r\n", nonce);
+}
+
+START_TEST(ninety_five_requests_at_ten_a_connection_open_ten)
+{
+	struct load l = {.clients = 95, .most = 95, .request = once_slowly};
+	struct origin_opts opts = {.tls = true, .h2 = true, .max_streams = 10, .nonces = 95};
+	struct origin *o = some_origin(&opts);
+
+	daemon_for(o, "max_connections = 95;");
+	load_run(&l);
+	assert_all_good("95 at once", &l);
+	assert_each_once(o, l.asked);
+	ck_assert_uint_eq(origin_counts(o).accepted, 10);
+}
+END_TEST
+
+/* The limit by the time that went by. */
+static void change_limit(void *arg, uint64_t ms)
+{
+	static const unsigned limits[] = {10, 3, 0, 0, 10, 1, 100};
+	static unsigned now = 10;
+	unsigned i = (unsigned)(ms / 500), want = limits[i < 6 ? i : 6];
+
+	if (want != now)
+		origin_set_max_streams(arg, want);
+	now = want;
+}
+
+static void once_soon(unsigned nonce, char out[LOAD_REQUEST_MAX])
+{
+	static const char *const forms[] = {"GET /once/%u/30 HTTP/1.1\r\nHost: origin\r\n\r\n",
+		"POST /once/%u/30 HTTP/1.1\r\nHost: origin\r\nContent-Length: 4\r\n\r\nbody"};
+
+	snprintf(out, LOAD_REQUEST_MAX, forms[nonce % 2], nonce);
+}
+
+START_TEST(limits_that_fall_to_zero_and_rise_again_cost_no_request)
+{
+	struct load l = {.clients = 95, .ms = 4000, .request = once_soon, .look = change_limit};
+	struct origin_opts opts = {.tls = true, .h2 = true, .max_streams = 10, .nonces = 100000};
+	struct origin *o = some_origin(&opts);
+
+	l.arg = o;
+	daemon_for(o, "max_connections = 12;");
+	load_run(&l);
+	assert_all_good("changing limits", &l);
+	assert_each_once(o, l.asked);
+	ck_assert_uint_le(origin_counts(o).peak, 12);
+	ck_assert_uint_lt(l.slowest, 4000); /* queue_timeout is 5 s */
+}
+END_TEST
+
+/* ---- nginx ---- */
+
+/* In turn: h2 and h1, in pairs of GET and POST. */
+static void at_nginx(unsigned nonce, char out[LOAD_REQUEST_MAX])
+{
+	static const char *const forms[] = {"GET /method/%u HTTP/1.1\r\nHost: h2\r\n\r\n",
+		"POST /method/%u HTTP/1.1\r\nHost: h2\r\nContent-Length: 4\r\n\r\nbody",
+		"GET /method/%u HTTP/1.1\r\nHost: h1\r\n\r\n",
+		"POST /method/%u HTTP/1.1\r\nHost: h1\r\nContent-Length: 4\r\n\r\nbody"};
+
+	snprintf(out, LOAD_REQUEST_MAX, forms[nonce % 4], nonce);
+}
+
+/* Lines of the access log by nonce: each request once, no matter what clients were told. */
+static void assert_logged_once(const struct nginx *n, unsigned count)
+{
+	unsigned char *times = calloc(count, 1);
+	unsigned lost = 0, doubled = 0, nonce;
+	FILE *f = fopen(n->log, "re");
+	char line[256];
+
+	ck_assert(times && f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*u %*s /method/%u", &nonce) == 1 && nonce < count)
+			times[nonce]++;
+	fclose(f);
+	for (unsigned i = 0; i < count; i++) {
+		lost += times[i] == 0;
+		doubled += times[i] > 1;
+	}
+	free(times);
+	ck_assert_msg(
+		lost == 0 && doubled == 0, "of %u: lost %u, doubled %u", count, lost, doubled);
+}
+
+START_TEST(nginx_that_retires_each_connection_costs_no_request)
+{
+	struct load l = {.clients = 60,
+		.rate = sized(2000, 1000),
+		.ms = sized(600000, 4000),
+		.request = at_nginx};
+	struct nginx n;
+
+	nginx_start_retiring(&n, 200);
+	daemon_start(config("", text("%s, %s", upstream_at("h2", true, "h2", n.h2, ""),
+					upstream_at("h1", false, "h1", n.h1, ""))));
+	load_run(&l);
+	assert_all_good("nginx", &l);
+	stop(n.pid);
+	assert_logged_once(&n, l.asked);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("goaway");
+	TCase *retired = harness_case(s, "retired"), *streams = harness_case(s, "streams");
+
+	if (harness_full())
+		tcase_set_timeout(retired, 700);
+	tcase_add_loop_test(retired, connections_retired_under_load_cost_no_request, 0, 3);
+	tcase_add_test(retired, nginx_that_retires_each_connection_costs_no_request);
+	tcase_add_test(streams, ninety_five_requests_at_ten_a_connection_open_ten);
+	tcase_add_test(streams, limits_that_fall_to_zero_and_rise_again_cost_no_request);
+	return harness_main(s);
+}
