@@ -544,7 +544,7 @@ static void dump(struct worker *w, const struct pool *p)
 	struct stats_view v = {
 		.worker = w->index,
 		.upstream = p->up->name,
-		.waiting = queue_count(&p->waiters),
+		.waiting = pool_waiting(p),
 		.connecting = p->count[POOL_CONNECTING],
 		.available = p->count[POOL_AVAILABLE],
 		.full = p->count[POOL_FULL],

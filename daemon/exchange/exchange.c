@@ -46,7 +46,8 @@ struct exchange {
 	bool room_wanted;
 	bool reused; /* the attempt's connection had answered before */
 	unsigned attempts;
-	unsigned infos; /* 1xx passed on */
+	unsigned infos;       /* 1xx passed on */
+	struct pool_conn *pc; /* that req is on */
 	uint64_t conn_id;
 	struct timer timer; /* response_timeout or body_idle_timeout, by state */
 	uint64_t activity;  /* ms: last read or write of a body */
@@ -385,6 +386,8 @@ static void try_again(struct exchange *ex, int err)
 		answer(ex, &a);
 		return;
 	}
+	/* What closed one connection may have closed the others that rested. */
+	ex->waiter.fresh = err != CC_EREFUSED && err != CC_EGOAWAY;
 	ask_pool(ex, true);
 }
 
@@ -459,7 +462,8 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	ex->state = EX_SENDING;
 	ex->attempts++;
 	ex->conn_id = cc_conn_id(pc->cc);
-	ex->reused = cc_conn_requests_completed(pc->cc) > 0;
+	ex->pc = pc;
+	ex->reused = !pool_is_fresh(pc);
 	res.err = cc_conn_round_trip(pc->cc, ex->head, flags, &req_ops, ex, &ex->req);
 	if (res.err < 0) {
 		ex->req = NULL;

@@ -12,6 +12,7 @@
  * away than queue_timeout, requests are told at once.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@
 #define WINDOW_MIN     16384u /* HTTP/2 frames are as large */
 #define GRANTS_A_ROUND 64
 #define USELESS_AGE    1000u /* ms */
+#define FRESH_AGE      1000u /* ms: no server is that quick to give up one that was never used */
 
 static void pool_serve(struct pool *pool);
 static void pool_dial_wanted(struct pool *pool);
@@ -118,15 +120,36 @@ void waiter_init(struct waiter *w, void (*grant)(struct waiter *, struct pool_co
 	timer_init(&w->timer, NULL);
 	w->pool = NULL;
 	w->uid = 0;
+	w->fresh = false;
 	w->grant = grant;
 	w->fail = fail;
+}
+
+static struct queue *queue_of(struct pool *pool, const struct waiter *w)
+{
+	return w->fresh ? &pool->want_fresh : &pool->waiters;
+}
+
+unsigned pool_waiting(const struct pool *pool)
+{
+	return queue_count(&pool->waiters) + queue_count(&pool->want_fresh);
+}
+
+/* NULL: nobody waits. */
+static struct waiter *oldest_waiter(struct pool *pool)
+{
+	struct queue_item *a = queue_oldest(&pool->waiters), *b = queue_oldest(&pool->want_fresh);
+
+	if (!a || !b)
+		return a || b ? waiter_of(a ? a : b) : NULL;
+	return waiter_of(waiter_of(a)->since <= waiter_of(b)->since ? a : b);
 }
 
 void pool_leave(struct waiter *w)
 {
 	timer_stop(&w->timer);
 	if (w->pool)
-		queue_remove(&w->pool->waiters, &w->item);
+		queue_remove(queue_of(w->pool, w), &w->item);
 }
 
 static void fail_waiter(struct waiter *w, enum waiter_failure why, int err, const char *detail)
@@ -156,7 +179,7 @@ static void queue_timeout(struct timer *t)
 
 static bool enqueue(struct pool *pool, struct waiter *w, bool at_head)
 {
-	if (!queue_push(&pool->waiters, &w->item, w->uid, at_head))
+	if (!queue_push(queue_of(pool, w), &w->item, w->uid, at_head))
 		return false;
 	w->pool = pool;
 	w->since = ctx_now(pool->ctx);
@@ -169,22 +192,58 @@ static bool enqueue(struct pool *pool, struct waiter *w, bool at_head)
 
 /* ---- choosing ---------------------------------------------------------- */
 
+/* NULL: it ended in this turn, and its hook is on the way. */
+static struct pool_conn *reserve(struct pool_conn *pc)
+{
+	bool reserved = cc_conn_reserve(pc->cc) == 0;
+
+	pool_look(pc);
+	return reserved ? pc : NULL;
+}
+
 /* A connection with one slot reserved, NULL if all are full. */
 static struct pool_conn *take_slot(struct pool *pool)
 {
 	uint64_t random = pool->pick.mode == PICK_RANDOM2 ? pool_random(pool) : 0;
 	struct pick_entry *e = pick_best(&pool->pick, random);
-	struct pool_conn *pc;
 
 	if (!e)
 		return NULL;
-	pc = container_of(e, struct pool_conn, pick);
-	if (cc_conn_reserve(pc->cc) < 0) { /* it ended in this turn: its hook is on the way */
-		pool_look(pc);
-		return NULL;
+	return reserve(container_of(e, struct pool_conn, pick));
+}
+
+bool pool_is_fresh(const struct pool_conn *pc)
+{
+	return cc_conn_requests_completed(pc->cc) == 0 &&
+	       ctx_now(pc->pool->ctx) - pc->idle_since < FRESH_AGE;
+}
+
+/* Whatever the limits allow is under way, or will be once the hooks of this turn have run. */
+static bool another_may_come(const struct pool *pool)
+{
+	unsigned lasting = 0;
+
+	if (pool->count[POOL_CONNECTING] > 0)
+		return true;
+	for (int i = POOL_AVAILABLE; i < POOL_PLACES; i++)
+		list_each (l, tmp, &pool->conns[i])
+			lasting += cc_conn_state(container_of(l, struct pool_conn, link)->cc) !=
+			           CC_CLOSED;
+	return pool->failures == 0 &&
+	       lasting + pool->up->reserve_connections < pool->up->max_connections;
+}
+
+/* For a request that met a closed connection; the others that rested may be closed as well. */
+static struct pool_conn *take_fresh_slot(struct pool *pool)
+{
+	list_each (l, tmp, &pool->conns[POOL_AVAILABLE]) {
+		struct pool_conn *pc = container_of(l, struct pool_conn, link);
+		struct pool_conn *taken = pool_is_fresh(pc) && !pc->watched ? reserve(pc) : NULL;
+
+		if (taken)
+			return taken;
 	}
-	pool_look(pc);
-	return pc;
+	return another_may_come(pool) ? NULL : take_slot(pool);
 }
 
 static void serve_run(struct turn_item *item)
@@ -192,20 +251,34 @@ static void serve_run(struct turn_item *item)
 	pool_serve(container_of(item, struct pool, serve));
 }
 
+static void grant_next(struct queue *q, struct pool_conn *pc)
+{
+	struct waiter *w = waiter_of(queue_take(q));
+
+	timer_stop(&w->timer);
+	w->grant(w, pc);
+}
+
 static void pool_serve(struct pool *pool)
 {
-	for (int i = 0; i < GRANTS_A_ROUND && queue_count(&pool->waiters) > 0; i++) {
-		struct pool_conn *pc = take_slot(pool);
-		struct waiter *w;
+	struct pool_conn *pc;
+	int i = 0;
 
+	for (; i < GRANTS_A_ROUND && queue_count(&pool->want_fresh) > 0; i++) {
+		pc = take_fresh_slot(pool);
 		if (!pc)
 			break;
-		w = waiter_of(queue_take(&pool->waiters));
-		timer_stop(&w->timer);
-		w->grant(w, pc);
+		grant_next(&pool->want_fresh, pc);
 	}
-	if (queue_count(&pool->waiters) > 0 &&
-		pick_count(&pool->pick) > 0) /* the others' turn first */
+	for (; i < GRANTS_A_ROUND && queue_count(&pool->waiters) > 0; i++) {
+		pc = take_slot(pool);
+		if (!pc)
+			break;
+		grant_next(&pool->waiters, pc);
+	}
+	if ((queue_count(&pool->waiters) > 0 && pick_count(&pool->pick) > 0) ||
+		(queue_count(&pool->want_fresh) > 0 &&
+			i == GRANTS_A_ROUND)) /* the others' turn first */
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
 	pool_dial_wanted(pool);
 }
@@ -221,19 +294,18 @@ static bool is_hopeless(const struct pool *pool)
 static void hopeless_run(struct turn_item *item)
 {
 	struct pool *pool = container_of(item, struct pool, hopeless);
-	struct queue_item *next;
+	struct waiter *next;
 
 	if (!is_hopeless(pool))
 		return;
-	while ((next = queue_first(&pool->waiters)))
-		fail_waiter(waiter_of(next), WAITER_CONNECT_FAILED, pool->failed_err,
-			pool->failed_detail);
+	while ((next = oldest_waiter(pool)))
+		fail_waiter(next, WAITER_CONNECT_FAILED, pool->failed_err, pool->failed_detail);
 }
 
 enum pool_answer pool_ask(struct pool *pool, struct waiter *w, bool at_head, struct pool_conn **ret)
 {
-	if (queue_count(&pool->waiters) == 0 || at_head) {
-		*ret = take_slot(pool);
+	if (w->fresh || at_head || queue_count(&pool->waiters) == 0) {
+		*ret = w->fresh ? take_fresh_slot(pool) : take_slot(pool);
 		if (*ret) {
 			w->pool = pool;
 			timer_stop(&w->timer);
@@ -283,10 +355,10 @@ static int dial(struct pool *pool);
 static struct pick_demand demand_of(struct pool *pool)
 {
 	uint64_t now = ctx_now(pool->ctx);
-	struct queue_item *oldest = queue_oldest(&pool->waiters);
+	const struct waiter *oldest = oldest_waiter(pool);
 
 	return (struct pick_demand){
-		.waiting = takes_nothing(pool) ? 0 : queue_count(&pool->waiters),
+		.waiting = takes_nothing(pool) ? 0 : pool_waiting(pool),
 		.connections = pool_connections(pool),
 		.connecting = pool->count[POOL_CONNECTING],
 		.draining = pool->count[POOL_DRAINING],
@@ -296,7 +368,7 @@ static struct pick_demand demand_of(struct pool *pool)
 		.max_connecting = pool->up->max_connecting,
 		.min_connections = pool->draining ? 0 : pool->up->min_connections,
 		.reserve_connections = pool->up->reserve_connections,
-		.oldest_wait = oldest ? now - waiter_of(oldest)->since : 0,
+		.oldest_wait = oldest ? now - oldest->since : 0,
 		.reserve_after = pool->up->reserve_after,
 		.now = now,
 		.not_before = pool->not_before,
@@ -390,21 +462,26 @@ static bool was_useless(const struct pool_conn *pc)
 				     ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE);
 }
 
+static void count_failure(struct queue *q)
+{
+	list_each (l, tmp, &q->by_age)
+		waiter_of(container_of(l, struct queue_item, age))->failures++;
+}
+
 /* Nothing up, nothing on its way: who saw enough attempts fail gets the reason. */
 static void fail_patient(struct pool *pool)
 {
 	unsigned patience = pool->up->retry == CONF_RETRY_NEVER ? 0 : pool->up->retry_attempts;
-	struct queue_item *oldest;
+	struct waiter *oldest;
 
 	if (pool->failed_err == CC_ECERT) /* does not get better by asking again */
 		patience = 0;
-	list_each (l, tmp, &pool->waiters.by_age)
-		waiter_of(container_of(l, struct queue_item, age))->failures++;
+	count_failure(&pool->waiters);
+	count_failure(&pool->want_fresh);
 	if (!nothing_is_up(pool) || pool->count[POOL_CONNECTING] > 0)
 		return;
-	while ((oldest = queue_oldest(&pool->waiters)) && waiter_of(oldest)->failures > patience)
-		fail_waiter(waiter_of(oldest), WAITER_CONNECT_FAILED, pool->failed_err,
-			pool->failed_detail);
+	while ((oldest = oldest_waiter(pool)) && oldest->failures > patience)
+		fail_waiter(oldest, WAITER_CONNECT_FAILED, pool->failed_err, pool->failed_detail);
 }
 
 static void back_off(struct pool *pool, int err, const char *detail)
@@ -441,7 +518,7 @@ static void conn_closed(struct pool_conn *pc)
 		pool->stats.connect_failed++;
 		log_line(pool->log, LOG_LEVEL_WARNING, "connect failed",
 			"upstream=%s url=%s reason=\"%s\" waiting=%u", pool->up->name,
-			pool->up->url, detail, queue_count(&pool->waiters));
+			pool->up->url, detail, pool_waiting(pool));
 	}
 	pool_conn_free(pc);
 	if (useless)
@@ -638,6 +715,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 	timer_init(&pool->later, later_fired);
 	pool->chance = ctx_now_us(ctx) ^ (uint64_t)(uintptr_t)pool;
 	queue_init(&pool->waiters, up->queue_fair == CONF_FAIR_USER, up->max_queue);
+	queue_init(&pool->want_fresh, false, UINT_MAX);
 	pick_set_init(&pool->pick, pick_mode_of(up));
 	turn_item_init(&pool->serve, serve_run);
 	turn_item_init(&pool->hopeless, hopeless_run);
@@ -673,10 +751,11 @@ void pool_drain(struct pool *pool, struct pool *to)
 	struct queue_item *item;
 
 	pool->draining = true;
-	while ((item = queue_take(&pool->waiters))) {
+	while ((item = queue_take(&pool->want_fresh)) || (item = queue_take(&pool->waiters))) {
 		struct waiter *w = waiter_of(item);
 
 		w->pool = to;
+		w->fresh = false;
 		if (!to) {
 			timer_stop(&w->timer);
 			w->pool = pool;

@@ -73,6 +73,7 @@ struct waiter {
 	uint32_t uid;      /* whose request it is */
 	uint64_t since;    /* ms */
 	unsigned failures; /* connects that failed while it waited */
+	bool fresh;        /* wants a connection that just came up, if one can come */
 	/* pc has a slot reserved for the waiter. Called from the turn, never from pool_ask. */
 	void (*grant)(struct waiter *w, struct pool_conn *pc);
 	void (*fail)(struct waiter *w, enum waiter_failure why, int err, const char *detail);
@@ -95,6 +96,7 @@ struct pool {
 	struct list old;           /* struct pool_conn that wait for a successor */
 	struct pool_conn *watched; /* NULL: none */
 	struct queue waiters;      /* struct waiter */
+	struct queue want_fresh;   /* struct waiter that are fresh: before the others */
 	struct timer later;        /* dials that wait for their time */
 	unsigned failures;         /* connects in a row */
 	uint64_t not_before;       /* ms: backoff */
@@ -142,6 +144,9 @@ void pool_unuse(struct pool *pool);
 void pool_hint(struct pool_conn *pc, uint64_t ms);
 
 unsigned pool_connections(const struct pool *pool);
+unsigned pool_waiting(const struct pool *pool);
+/* Nothing was sent on it yet, and it came up a moment ago: the server cannot have given it up. */
+bool pool_is_fresh(const struct pool_conn *pc);
 uint64_t pool_random(struct pool *pool);
 /* Takes no more requests, and is nowhere among those that do, from now on. */
 void pool_retire(struct pool_conn *pc);
