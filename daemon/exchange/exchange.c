@@ -316,6 +316,15 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 	ex->ops->info(ex->stream, head);
 }
 
+/* How long the server keeps the connection, before the field goes with the others of its hop. */
+static void take_hint(struct exchange *ex, const struct cc_head *head)
+{
+	int at = cc_head_find(head, CC_T_KEEP_ALIVE, 0);
+
+	if (at >= 0 && cc_conn_proto(ex->pc->cc) == CC_PROTO_H1)
+		pool_hint(ex->pc, learn_hint(cc_head_value(head, (size_t)at)));
+}
+
 static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 {
 	struct exchange *ex = arg;
@@ -325,6 +334,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 	ex->expects = false;
 	ex->status = cc_head_status(head);
 	timer_stop(&ex->continue_timer);
+	take_hint(ex, head);
 	cc_buf_clear(&ex->kept); /* nothing is sent again from here on */
 	ex->replayable = false;
 	watch(ex);
