@@ -94,9 +94,9 @@ static void rest_over(struct timer *t)
 }
 
 /* While requests wait, what is idle is theirs, or will be when the server raises its limit. */
-static void trim(struct pool *pool)
+void janitor_trim(struct pool *pool)
 {
-	unsigned surplus = queue_count(&pool->waiters) > 0
+	unsigned surplus = pool_waiting(pool) > 0
 	                           ? 0
 	                           : pick_surplus(pool->idle_count, pool->up->max_idle,
 					     standing(pool), pool->up->min_connections);
@@ -118,7 +118,6 @@ static void became_idle(struct pool_conn *pc)
 	list_add_tail(&pool->idle, &pc->idle);
 	pool->idle_count++;
 	begin_rest(pc);
-	trim(pool);
 }
 
 static void no_longer_idle(struct pool_conn *pc)

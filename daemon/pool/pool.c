@@ -280,6 +280,8 @@ static void pool_serve(struct pool *pool)
 		(queue_count(&pool->want_fresh) > 0 &&
 			i == GRANTS_A_ROUND)) /* the others' turn first */
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
+	else
+		janitor_trim(pool); /* those that nobody took */
 	pool_dial_wanted(pool);
 }
 
