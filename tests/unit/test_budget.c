@@ -2,7 +2,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "daemon/exchange/budget.h"
+#include "daemon/pool/budget.h"
 #include "tests/unit/run.h"
 
 static const struct budget_rules rules = {.percent = 20, .a_second = 3};

@@ -1,7 +1,7 @@
 /* budget.c - requests and retries of the last ten seconds. No clock, no memory. */
 #include <string.h>
 
-#include "daemon/exchange/budget.h"
+#include "daemon/pool/budget.h"
 
 /* Forgets the seconds that are too old now; the slot of the current one. */
 static unsigned slot_of(struct budget *b, uint64_t now)
