@@ -539,23 +539,30 @@ static void do_stop(struct message *m, void *arg)
 	event_base_loopexit(w->base, NULL);
 }
 
+/* Takes json. Every line of a dump is wanted, so their rate has no limit. */
+static void dump_line(struct worker *w, char *json)
+{
+	if (json)
+		log_always(w->env.log, LOG_LEVEL_NOTICE, "counters", "json=%s", json);
+	free(json);
+}
+
 static void dump(struct worker *w, const struct pool *p)
 {
 	struct stats_view v = {
 		.worker = w->index,
 		.upstream = p->up->name,
 		.waiting = pool_waiting(p),
+		.running = p->users,
 		.connecting = p->count[POOL_CONNECTING],
 		.available = p->count[POOL_AVAILABLE],
 		.full = p->count[POOL_FULL],
 		.draining = p->count[POOL_DRAINING],
 		.counters = &p->stats,
 	};
-	char *json = stats_json(&v);
 
-	if (json)
-		log_line(w->env.log, LOG_LEVEL_NOTICE, "counters", "json=%s", json);
-	free(json);
+	for (int part = 0; part < STATS_PARTS; part++)
+		dump_line(w, stats_json(&v, (enum stats_part)part));
 }
 
 /* Pools that live elsewhere are empty here. */
@@ -567,6 +574,7 @@ static void do_dump(struct message *m, void *arg)
 	for (unsigned i = 0; i < w->env.conf->upstream_count; i++)
 		if (home_of(w, w->env.pools[i]->up) == w)
 			dump(w, w->env.pools[i]);
+	dump_line(w, stats_worker_json(w->index, &w->env.stats));
 }
 
 static struct order *order(void (*deliver)(struct message *m, void *arg))

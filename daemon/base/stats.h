@@ -1,42 +1,19 @@
 /*
  * stats.h - counters of one worker, and of one pool; how durations are distributed. Plain
  * numbers of one thread; printed by stats_json.
+ *
+ * At every moment, of each pool:
+ *
+ *	requests == answered + cut + rejected + abandoned + moved + running
+ *	rejected == sum of rejected_by, retried == sum of retried_by, closed == sum of closed_by
+ *	wait.values == attempts, total.values == answered
  */
 #ifndef STATS_H
 #define STATS_H
 
 #include <stdint.h>
 
-#define POOL_COUNTERS(X)                                                                           \
-	X(requests, "requests that were routed here")                                              \
-	X(answered, "answers passed on to the end")                                                \
-	X(cut, "answers that ended early")                                                         \
-	X(rejected, "answered by the daemon itself")                                               \
-	X(abandoned, "given up by the client")                                                     \
-	X(retried, "attempts after the first")                                                     \
-	X(opened, "connections opened")                                                            \
-	X(closed, "connections closed")                                                            \
-	X(connect_failed, "connections that never came up")                                        \
-	X(queue_full, "rejected: max_queue")                                                       \
-	X(queue_timeout, "rejected: queue_timeout")
-
-struct pool_stats {
-#define X(name, text) uint64_t name;
-	POOL_COUNTERS(X)
-#undef X
-};
-
-struct worker_stats {
-	uint64_t clients_accepted, clients_refused, bad_requests, unrouted;
-};
-
-/* One pool at one moment. */
-struct stats_view {
-	unsigned worker;
-	const char *upstream;
-	unsigned waiting, connecting, available, full, draining;
-	const struct pool_stats *counters;
-};
+#include <clientconn.h>
 
 /* ---- durations --------------------------------------------------------- */
 
@@ -62,7 +39,116 @@ uint64_t histogram_quantile(const struct histogram *h, unsigned per_mille);
 /* What is in a bucket is less than this, in us; UINT64_MAX: the last one. */
 uint64_t histogram_bound(unsigned bucket);
 
+/* ---- reasons ----------------------------------------------------------- */
+
+/* Why a request was sent again: name, word. */
+#define RETRY_REASONS(X)                                                                           \
+	X(UNSENT, "unsent")               /* nothing of it left */                                 \
+	X(REFUSED, "refused")             /* RST_STREAM(REFUSED_STREAM) */                         \
+	X(GOAWAY, "goaway")               /* above its last stream id */                           \
+	X(REUSED_CLOSED, "reused_closed") /* the connection ended, and had answered before */      \
+	X(IDEMPOTENT, "idempotent")       /* the connection ended without having answered */
+
+enum retry_reason {
+	RETRY_NO, /* it is not */
+#define X(name, word) RETRY_##name,
+	RETRY_REASONS(X)
+#undef X
+		RETRY_REASON_COUNT
+};
+
+const char *retry_reason_name(enum retry_reason reason); /* "goaway"; "no" */
+
+/* Why the daemon answered by itself: name, word. */
+#define REJECT_REASONS(X)                                                                          \
+	X(BAD_REQUEST, "bad_request")                                                              \
+	X(DENIED, "denied")     /* a method or an expectation that is not forwarded */             \
+	X(UNROUTED, "unrouted") /* no upstream of that name */                                     \
+	X(REMOVED, "removed")   /* the configuration dropped the upstream */                       \
+	X(MEMORY, "memory")                                                                        \
+	X(QUEUE_FULL, "queue_full")                                                                \
+	X(QUEUE_TIMEOUT, "queue_timeout")                                                          \
+	X(RESOLVE, "resolve")                                                                      \
+	X(CONNECT, "connect")                                                                      \
+	X(TLS, "tls")                                                                              \
+	X(CONNECT_TIMEOUT, "connect_timeout")                                                      \
+	X(CLOSED, "closed")           /* the connection ended without an answer */                 \
+	X(RESET, "reset")             /* RST_STREAM */                                             \
+	X(UNPROCESSED, "unprocessed") /* refused or unsent, and not to be sent again */            \
+	X(PROTOCOL, "protocol")       /* the answer broke HTTP */                                  \
+	X(PING_TIMEOUT, "ping_timeout")                                                            \
+	X(RESPONSE_TIMEOUT, "response_timeout")                                                    \
+	X(BODY_TIMEOUT, "body_idle_timeout")                                                       \
+	X(SLOW_CLIENT, "slow_client") /* body_idle_timeout, and the client was the slow one */     \
+	X(TOTAL_TIMEOUT, "total_timeout")                                                          \
+	X(CLIENT_TIMEOUT, "client_timeout") /* client_timeout_header */                            \
+	X(INTERNAL, "internal")
+
+enum reject_reason {
+#define X(name, word) REJECT_##name,
+	REJECT_REASONS(X)
+#undef X
+		REJECT_REASON_COUNT
+};
+
+#define CLOSE_REASON_COUNT (CC_REASON_MEMORY + 1) /* enum cc_reason */
+
+/* ---- counters ---------------------------------------------------------- */
+
+#define POOL_COUNTERS(X)                                                                           \
+	X(requests, "requests that were routed here")                                              \
+	X(answered, "answers passed on to the end")                                                \
+	X(cut, "answers that ended early")                                                         \
+	X(rejected, "answered by the daemon itself")                                               \
+	X(abandoned, "given up by the client")                                                     \
+	X(moved, "taken over by the pool that a reload put in this one's place")                   \
+	X(attempts, "requests given to a connection, repeats included")                            \
+	X(retried, "attempts after the first")                                                     \
+	X(retry_denied, "attempts after the first that retry_budget did not allow")                \
+	X(opened, "connections opened")                                                            \
+	X(closed, "connections closed")                                                            \
+	X(connect_failed, "connections that never came up")                                        \
+	X(queue_full, "rejected: max_queue")                                                       \
+	X(queue_timeout, "rejected: queue_timeout")
+
+#define POOL_DURATIONS(X)                                                                          \
+	X(wait, "from asking for a connection to getting it, of each attempt")                     \
+	X(connect, "from the beginning of a connection to its first use")                          \
+	X(first_byte, "from sending an attempt to the head of its answer")                         \
+	X(total, "from the head of the request to the end of the answer, of those answered")
+
+struct pool_stats {
+#define X(name, text) uint64_t name;
+	POOL_COUNTERS(X)
+#undef X
+	uint64_t retried_by[RETRY_REASON_COUNT];
+	uint64_t rejected_by[REJECT_REASON_COUNT];
+	uint64_t closed_by[CLOSE_REASON_COUNT];
+#define X(name, text) struct histogram name;
+	POOL_DURATIONS(X)
+#undef X
+};
+
+struct worker_stats {
+	uint64_t clients_accepted, clients_refused, bad_requests, unrouted;
+	uint64_t rejected_by[REJECT_REASON_COUNT]; /* before an upstream was chosen */
+};
+
+/* ---- printing ---------------------------------------------------------- */
+
+/* One pool at one moment. */
+struct stats_view {
+	unsigned worker;
+	const char *upstream;
+	unsigned waiting, running, connecting, available, full, draining;
+	const struct pool_stats *counters;
+};
+
+/* Of one pool, each short enough for a line of the log. */
+enum stats_part { STATS_COUNTS, STATS_REJECTED, STATS_CLOSED, STATS_DURATIONS, STATS_PARTS };
+
 /* One JSON object in one line, to be freed; NULL: no memory. */
-char *stats_json(const struct stats_view *v);
+char *stats_json(const struct stats_view *v, enum stats_part part);
+char *stats_worker_json(unsigned worker, const struct worker_stats *s);
 
 #endif
