@@ -410,6 +410,79 @@ unsigned daemon_threads_cpu_ms(void)
 	return (unsigned)((user + sys) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
 }
 
+/* ---- counters ---- */
+
+uint64_t counted(const char *counters, const char *group, const char *name)
+{
+	const char *from = group ? strstr(counters, text("\"%s\":{", group)) : counters;
+	const char *key = text("\"%s\":", name), *p;
+
+	ck_assert_msg(from != NULL, "no group %s in %s", group, counters);
+	p = strstr(from, key);
+	ck_assert_msg(p && (!group || p < strchr(from, '}')), "no %s in %s", name, counters);
+	return strtoull(p + strlen(key), NULL, 10);
+}
+
+/* Of all members of a group. */
+static uint64_t sum_of(const char *counters, const char *group)
+{
+	const char *p = strstr(counters, text("\"%s\":{", group));
+	const char *end = p ? strchr(p, '}') : NULL;
+	uint64_t sum = 0;
+
+	ck_assert_msg(p && end, "no group %s in %s", group, counters);
+	p = strchr(p, '{');
+	while ((p = strchr(p + 1, ':')) && p < end)
+		sum += strtoull(p + 1, NULL, 10);
+	return sum;
+}
+
+static void assert_sums(const char *c)
+{
+	static const char *const ends[] = {
+		"answered", "cut", "rejected", "abandoned", "moved", "running"};
+	uint64_t ended = 0;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		ended += counted(c, NULL, ends[i]);
+	ck_assert_msg(counted(c, NULL, "requests") == ended, "requests: %s", c);
+	ck_assert_msg(counted(c, NULL, "rejected") == sum_of(c, "rejected_by_reason"), "%s", c);
+	ck_assert_msg(counted(c, NULL, "retried") == sum_of(c, "retried_by_reason"), "%s", c);
+	ck_assert_msg(counted(c, "wait", "count") == counted(c, NULL, "attempts"), "%s", c);
+	ck_assert_msg(counted(c, "total", "count") == counted(c, NULL, "answered"), "%s", c);
+	ck_assert_msg(counted(c, "first_byte", "count") <= counted(c, NULL, "attempts"), "%s", c);
+}
+
+/* The lines of log about this upstream; NULL: they are not all there yet. */
+static char *lines_about(const char *log, const char *upstream)
+{
+	const char *name = text("\"upstream\":\"%s\",", upstream);
+	char *found = text("%s", "");
+	const char *end;
+	bool last = false;
+
+	for (; !last && (end = strchr(log, '\n')); log = end + 1) {
+		char *line = text("%.*s", (int)(end - log), log);
+
+		if (!strstr(line, "event=\"counters\"") || !strstr(line, name))
+			continue;
+		found = text("%s%s\n", found, line);
+		last = strstr(line, "\"first_byte\":") != NULL;
+	}
+	return last ? found : NULL;
+}
+
+const char *daemon_counters(const char *upstream)
+{
+	size_t before = strlen(daemon_log());
+	const char *found;
+
+	kill(h.daemon, SIGUSR1);
+	WAIT_FOR((found = lines_about(daemon_log() + before, upstream)));
+	assert_sums(found);
+	return found;
+}
+
 /* ---- nginx, nghttpd ---- */
 
 /* Serves on port, or ended (somebody else took the port, or it is not installed). */

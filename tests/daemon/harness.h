@@ -75,8 +75,15 @@ bool daemon_ended(int *status);  /* as of waitpid */
 char *daemon_log(void);
 unsigned daemon_logged(const char *what); /* how often */
 unsigned long daemon_rss(void);           /* bytes */
-bool daemon_sanitized(void);              /* built with ASan: memory numbers mean little */
-unsigned daemon_threads_cpu_ms(void);     /* CPU time used so far */
+/*
+ * What is counted of an upstream now (SIGUSR1), as JSON text for counted(). Fails the test if sums do
+ * not agree: requests and how they ended, totals and their reasons, durations and attempts.
+ */
+const char *daemon_counters(const char *upstream);
+/* "requests", "goaway" of group "retried_by_reason", "count" of "wait"; group NULL: of no group. */
+uint64_t counted(const char *counters, const char *group, const char *name);
+bool daemon_sanitized(void);          /* built with ASan: memory numbers mean little */
+unsigned daemon_threads_cpu_ms(void); /* CPU time used so far */
 
 /* ---- other programs ---- */
 

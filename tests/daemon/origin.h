@@ -26,6 +26,7 @@
  *   /hangup           closes without an answer
  *   /reset            resets instead of an answer (TCP RST, RST_STREAM)
  *   /refuse-once      the first such request gets REFUSED_STREAM (HTTP/2), others 200
+ *   /refuse           REFUSED_STREAM always (HTTP/2), a reset (HTTP/1)
  *   /garbage          bytes that are not HTTP
  *   /stall            never answers
  *   /once/N           200; that N was carried out is counted (origin_times)
@@ -100,6 +101,14 @@ void oc_wait_hangup(struct origin_conn *oc); /* until the peer closes or the ori
 void oc_reset(struct origin_conn *oc);       /* a TCP RST, now */
 void oc_shut(struct origin_conn *oc);        /* says its end, can still read; in clear */
 void oc_vanish(struct origin_conn *oc);      /* the close will be without TLS's close_notify */
+
+/* HTTP/2, byte by byte; false: the connection is at its end. */
+bool oc_read_exactly(struct origin_conn *oc, void *buf, size_t n);
+bool oc_say_frame(struct origin_conn *oc, uint8_t type, uint8_t flags, uint32_t stream,
+	const void *payload, uint8_t n);
+bool oc_h2_greet(struct origin_conn *oc);       /* preface and settings (RFC 9113 3.4) */
+uint32_t oc_h2_request(struct origin_conn *oc); /* the stream of the next one, 0: the end */
+bool oc_say_goaway(struct origin_conn *oc, uint32_t last, uint8_t code);
 
 /* SHA-256 of the first n bytes of all generated bodies (pattern_fill). */
 void pattern_sha(uint64_t n, char hex[65]);

@@ -126,6 +126,12 @@ static void refuse_once(struct plan *p, struct origin *o, uint64_t a, uint64_t b
 	pthread_mutex_unlock(&o->lock);
 }
 
+static void refuse(struct plan *p, struct origin *o, uint64_t a, uint64_t b)
+{
+	(void)o, (void)a, (void)b;
+	no_head(p, STOP_REFUSE);
+}
+
 static void garbage(struct plan *p, struct origin *o, uint64_t a, uint64_t b)
 {
 	(void)o, (void)a, (void)b;
@@ -191,6 +197,7 @@ static const struct rule rules[] = {
 	{"/hangup", 200, TEXT_OK, hangup},
 	{"/reset", 200, TEXT_OK, reset},
 	{"/refuse-once", 200, TEXT_OK, refuse_once},
+	{"/refuse", 200, TEXT_OK, refuse},
 	{"/garbage", 200, TEXT_OK, garbage},
 	{"/once/", 200, TEXT_OK, once},
 	{"/stall-body/", 200, TEXT_PATTERN, stall_body},

@@ -570,72 +570,15 @@ END_TEST
 
 /* ---- frames of HTTP/2 upstreams, byte by byte ---- */
 
-static bool read_exactly(struct origin_conn *oc, void *buf, size_t n)
-{
-	for (size_t at = 0; at < n;) {
-		ssize_t got = oc_read(oc, (char *)buf + at, n - at);
-
-		if (got <= 0)
-			return false;
-		at += (size_t)got;
-	}
-	return true;
-}
-
-static bool say_frame(struct origin_conn *oc, uint8_t type, uint8_t flags, uint32_t stream,
-	const void *payload, uint8_t n)
-{
-	const uint8_t head[9] = {0, 0, n, type, flags, (uint8_t)(stream >> 24),
-		(uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
-
-	return oc_write(oc, head, 9) && oc_write(oc, payload, n);
-}
-
-/* Preface and settings (RFC 9113 3.4). */
-static bool h2_greet(struct origin_conn *oc)
-{
-	char preface[24];
-
-	return read_exactly(oc, preface, sizeof(preface)) && say_frame(oc, 4, 0, 0, "", 0);
-}
-
-/* The stream of the next request, 0: the end. */
-static uint32_t h2_request(struct origin_conn *oc)
-{
-	static const char nothing[1];
-	uint8_t head[9], payload[65536];
-
-	while (read_exactly(oc, head, 9)) {
-		size_t n = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
-
-		if (n > sizeof(payload) || !read_exactly(oc, payload, n))
-			return 0;
-		if (head[3] == 4 && !(head[4] & 1))
-			say_frame(oc, 4, 1, 0, nothing, 0);
-		if (head[3] == 1)
-			return (uint32_t)head[5] << 24 | (uint32_t)head[6] << 16 |
-			       (uint32_t)head[7] << 8 | head[8];
-	}
-	return 0;
-}
-
-static bool say_goaway(struct origin_conn *oc, uint32_t last, uint8_t code)
-{
-	const uint8_t payload[8] = {(uint8_t)(last >> 24), (uint8_t)(last >> 16),
-		(uint8_t)(last >> 8), (uint8_t)last, 0, 0, 0, code};
-
-	return say_frame(oc, 7, 0, 0, payload, sizeof(payload));
-}
-
 /* :status 200, and 10 bytes announced where 5 come. */
 static void say_short_after_goaway(struct origin_conn *oc)
 {
 	static const uint8_t head[] = {0x88, 0x0f, 0x0d, 2, '1', '0'};
-	uint32_t stream = h2_greet(oc) ? h2_request(oc) : 0;
+	uint32_t stream = oc_h2_greet(oc) ? oc_h2_request(oc) : 0;
 
-	if (stream && say_goaway(oc, stream, 0) &&
-		say_frame(oc, 1, 4, stream, head, sizeof(head)) &&
-		say_frame(oc, 0, 1, stream, "hello", 5))
+	if (stream && oc_say_goaway(oc, stream, 0) &&
+		oc_say_frame(oc, 1, 4, stream, head, sizeof(head)) &&
+		oc_say_frame(oc, 0, 1, stream, "hello", 5))
 		oc_wait_hangup(oc);
 }
 
@@ -660,29 +603,6 @@ START_TEST(wrong_lengths_after_goaway_leak_nothing)
 	ck_assert_uint_eq(client_answer(c).len, 1000);
 	client_close(c);
 	daemon_stop();
-}
-END_TEST
-
-static atomic_uint calmed;
-
-static void ask_for_calm(struct origin_conn *oc)
-{
-	if (!h2_greet(oc) || !h2_request(oc))
-		return;
-	atomic_fetch_add(&calmed, 1);
-	if (say_goaway(oc, 0, 11)) /* ENHANCE_YOUR_CALM, and nothing was processed */
-		oc_wait_hangup(oc);
-}
-
-START_TEST(who_asks_for_calm_is_not_asked_again_at_once)
-{
-	struct answer a;
-
-	daemon_for(some_origin(&(struct origin_opts){.h2 = true, .serve = ask_for_calm}), "");
-	atomic_store(&calmed, 0);
-	a = get_once("/");
-	assert_own_answer(&a, 502);
-	ck_assert_uint_eq(atomic_load(&calmed), 1);
 }
 END_TEST
 
@@ -818,7 +738,7 @@ static void surprise(struct origin_conn *oc)
 {
 	char method[5] = "";
 
-	while (read_exactly(oc, method, 4) && oc_read_head(oc)) {
+	while (oc_read_exactly(oc, method, 4) && oc_read_head(oc)) {
 		bool order = strcmp(method, "POST") == 0;
 
 		if (order)
@@ -896,6 +816,5 @@ int main(void)
 		what_an_idle_connection_says_is_no_answer_to_the_next_request, ANSWER, END + 1);
 	tcase_add_loop_test(upstreams, more_than_100_interim_answers_are_502, 0, 3);
 	tcase_add_test(upstreams, wrong_lengths_after_goaway_leak_nothing);
-	tcase_add_test(upstreams, who_asks_for_calm_is_not_asked_again_at_once);
 	return harness_main(s);
 }
