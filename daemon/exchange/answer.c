@@ -110,7 +110,7 @@ static int fill_head(const struct answer *a, struct cc_head *head, size_t length
 	err = err < 0 ? err : add(head, CC_STR("content-length"), text);
 	proxy_status(a, text, sizeof(text));
 	err = err < 0 ? err : add(head, CC_STR("proxy-status"), text);
-	if (a->status >= 502)
+	if (a->upstream || a->status >= 502)
 		err = err < 0 ? err
 		              : add(head, CC_STR("connpool-retry-safe"),
 					a->retry_safe ? "yes" : "no");
@@ -136,41 +136,53 @@ int answer_build(const struct answer *a, struct cc_head *head, struct cc_buf *bo
 	return err;
 }
 
+static void fill(struct answer *a, unsigned status, const char *error, enum reject_reason reason)
+{
+	a->status = status;
+	a->error = error;
+	a->reason = reason;
+}
+
 void answer_from_error(struct answer *a, int err, enum cc_phase phase)
 {
 	bool answering = phase >= CC_PHASE_RECEIVING;
 
-	a->status = 502;
 	switch (err) {
 	case CC_ERESOLVE:
-		a->error = "dns_error";
+		fill(a, 502, "dns_error", REJECT_RESOLVE);
 		break;
 	case CC_ECONNECT:
-		a->error = "connection_refused";
+		fill(a, 502, "connection_refused", REJECT_CONNECT);
 		break;
 	case CC_ECERT:
-		a->error = "tls_certificate_error";
+		fill(a, 502, "tls_certificate_error", REJECT_TLS);
 		break;
 	case CC_ETLS:
-		a->error = "tls_protocol_error";
+		fill(a, 502, "tls_protocol_error", REJECT_TLS);
 		break;
 	case CC_ETIMEOUT:
-		a->status = 504;
-		a->error =
-			phase == CC_PHASE_QUEUED ? "connection_timeout" : "http_response_timeout";
+		if (phase == CC_PHASE_QUEUED)
+			fill(a, 504, "connection_timeout", REJECT_CONNECT_TIMEOUT);
+		else
+			fill(a, 504, "http_response_timeout", REJECT_PING_TIMEOUT);
 		break;
 	case CC_EPROTO:
 	case CC_ETOOBIG:
-		a->error = "http_protocol_error";
+		fill(a, 502, "http_protocol_error", REJECT_PROTOCOL);
 		break;
 	case CC_EEOF:
 	case CC_EIO:
-	case CC_ERESET:
 	case CC_EGOAWAY:
+	case CC_ECLOSED:
+	case CC_ERESET:
 	case CC_EREFUSED:
-		a->error = answering ? "http_response_incomplete" : "connection_terminated";
+		fill(a, 502, answering ? "http_response_incomplete" : "connection_terminated",
+			err == CC_ERESET ? REJECT_RESET : REJECT_CLOSED);
+		break;
+	case CC_ENOMEM:
+		fill(a, 502, "proxy_internal_error", REJECT_MEMORY);
 		break;
 	default:
-		a->error = "proxy_internal_error";
+		fill(a, 502, "proxy_internal_error", REJECT_INTERNAL);
 	}
 }

@@ -10,6 +10,8 @@
 #include <clientconn/buf.h>
 #include <clientconn/head.h>
 
+#include "daemon/base/stats.h"
+
 struct conf;
 
 struct answer {
@@ -21,12 +23,13 @@ struct answer {
 	const struct conf *names; /* lists all upstreams' names, for 404; NULL */
 	unsigned retry_after;     /* seconds, 0: none */
 	bool retry_safe;          /* surely not processed: the caller may repeat it */
+	enum reject_reason reason; /* what it counts as */
 };
 
 /* Fills head (reset first) and body. 0 or CC_ENOMEM. */
 int answer_build(const struct answer *a, struct cc_head *head, struct cc_buf *body);
 
-/* What a failed round trip or connection means for the client: status and error are set. */
+/* What a failed round trip or connection means for the client: status, error and reason are set. */
 void answer_from_error(struct answer *a, int err, enum cc_phase phase);
 
 #endif

@@ -3,7 +3,7 @@
  *
  *   WAITING ──grant──> SENDING ──on_head──> ANSWERING ──> DONE
  *      ^                  │ attempt failed, retry_verdict says yes
- *      └──────────────────┘
+ *      └───── PAUSED <────┘ (the first repeat does not pause)
  *
  * Until the answer's head came, the request body is kept (up to retry_buffer)
  * so that an attempt the upstream surely did not process can be made again.
@@ -13,8 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <event2/util.h>
+
 #include "daemon/base/log.h"
 #include "daemon/exchange/answer.h"
+#include "daemon/exchange/client_timeout.h"
 #include "daemon/exchange/exchange.h"
 #include "daemon/exchange/forward.h"
 #include "daemon/exchange/retry.h"
@@ -22,11 +25,11 @@
 #include "daemon/pool/pool.h"
 #include "lib/base/ctx.h"
 
-#define INFOS_MAX            100 /* interim answers of one request: each may be as large as a head */
-#define H2_ENHANCE_YOUR_CALM 11  /* RFC 9113 7 */
-#define CONTINUE_AFTER       200 /* ms: some servers never answer Expect over HTTP/2 */
+#define INFOS_MAX      100 /* interim answers of one request: each may be as large as a head */
+#define CONTINUE_AFTER 200 /* ms: some servers never answer Expect over HTTP/2 */
 
-enum exchange_state { EX_WAITING, EX_SENDING, EX_ANSWERING, EX_OWN_ANSWER, EX_DONE };
+enum exchange_state { EX_WAITING, EX_PAUSED, EX_SENDING, EX_ANSWERING, EX_OWN_ANSWER, EX_DONE };
+enum ending { END_OK, END_CUT, END_OWN, END_ABANDONED };
 
 struct exchange {
 	struct exchange_env *env;
@@ -44,19 +47,25 @@ struct exchange {
 	bool body_end; /* the client sent all of it */
 	bool expects;  /* waits for 100, and has not got one */
 	bool room_wanted;
-	bool reused; /* the attempt's connection had answered before */
+	bool reused, multiplexed, guessed; /* of the attempt: see struct retry_facts */
+	bool doubtful;                     /* an attempt that ended may have been processed */
 	unsigned attempts;
 	unsigned infos;       /* 1xx passed on */
 	struct pool_conn *pc; /* that req is on */
 	uint64_t conn_id;
-	struct timer timer; /* response_timeout or body_idle_timeout, by state */
+	struct timer timer; /* response_timeout, body_idle_timeout or a pause, by state */
 	uint64_t activity;  /* ms: last read or write of a body */
+	struct timer total; /* total_timeout, or less if the client said so */
+	uint64_t total_ms;  /* 0: none */
+	bool total_of_client;
 	struct timer continue_timer;
-	struct turn_item turn; /* own answer, then the memory */
-	uint64_t began;        /* us */
-	uint64_t received;     /* bytes of the answer's body */
-	unsigned status;       /* of the answer, 0: none */
-	struct cc_head *own;   /* the daemon's own answer */
+	struct turn_item turn;     /* own answer, then the memory */
+	uint64_t began;            /* us */
+	uint64_t asked, sent;      /* us: for a connection, on it; of the last attempt */
+	uint64_t received;         /* bytes of the answer's body */
+	unsigned status;           /* of the answer, 0: none */
+	enum reject_reason reason; /* of the daemon's own answer */
+	struct cc_head *own;       /* the daemon's own answer */
 	struct cc_buf own_body;
 };
 
@@ -82,14 +91,15 @@ static void free_run(struct turn_item *item)
 	mem_cache_put(&env->exchanges, env->ctx, ex);
 }
 
-static void access_line(struct exchange *ex, const char *how)
+static void access_line(struct exchange *ex, enum ending end)
 {
+	static const char *const words[] = {"ok", "cut", "own", "abandoned"};
 	enum conf_access access = ex->env->conf->access;
 	struct cc_str method, path;
 	const char *query;
 
 	if (access == CONF_ACCESS_OFF ||
-		(access == CONF_ACCESS_ERRORS && ex->status < 500 && strcmp(how, "ok") == 0))
+		(access == CONF_ACCESS_ERRORS && ex->status < 500 && end == END_OK))
 		return;
 	if (!ex->head)
 		return;
@@ -102,24 +112,63 @@ static void access_line(struct exchange *ex, const char *how)
 		"method=%.*s path=\"%.*s\" upstream=%s conn=%" PRIu64
 		" status=%u end=%s bytes=%" PRIu64 " attempts=%u us=%" PRIu64,
 		(int)method.n, method.p, (int)path.n, path.p, ex->pool ? ex->pool->up->name : "-",
-		ex->conn_id, ex->status, how, ex->received, ex->attempts,
+		ex->conn_id, ex->status, words[end], ex->received, ex->attempts,
 		ctx_now_us(ex->env->ctx) - ex->began);
 }
 
-/* Everything stops; the memory goes back at the end of the turn. */
-static void finish(struct exchange *ex, const char *how)
+static void count_rejected(struct exchange *ex)
 {
-	if (ex->state == EX_DONE)
+	if (!ex->pool) {
+		ex->env->stats.rejected_by[ex->reason]++;
 		return;
-	access_line(ex, how);
-	ex->state = EX_DONE;
-	ex->ops = NULL;
+	}
+	ex->pool->stats.rejected++;
+	ex->pool->stats.rejected_by[ex->reason]++;
+}
+
+/* The one place where requests that ended are counted, so that the sums of stats.h hold. */
+static void count(struct exchange *ex, enum ending end)
+{
+	if (ex->state == EX_OWN_ANSWER && end == END_ABANDONED)
+		end = END_OWN; /* the answer was made, only the client did not wait for it */
+	if (end == END_OWN) {
+		count_rejected(ex);
+		return;
+	}
+	if (!ex->pool)
+		return;
+	if (end == END_OK) {
+		ex->pool->stats.answered++;
+		histogram_add(&ex->pool->stats.total, ctx_now_us(ex->env->ctx) - ex->began);
+	} else if (end == END_CUT) {
+		ex->pool->stats.cut++;
+	} else {
+		ex->pool->stats.abandoned++;
+	}
+}
+
+/* No attempt runs, and none waits to run. */
+static void stop_work(struct exchange *ex)
+{
 	timer_stop(&ex->timer);
+	timer_stop(&ex->total);
 	timer_stop(&ex->continue_timer);
 	pool_leave(&ex->waiter);
 	if (ex->req)
 		cc_req_cancel(ex->req);
 	ex->req = NULL;
+}
+
+/* Everything stops; the memory goes back at the end of the turn. */
+static void finish(struct exchange *ex, enum ending end)
+{
+	if (ex->state == EX_DONE)
+		return;
+	access_line(ex, end);
+	count(ex, end);
+	ex->state = EX_DONE;
+	ex->ops = NULL;
+	stop_work(ex);
 	if (ex->pool)
 		pool_unuse(ex->pool);
 	turn_cancel(&ex->turn);
@@ -132,9 +181,7 @@ static void cut(struct exchange *ex)
 	const struct exchange_ops *ops = ex->ops;
 	void *stream = ex->stream;
 
-	if (ex->pool)
-		ex->pool->stats.cut++;
-	finish(ex, "cut");
+	finish(ex, END_CUT);
 	if (ops)
 		ops->cut(stream);
 }
@@ -155,30 +202,33 @@ static void own_answer_run(struct turn_item *item)
 	ops->body(stream, &ex->own_body);
 	if (ex->state == EX_DONE)
 		return;
-	finish(ex, "own");
+	finish(ex, END_OWN);
 	ops->end(stream, NULL);
 }
 
-/* Comes from the turn, so that no caller of ours is called back from inside its call. */
-static void answer(struct exchange *ex, const struct answer *a)
+static void log_failed(const struct exchange *ex, const struct answer *a)
 {
-	timer_stop(&ex->timer);
-	timer_stop(&ex->continue_timer);
-	pool_leave(&ex->waiter);
-	if (ex->req)
-		cc_req_cancel(ex->req);
-	ex->req = NULL;
+	if (a->status < 500)
+		return;
+	log_line(ex->env->log, LOG_LEVEL_NOTICE, "request failed",
+		"upstream=%s status=%u error=%s detail=\"%s\" conn=%" PRIu64 " attempts=%u",
+		a->upstream ? a->upstream : "-", a->status, a->error, a->detail, ex->conn_id,
+		ex->attempts);
+}
+
+/* Comes from the turn, so that no caller of ours is called back from inside its call. */
+static void answer(struct exchange *ex, const struct answer *given)
+{
+	struct answer a = *given;
+
+	a.retry_safe = !ex->doubtful && !ex->req; /* a running attempt may be processed */
+	stop_work(ex);
 	ex->state = EX_OWN_ANSWER;
-	ex->status = a->status;
-	if (ex->pool)
-		ex->pool->stats.rejected++;
-	if (a->status >= 500)
-		log_line(ex->env->log, LOG_LEVEL_NOTICE, "request failed",
-			"upstream=%s status=%u error=%s detail=\"%s\" conn=%" PRIu64 " attempts=%u",
-			a->upstream ? a->upstream : "-", a->status, a->error, a->detail,
-			ex->conn_id, ex->attempts);
+	ex->status = a.status;
+	ex->reason = a.reason;
+	log_failed(ex, &a);
 	ex->own = cc_head_new(ex->env->ctx);
-	if (!ex->own || answer_build(a, ex->own, &ex->own_body) < 0) {
+	if (!ex->own || answer_build(&a, ex->own, &ex->own_body) < 0) {
 		cut(ex);
 		return;
 	}
@@ -186,10 +236,11 @@ static void answer(struct exchange *ex, const struct answer *a)
 	turn_add(ex->env->ctx, TURN_NOTIFY, &ex->turn);
 }
 
-static struct answer about(
-	const struct exchange *ex, unsigned status, const char *error, const char *detail)
+static struct answer about(const struct exchange *ex, enum reject_reason reason, unsigned status,
+	const char *error, const char *detail)
 {
 	return (struct answer){
+		.reason = reason,
 		.status = status,
 		.error = error,
 		.detail = detail,
@@ -204,48 +255,82 @@ void exchange_refuse(struct exchange *ex, const struct answer *a)
 
 /* ---- timers ------------------------------------------------------------ */
 
-static void body_stalled(struct exchange *ex)
+/* A time is over: the answer is cut if it has begun, else the limit is named. */
+static void too_late(struct exchange *ex, enum reject_reason reason, const char *limit, uint64_t ms,
+	const char *what)
 {
-	struct answer a = about(ex, 504, "http_response_timeout", "");
-	char detail[160];
+	struct answer a = about(ex, reason, 504, "http_response_timeout", "");
+	char detail[300];
 
 	if (ex->state == EX_ANSWERING) {
 		cut(ex);
 		return;
 	}
-	snprintf(detail, sizeof(detail),
-		"the request body did not move for body_idle_timeout (%" PRIu64 " ms)",
-		ex->pool->up->body_idle_timeout);
+	snprintf(detail, sizeof(detail), "%s %s (%" PRIu64 " ms)%s", what, limit, ms,
+		ex->state == EX_WAITING  ? "; it waited for a connection"
+		: ex->state == EX_PAUSED ? "; it waited to be sent again"
+					 : "");
 	a.detail = detail;
-	a.limit = "body_idle_timeout";
-	if (!ex->body_end && cc_req_room(ex->req) > 0) {
-		a.status = 408; /* the client is the slow one */
+	a.limit = limit;
+	if (reason == REJECT_SLOW_CLIENT) {
+		a.status = 408;
 		a.error = "http_request_error";
 	}
 	answer(ex, &a);
 }
 
+static void body_stalled(struct exchange *ex)
+{
+	bool slow_client = ex->state == EX_SENDING && !ex->body_end && cc_req_room(ex->req) > 0;
+
+	too_late(ex, slow_client ? REJECT_SLOW_CLIENT : REJECT_BODY_TIMEOUT, "body_idle_timeout",
+		ex->pool->up->body_idle_timeout, "the request body did not move for");
+}
+
 static void response_late(struct exchange *ex)
 {
-	struct answer a = about(ex, 504, "http_response_timeout", "");
-	char detail[160];
-
-	snprintf(detail, sizeof(detail),
-		"no response within response_timeout (%" PRIu64 " ms) after the request was sent",
-		ex->pool->up->response_timeout);
-	a.detail = detail;
-	a.limit = "response_timeout";
-	answer(ex, &a);
+	too_late(ex, REJECT_RESPONSE_TIMEOUT, "response_timeout", ex->pool->up->response_timeout,
+		"no response after the request was sent, within");
 }
+
+static void total_over(struct timer *t)
+{
+	struct exchange *ex = container_of(t, struct exchange, total);
+
+	if (ex->total_of_client)
+		too_late(ex, REJECT_CLIENT_TIMEOUT, ex->pool->up->client_timeout_header,
+			ex->total_ms, "no whole response within");
+	else
+		too_late(ex, REJECT_TOTAL_TIMEOUT, "total_timeout", ex->total_ms,
+			"no whole response within");
+}
+
+/* client_ms: what the client asked for, 0: nothing. */
+static void limit_total(struct exchange *ex, uint64_t client_ms)
+{
+	uint64_t ms = ex->pool->up->total_timeout;
+
+	ex->total_of_client = client_ms > 0 && (ms == 0 || client_ms < ms);
+	ex->total_ms = ex->total_of_client ? client_ms : ms;
+	if (ex->total_ms > 0)
+		timer_start(ex->env->ctx, &ex->total, ex->total_ms);
+}
+
+static void ask_pool(struct exchange *ex, bool again);
 
 static void timer_fired(struct timer *t)
 {
 	struct exchange *ex = container_of(t, struct exchange, timer);
-	bool awaits_head = ex->state == EX_SENDING && ex->body_end && ex->pending.len == 0;
-	uint64_t timeout =
-		awaits_head ? ex->pool->up->response_timeout : ex->pool->up->body_idle_timeout;
-	uint64_t idle = ctx_now(ex->env->ctx) - ex->activity;
+	bool awaits_head;
+	uint64_t timeout, idle;
 
+	if (ex->state == EX_PAUSED) {
+		ask_pool(ex, true);
+		return;
+	}
+	awaits_head = ex->state == EX_SENDING && ex->body_end && ex->pending.len == 0;
+	timeout = awaits_head ? ex->pool->up->response_timeout : ex->pool->up->body_idle_timeout;
+	idle = ctx_now(ex->env->ctx) - ex->activity;
 	if (timeout == 0)
 		return;
 	if (idle < timeout)
@@ -293,8 +378,6 @@ static void continue_fired(struct timer *t)
 
 /* ---- the attempt ------------------------------------------------------- */
 
-static void ask_pool(struct exchange *ex, bool again);
-
 static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 {
 	struct exchange *ex = arg;
@@ -307,7 +390,7 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 		timer_stop(&ex->continue_timer);
 	}
 	if (++ex->infos > INFOS_MAX) {
-		struct answer a = about(ex, 502, "http_protocol_error",
+		struct answer a = about(ex, REJECT_PROTOCOL, 502, "http_protocol_error",
 			"the server sent more than 100 interim responses");
 
 		answer(ex, &a);
@@ -330,6 +413,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 	struct exchange *ex = arg;
 
 	(void)req;
+	histogram_add(&ex->pool->stats.first_byte, ctx_now_us(ex->env->ctx) - ex->sent);
 	ex->state = EX_ANSWERING;
 	ex->expects = false;
 	ex->status = cc_head_status(head);
@@ -363,63 +447,128 @@ static void on_room(struct cc_req *req, void *arg)
 	}
 }
 
-static bool may_retry(const struct exchange *ex, const struct cc_result *res)
+static struct retry_facts facts_of(const struct exchange *ex, const struct cc_result *res)
 {
 	struct cc_str method = cc_head_method(ex->head);
-	struct retry_facts f = {
+
+	return (struct retry_facts){
+		.end = retry_end_of(res),
+		.code = res->proto_error,
 		.answered = ex->state == EX_ANSWERING,
-		.unprocessed = res->unprocessed,
 		.reused = ex->reused,
-		.silent = res->phase < CC_PHASE_RECEIVING &&
-	                  (res->err == CC_EEOF || res->err == CC_EIO || res->err == CC_EGOAWAY),
+		.multiplexed = ex->multiplexed,
+		.guessed = ex->guessed,
+		.doubtful = ex->doubtful,
 		.idempotent = retry_method_idempotent(method),
 		.safe = retry_method_safe(method),
 		.replayable = ex->replayable,
 		.client_gone = !ex->ops,
-		.calm = res->proto_error == H2_ENHANCE_YOUR_CALM,
 		.attempts = ex->attempts,
 	};
-
-	return retry_verdict(&f, ex->pool->up->retry, ex->pool->up->retry_attempts);
 }
 
-static void try_again(struct exchange *ex, int err)
+static struct answer no_memory(const struct exchange *ex)
+{
+	return about(ex, REJECT_MEMORY, 503, "proxy_internal_error", "out of memory");
+}
+
+/* Is the pause worth it? A client hears sooner that its time would not do. */
+static bool time_for(const struct exchange *ex, uint64_t pause)
+{
+	uint64_t patience = ex->pool->up->queue_timeout;
+	uint64_t gone = (ctx_now_us(ex->env->ctx) - ex->began) / 1000;
+
+	if (patience > 0 && pause >= patience)
+		return false;
+	return ex->total_ms == 0 || gone + pause < ex->total_ms;
+}
+
+static bool affordable(struct exchange *ex, const struct retry_facts *f)
+{
+	struct pool *pool = ex->pool;
+	struct budget_rules rules = {
+		.percent = pool->up->retry_budget,
+		.a_second = pool->up->retry_budget_min,
+	};
+
+	if (!retry_costs(f) || budget_take(&pool->budget, &rules, ctx_now(ex->env->ctx)))
+		return true;
+	pool->stats.retry_denied++;
+	return false;
+}
+
+static void count_retry(struct exchange *ex, enum retry_reason why, int err, uint64_t pause)
 {
 	ex->pool->stats.retried++;
-	log_line(ex->env->log, LOG_LEVEL_INFO, "sent again",
-		"upstream=%s conn=%" PRIu64 " reason=\"%s\" attempt=%u", ex->pool->up->name,
-		ex->conn_id, cc_strerror(err), ex->attempts + 1);
+	ex->pool->stats.retried_by[why]++;
+	log_always(ex->env->log, LOG_LEVEL_INFO, "sent again",
+		"upstream=%s conn=%" PRIu64 " reason=%s error=\"%s\" attempt=%u pause_ms=%" PRIu64,
+		ex->pool->up->name, ex->conn_id, retry_reason_name(why), cc_strerror(err),
+		ex->attempts + 1, pause);
+}
+
+static void go_again(struct exchange *ex, uint64_t pause)
+{
 	cc_buf_clear(&ex->pending);
 	if (cc_buf_share(&ex->pending, &ex->kept) < 0) {
-		struct answer a = about(ex, 503, "proxy_internal_error", "out of buffer memory");
+		struct answer a = no_memory(ex);
 
 		answer(ex, &a);
 		return;
 	}
+	ex->state = EX_PAUSED;
+	if (pause == 0)
+		ask_pool(ex, true);
+	else
+		timer_start(ex->env->ctx, &ex->timer, pause);
+}
+
+/* false: it is not sent again; *broke: the budget alone forbids it. */
+static bool try_again(struct exchange *ex, const struct cc_result *res, bool *broke)
+{
+	struct retry_facts f = facts_of(ex, res);
+	const struct conf_upstream *up = ex->pool->up;
+	enum retry_reason why = retry_verdict(&f, up->retry, up->retry_attempts);
+	uint64_t pause;
+
+	*broke = false;
+	if (why == RETRY_NO)
+		return false;
+	pause = retry_pause(&f, pool_random(ex->pool));
+	if (!time_for(ex, pause))
+		return false;
+	*broke = !affordable(ex, &f);
+	if (*broke)
+		return false;
+	ex->doubtful = ex->doubtful || !res->unprocessed;
+	count_retry(ex, why, res->err, pause);
 	/* What closed one connection may have closed the others that rested. */
-	ex->waiter.fresh = err != CC_EREFUSED && err != CC_EGOAWAY;
-	ask_pool(ex, true);
+	ex->waiter.fresh = why != RETRY_REFUSED && why != RETRY_GOAWAY;
+	go_again(ex, pause);
+	return true;
 }
 
 static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 {
-	struct answer a = about(ex, 502, NULL, "");
-	char detail[200];
+	struct answer a = about(ex, REJECT_INTERNAL, 502, NULL, "");
+	char detail[240];
+	bool broke;
 
-	if (may_retry(ex, res)) {
-		try_again(ex, res->err);
+	if (try_again(ex, res, &broke))
 		return;
-	}
 	if (ex->state == EX_ANSWERING) {
 		cut(ex);
 		return;
 	}
+	ex->doubtful = ex->doubtful || !res->unprocessed;
 	answer_from_error(&a, res->err, res->phase);
-	snprintf(detail, sizeof(detail), "%s%s", cc_strerror(res->err),
-		res->unprocessed ? "; the request was surely not processed"
-				 : "; the request may have been processed");
+	if (res->unprocessed)
+		a.reason = REJECT_UNPROCESSED;
+	snprintf(detail, sizeof(detail), "%s%s%s", cc_strerror(res->err),
+		ex->doubtful ? "; the request may have been processed"
+			     : "; the request was surely not processed",
+		broke ? "; not sent again: retry_budget is used up" : "");
 	a.detail = detail;
-	a.retry_safe = res->unprocessed;
 	answer(ex, &a);
 }
 
@@ -437,8 +586,7 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 		attempt_failed(ex, res);
 		return;
 	}
-	ex->pool->stats.answered++;
-	finish(ex, "ok");
+	finish(ex, END_OK);
 	ops->end(stream, res->trailers);
 }
 
@@ -462,6 +610,17 @@ static bool pass_body(struct exchange *ex)
 	return cc_req_send(ex->req, &ex->pending, eos) == 0;
 }
 
+static void count_attempt(struct exchange *ex)
+{
+	struct pool *pool = ex->pool;
+
+	ex->sent = ctx_now_us(ex->env->ctx);
+	histogram_add(&pool->stats.wait, ex->sent - ex->asked);
+	pool->stats.attempts++;
+	if (++ex->attempts == 1)
+		budget_request(&pool->budget, ctx_now(ex->env->ctx));
+}
+
 /* pc has a slot reserved for us. */
 static void send_on(struct exchange *ex, struct pool_conn *pc)
 {
@@ -470,10 +629,12 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	struct cc_result res = {.phase = CC_PHASE_QUEUED, .unprocessed = true};
 
 	ex->state = EX_SENDING;
-	ex->attempts++;
+	count_attempt(ex);
 	ex->conn_id = cc_conn_id(pc->cc);
 	ex->pc = pc;
 	ex->reused = !pool_is_fresh(pc);
+	ex->multiplexed = cc_conn_proto(pc->cc) != CC_PROTO_H1;
+	ex->guessed = !cc_conn_settled(pc->cc);
 	res.err = cc_conn_round_trip(pc->cc, ex->head, flags, &req_ops, ex, &ex->req);
 	if (res.err < 0) {
 		ex->req = NULL;
@@ -484,7 +645,7 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	if (ex->expects)
 		timer_start(ex->env->ctx, &ex->continue_timer, CONTINUE_AFTER);
 	if (!bodiless && (ex->pending.len > 0 || ex->body_end) && !pass_body(ex)) {
-		struct answer a = about(ex, 503, "proxy_internal_error", "out of buffer memory");
+		struct answer a = no_memory(ex);
 
 		answer(ex, &a);
 		return;
@@ -523,9 +684,11 @@ static int bind_pool(struct exchange *ex, struct pool *pool)
 	pool_use(pool);
 	if (ex->pool) {
 		err = readdress(ex, ex->pool->up, pool->up);
+		ex->pool->stats.moved++;
 		pool_unuse(ex->pool);
 	}
 	ex->pool = pool;
+	pool->stats.requests++;
 	return err;
 }
 
@@ -534,7 +697,7 @@ static void granted(struct waiter *w, struct pool_conn *pc)
 	struct exchange *ex = container_of(w, struct exchange, waiter);
 
 	if (bind_pool(ex, w->pool) < 0) { /* a reload may have moved the queue */
-		struct answer a = about(ex, 503, "proxy_internal_error", "out of memory");
+		struct answer a = no_memory(ex);
 
 		cc_conn_release(pc->cc);
 		answer(ex, &a);
@@ -550,8 +713,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 	char text[200];
 
 	bind_pool(ex, w->pool); /* for the name in the answer: nothing is sent */
-	a = about(ex, 503, "connection_limit_reached", detail);
-	a.retry_safe = true;
+	a = about(ex, REJECT_QUEUE_TIMEOUT, 503, "connection_limit_reached", detail);
 	switch (why) {
 	case WAITER_TIMEOUT:
 		if (ex->pool->count[POOL_AVAILABLE] + ex->pool->count[POOL_FULL] == 0) {
@@ -578,6 +740,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 		answer_from_error(&a, err, CC_PHASE_QUEUED);
 		break;
 	case WAITER_POOL_GONE:
+		a.reason = REJECT_REMOVED;
 		a.error = "destination_unavailable";
 		a.detail = "the upstream was removed from the configuration";
 		break;
@@ -617,6 +780,7 @@ static void ask_pool(struct exchange *ex, bool again)
 	char text[160];
 
 	ex->state = EX_WAITING;
+	ex->asked = ctx_now_us(ex->env->ctx);
 	if (!follow_reload(ex)) {
 		ex->waiter.pool = ex->pool;
 		not_granted(&ex->waiter, WAITER_POOL_GONE, CC_ECLOSED, "");
@@ -629,12 +793,11 @@ static void ask_pool(struct exchange *ex, bool again)
 	case POOL_WAITS:
 		break;
 	case POOL_QUEUE_FULL:
-		a = about(ex, 503, "connection_limit_reached", text);
+		a = about(ex, REJECT_QUEUE_FULL, 503, "connection_limit_reached", text);
 		snprintf(text, sizeof(text), "%u requests wait already: max_queue = %u",
 			queue_count(&ex->pool->waiters), ex->pool->up->max_queue);
 		a.limit = "max_queue";
 		a.retry_after = 1;
-		a.retry_safe = true;
 		answer(ex, &a);
 		break;
 	}
@@ -659,6 +822,7 @@ struct exchange *exchange_new(
 	cc_buf_init(&ex->own_body, env->ctx);
 	waiter_init(&ex->waiter, granted, not_granted);
 	timer_init(&ex->timer, timer_fired);
+	timer_init(&ex->total, total_over);
 	timer_init(&ex->continue_timer, continue_fired);
 	turn_item_init(&ex->turn, free_run);
 	env->running++;
@@ -673,7 +837,7 @@ void exchange_set_caller(struct exchange *ex, uint32_t uid)
 static void refuse_unrouted(struct exchange *ex)
 {
 	struct cc_str host = cc_head_authority(ex->head);
-	struct answer a = about(ex, 404, "destination_not_found", "");
+	struct answer a = about(ex, REJECT_UNROUTED, 404, "destination_not_found", "");
 	char text[300];
 
 	snprintf(text, sizeof(text),
@@ -683,6 +847,29 @@ static void refuse_unrouted(struct exchange *ex)
 	a.names = ex->env->conf;
 	ex->env->stats.unrouted++;
 	answer(ex, &a);
+}
+
+/* The head becomes the upstream's. false: it cannot, and is answered. */
+static bool prepare(struct exchange *ex)
+{
+	const struct conf_upstream *up = ex->pool->up;
+	struct answer a = about(ex, REJECT_BAD_REQUEST, 400, "http_request_error",
+		"the request head cannot be forwarded");
+	char text[300];
+	uint64_t ms;
+	const char *wrong = client_timeout_take(ex->head, up->client_timeout_header, &ms);
+
+	if (!wrong && forward_request(ex->head, up) == 0) {
+		limit_total(ex, ms);
+		return true;
+	}
+	if (wrong) {
+		snprintf(text, sizeof(text), "%s %s", up->client_timeout_header, wrong);
+		a.detail = text;
+		a.limit = up->client_timeout_header;
+	}
+	answer(ex, &a);
+	return false;
 }
 
 void exchange_start(struct exchange *ex, const struct conf_listener *l, struct cc_head *head,
@@ -699,16 +886,15 @@ void exchange_start(struct exchange *ex, const struct conf_listener *l, struct c
 	ex->expects = expects;
 	ex->replayable = true;
 	if (status > 0) {
-		a = about(ex, status, "http_request_denied", why);
+		a = about(ex, REJECT_DENIED, status, "http_request_denied", why);
 		answer(ex, &a);
 		return;
 	}
 	if (slabs_pressure(&ex->env->ctx->slabs) >= 90) {
-		a = about(ex, 503, "proxy_internal_limit",
+		a = about(ex, REJECT_MEMORY, 503, "proxy_internal_limit",
 			"buffer memory is used up: daemon.memory_limit");
 		a.limit = "memory_limit";
 		a.retry_after = 1;
-		a.retry_safe = true;
 		answer(ex, &a);
 		return;
 	}
@@ -719,20 +905,14 @@ void exchange_start(struct exchange *ex, const struct conf_listener *l, struct c
 	}
 	pool = pool_of(ex->env, up);
 	if (!pool) {
-		a = about(ex, 503, "destination_unavailable",
+		a = about(ex, REJECT_REMOVED, 503, "destination_unavailable",
 			"the upstream was removed from the configuration");
-		a.retry_safe = true;
 		answer(ex, &a);
 		return;
 	}
 	bind_pool(ex, pool);
-	ex->pool->stats.requests++;
-	if (forward_request(head, ex->pool->up) < 0) {
-		a = about(ex, 400, "http_request_error", "the request head cannot be forwarded");
-		answer(ex, &a);
-		return;
-	}
-	ask_pool(ex, false);
+	if (prepare(ex))
+		ask_pool(ex, false);
 }
 
 /* What a retry would need is kept as long as it is not too much. */
@@ -825,7 +1005,5 @@ void exchange_gone(struct exchange *ex)
 	if (ex->state == EX_DONE)
 		return;
 	ex->ops = NULL;
-	if (ex->pool)
-		ex->pool->stats.abandoned++;
-	finish(ex, "abandoned");
+	finish(ex, END_ABANDONED);
 }

@@ -2,6 +2,14 @@
 #include "daemon/exchange/retry.h"
 #include "lib/base/str.h"
 
+#define H2_NO_ERROR          0 /* RFC 9113 7 */
+#define H2_REFUSED_STREAM    7
+#define H2_ENHANCE_YOUR_CALM 11
+
+#define PAUSE      100  /* ms, before the second repeat; doubles with each */
+#define PAUSE_CALM 1000 /* ms, before any, when the server asked for it */
+#define DOUBLINGS  4    /* at most */
+
 bool retry_method_safe(struct cc_str m)
 {
 	return str_is(m, "GET") || str_is(m, "HEAD");
@@ -14,16 +22,81 @@ bool retry_method_idempotent(struct cc_str m)
 	       str_is(m, "OPTIONS") || str_is(m, "TRACE");
 }
 
-bool retry_verdict(const struct retry_facts *f, enum conf_retry policy, unsigned max)
+enum retry_end retry_end_of(const struct cc_result *res)
 {
-	if (policy == CONF_RETRY_NEVER || f->answered || f->client_gone || f->calm ||
-		!f->replayable || f->attempts > max)
-		return false;
-	if (f->unprocessed)
-		return true;
-	if (!f->silent || f->attempts > 1) /* RFC 9110 9.2.2: no retry of a failed retry */
-		return false;
+	bool ended = res->err == CC_EEOF || res->err == CC_EIO || res->err == CC_EGOAWAY;
+
+	if (res->unprocessed && res->err != CC_EREFUSED)
+		return RETRY_END_UNSENT;
+	if (res->unprocessed) /* above a GOAWAY the code is the GOAWAY's */
+		return res->proto_error == H2_REFUSED_STREAM ? RETRY_END_REFUSED : RETRY_END_GOAWAY;
+	return ended && res->phase < CC_PHASE_RECEIVING ? RETRY_END_SILENT : RETRY_END_OTHER;
+}
+
+/* What may have been processed is repeated once: RFC 9110 9.2.2, no retry of a failed retry. */
+static enum retry_reason silent_verdict(const struct retry_facts *f, enum conf_retry policy)
+{
+	enum retry_reason reason = f->reused ? RETRY_REUSED_CLOSED : RETRY_IDEMPOTENT;
+
+	if (f->doubtful)
+		return RETRY_NO;
 	if (policy == CONF_RETRY_IDEMPOTENT)
-		return f->idempotent;
-	return f->safe && f->reused; /* the server closed the idle connection under the request */
+		return f->idempotent ? reason : RETRY_NO;
+	/* The server closed the idle connection under the request. */
+	return f->safe && f->reused ? reason : RETRY_NO;
+}
+
+enum retry_reason retry_verdict(const struct retry_facts *f, enum conf_retry policy, unsigned max)
+{
+	if (policy == CONF_RETRY_NEVER || f->answered || f->client_gone || !f->replayable ||
+		f->attempts > max)
+		return RETRY_NO;
+	switch (f->end) {
+	case RETRY_END_UNSENT:
+		return RETRY_UNSENT;
+	case RETRY_END_REFUSED:
+		return RETRY_REFUSED;
+	case RETRY_END_GOAWAY:
+		return RETRY_GOAWAY;
+	case RETRY_END_SILENT:
+		return silent_verdict(f, policy);
+	case RETRY_END_OTHER:
+		break;
+	}
+	return RETRY_NO;
+}
+
+/*
+ * Free is what never reached the upstream, what it refused because it could not yet say how much
+ * it takes, and the orderly end of a connection that had answered. The last is bounded by the answers
+ * only while one request is lost with a connection, or the server announces the end.
+ */
+bool retry_costs(const struct retry_facts *f)
+{
+	switch (f->end) {
+	case RETRY_END_UNSENT:
+		return false;
+	case RETRY_END_REFUSED:
+		return !f->guessed;
+	case RETRY_END_GOAWAY:
+		return !f->reused || f->code != H2_NO_ERROR;
+	case RETRY_END_SILENT:
+		return !f->reused || f->multiplexed;
+	case RETRY_END_OTHER:
+		break;
+	}
+	return true;
+}
+
+uint64_t retry_pause(const struct retry_facts *f, uint64_t random)
+{
+	bool calm = f->code == H2_ENHANCE_YOUR_CALM;
+	unsigned doublings = f->attempts - (calm ? 1 : 2);
+	uint64_t pause;
+
+	if (!calm && f->attempts < 2) /* the first repeat of a request loses no time */
+		return 0;
+	pause = (uint64_t)(calm ? PAUSE_CALM : PAUSE)
+	        << (doublings < DOUBLINGS ? doublings : DOUBLINGS);
+	return pause - pause / 4 + random % (pause / 2 + 1); /* a quarter less to a quarter more */
 }

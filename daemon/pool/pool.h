@@ -23,6 +23,7 @@
 
 #include "daemon/base/conf.h"
 #include "daemon/base/stats.h"
+#include "daemon/pool/budget.h"
 #include "daemon/pool/learn.h"
 #include "daemon/pool/pick.h"
 #include "daemon/pool/queue.h"
@@ -109,7 +110,8 @@ struct pool {
 	struct turn_item hopeless; /* who waits is told that connecting keeps failing */
 	struct turn_item reap;
 	struct pool_stats stats;
-	uint64_t last_limit; /* streams of the last h2 connection */
+	struct budget budget; /* of attempts after the first */
+	uint64_t last_limit;  /* streams of the last h2 connection */
 	bool limit_seen;
 	enum cc_proto_id last_proto; /* of the last connection, NONE: not seen */
 	unsigned users;              /* exchanges that point here */
