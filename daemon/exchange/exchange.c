@@ -129,8 +129,6 @@ static void count_rejected(struct exchange *ex)
 /* The one place where requests that ended are counted, so that the sums of stats.h hold. */
 static void count(struct exchange *ex, enum ending end)
 {
-	if (ex->state == EX_OWN_ANSWER && end == END_ABANDONED)
-		end = END_OWN; /* the answer was made, only the client did not wait for it */
 	if (end == END_OWN) {
 		count_rejected(ex);
 		return;
