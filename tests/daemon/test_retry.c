@@ -2,6 +2,7 @@
  * test_retry.c - what is sent again and why, how often, when, and at whose expense: the origin counts what
  * reaches it, and the daemon's log and counters must say the same.
  */
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -404,6 +405,45 @@ START_TEST(whatever_happens_the_counters_agree)
 }
 END_TEST
 
+START_TEST(requests_that_a_reload_moves_are_counted_where_they_end)
+{
+	struct origin *before = h1_origin(), *after = h1_origin();
+	struct client *busy, *waiting;
+	const char *c;
+
+	daemon_for(before, "max_connections = 1; queue_timeout = \"20s\";");
+	busy = say("GET", "/slow/1500");
+	WAIT_FOR(origin_counts(before).requests == 1);
+	waiting = say("GET", "/bytes/5");
+	WAIT_FOR(counted(daemon_counters("origin"), NULL, "waiting") == 1);
+	daemon_rewrite(config("", upstream(NULL, after, "")));
+	kill(daemon_pid(), SIGHUP);
+	ck_assert_uint_eq(hear(waiting).len, 5);
+	ck_assert_uint_eq(hear(busy).status, 200);
+	ck_assert_uint_eq(origin_counts(after).requests, 1);
+	c = daemon_counters("origin");
+	ck_assert_uint_eq(counted(c, NULL, "requests"), 1);
+	ck_assert_uint_eq(counted(c, NULL, "answered"), 1);
+}
+END_TEST
+
+START_TEST(requests_for_no_upstream_are_counted_by_the_worker)
+{
+	struct client *c;
+	struct answer a;
+
+	daemon_start(config("", text("%s, %s", upstream("origin", h1_origin(), ""),
+					upstream("other", h1_origin(), ""))));
+	c = client_open();
+	client_say(c, "GET / HTTP/1.1\r\nHost: nobody\r\n\r\n");
+	a = hear(c);
+	assert_own_answer(&a, 404);
+	kill(daemon_pid(), SIGUSR1);
+	WAIT_FOR(daemon_logged("\"clients_accepted\":1,") > 0);
+	ck_assert_uint_eq(daemon_logged("\"unrouted\":1,\"removed\":0"), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("retry");
@@ -432,5 +472,7 @@ int main(void)
 	tcase_add_test(budget, connections_that_end_in_order_cost_no_budget);
 
 	tcase_add_loop_test(sums, whatever_happens_the_counters_agree, 0, 2);
+	tcase_add_test(sums, requests_for_no_upstream_are_counted_by_the_worker);
+	tcase_add_test(sums, requests_that_a_reload_moves_are_counted_where_they_end);
 	return harness_main(s);
 }
