@@ -16,239 +16,19 @@
 #include <event2/util.h>
 
 #include "daemon/base/log.h"
-#include "daemon/exchange/answer.h"
 #include "daemon/exchange/client_timeout.h"
-#include "daemon/exchange/exchange.h"
+#include "daemon/exchange/exchange_int.h"
 #include "daemon/exchange/forward.h"
 #include "daemon/exchange/retry.h"
 #include "daemon/exchange/route.h"
-#include "daemon/pool/pool.h"
 #include "lib/base/ctx.h"
 
 #define INFOS_MAX      100 /* interim answers of one request: each may be as large as a head */
 #define CONTINUE_AFTER 200 /* ms: some servers never answer Expect over HTTP/2 */
 
-enum exchange_state { EX_WAITING, EX_PAUSED, EX_SENDING, EX_ANSWERING, EX_OWN_ANSWER, EX_DONE };
-enum ending { END_OK, END_CUT, END_OWN, END_ABANDONED };
-
-struct exchange {
-	struct exchange_env *env;
-	const struct exchange_ops *ops; /* NULL: the client is gone, or heard the end */
-	void *stream;
-	enum exchange_state state;
-	struct pool *pool; /* counted by pool_use; NULL: none chosen */
-	struct waiter waiter;
-	struct cc_req *req;       /* NULL: no attempt runs */
-	struct cc_head *head;     /* as it is sent; kept for a retry and the access line */
-	struct cc_head *trailers; /* of the request */
-	struct cc_buf pending;    /* body that no attempt has taken */
-	struct cc_buf kept;       /* body from its beginning, while replayable */
-	bool replayable;
-	bool body_end; /* the client sent all of it */
-	bool expects;  /* waits for 100, and has not got one */
-	bool room_wanted;
-	bool reused, multiplexed, guessed; /* of the attempt: see struct retry_facts */
-	bool doubtful;                     /* an attempt that ended may have been processed */
-	unsigned attempts;
-	unsigned infos;       /* 1xx passed on */
-	struct pool_conn *pc; /* that req is on */
-	uint64_t conn_id;
-	struct timer timer; /* response_timeout, body_idle_timeout or a pause, by state */
-	uint64_t activity;  /* ms: last read or write of a body */
-	struct timer total; /* total_timeout, or less if the client said so */
-	uint64_t total_ms;  /* 0: none */
-	bool total_of_client;
-	struct timer continue_timer;
-	struct turn_item turn;     /* own answer, then the memory */
-	uint64_t began;            /* us */
-	uint64_t asked, sent;      /* us: for a connection, on it; of the last attempt */
-	uint64_t received;         /* bytes of the answer's body */
-	unsigned status;           /* of the answer, 0: none */
-	enum reject_reason reason; /* of the daemon's own answer */
-	struct cc_head *own;       /* the daemon's own answer */
-	struct cc_buf own_body;
-};
-
 void exchange_env_init(struct exchange_env *env)
 {
 	mem_cache_init(&env->exchanges, sizeof(struct exchange), 1024);
-}
-
-/* ---- ends -------------------------------------------------------------- */
-
-static void free_run(struct turn_item *item)
-{
-	struct exchange *ex = container_of(item, struct exchange, turn);
-	struct exchange_env *env = ex->env;
-
-	cc_head_free(ex->head);
-	cc_head_free(ex->trailers);
-	cc_head_free(ex->own);
-	cc_buf_clear(&ex->pending);
-	cc_buf_clear(&ex->kept);
-	cc_buf_clear(&ex->own_body);
-	env->running--;
-	mem_cache_put(&env->exchanges, env->ctx, ex);
-}
-
-static void access_line(struct exchange *ex, enum ending end)
-{
-	static const char *const words[] = {"ok", "cut", "own", "abandoned"};
-	enum conf_access access = ex->env->conf->access;
-	struct cc_str method, path;
-	const char *query;
-
-	if (access == CONF_ACCESS_OFF ||
-		(access == CONF_ACCESS_ERRORS && ex->status < 500 && end == END_OK))
-		return;
-	if (!ex->head)
-		return;
-	method = cc_head_method(ex->head);
-	path = cc_head_path(ex->head);
-	query = memchr(path.p, '?', path.n);
-	if (query && !ex->env->conf->query_strings)
-		path.n = (size_t)(query - path.p);
-	log_access(ex->env->log,
-		"method=%.*s path=\"%.*s\" upstream=%s conn=%" PRIu64
-		" status=%u end=%s bytes=%" PRIu64 " attempts=%u us=%" PRIu64,
-		(int)method.n, method.p, (int)path.n, path.p, ex->pool ? ex->pool->up->name : "-",
-		ex->conn_id, ex->status, words[end], ex->received, ex->attempts,
-		ctx_now_us(ex->env->ctx) - ex->began);
-}
-
-static void count_rejected(struct exchange *ex)
-{
-	if (!ex->pool) {
-		ex->env->stats.rejected_by[ex->reason]++;
-		return;
-	}
-	ex->pool->stats.rejected++;
-	ex->pool->stats.rejected_by[ex->reason]++;
-}
-
-/* The one place where requests that ended are counted, so that the sums of stats.h hold. */
-static void count(struct exchange *ex, enum ending end)
-{
-	if (end == END_OWN) {
-		count_rejected(ex);
-		return;
-	}
-	if (!ex->pool)
-		return;
-	if (end == END_OK) {
-		ex->pool->stats.answered++;
-		histogram_add(&ex->pool->stats.total, ctx_now_us(ex->env->ctx) - ex->began);
-	} else if (end == END_CUT) {
-		ex->pool->stats.cut++;
-	} else {
-		ex->pool->stats.abandoned++;
-	}
-}
-
-/* No attempt runs, and none waits to run. */
-static void stop_work(struct exchange *ex)
-{
-	timer_stop(&ex->timer);
-	timer_stop(&ex->total);
-	timer_stop(&ex->continue_timer);
-	pool_leave(&ex->waiter);
-	if (ex->req)
-		cc_req_cancel(ex->req);
-	ex->req = NULL;
-}
-
-/* Everything stops; the memory goes back at the end of the turn. */
-static void finish(struct exchange *ex, enum ending end)
-{
-	if (ex->state == EX_DONE)
-		return;
-	access_line(ex, end);
-	count(ex, end);
-	ex->state = EX_DONE;
-	ex->ops = NULL;
-	stop_work(ex);
-	if (ex->pool)
-		pool_unuse(ex->pool);
-	turn_cancel(&ex->turn);
-	ex->turn.run = free_run;
-	turn_add(ex->env->ctx, TURN_REAP, &ex->turn);
-}
-
-static void cut(struct exchange *ex)
-{
-	const struct exchange_ops *ops = ex->ops;
-	void *stream = ex->stream;
-
-	finish(ex, END_CUT);
-	if (ops)
-		ops->cut(stream);
-}
-
-/* ---- answers of our own ------------------------------------------------ */
-
-static void own_answer_run(struct turn_item *item)
-{
-	struct exchange *ex = container_of(item, struct exchange, turn);
-	const struct exchange_ops *ops = ex->ops;
-	void *stream = ex->stream;
-
-	if (!ops)
-		return;
-	ops->head(stream, ex->own);
-	if (ex->state == EX_DONE)
-		return;
-	ops->body(stream, &ex->own_body);
-	if (ex->state == EX_DONE)
-		return;
-	finish(ex, END_OWN);
-	ops->end(stream, NULL);
-}
-
-static void log_failed(const struct exchange *ex, const struct answer *a)
-{
-	if (a->status < 500)
-		return;
-	log_line(ex->env->log, LOG_LEVEL_NOTICE, "request failed",
-		"upstream=%s status=%u error=%s detail=\"%s\" conn=%" PRIu64 " attempts=%u",
-		a->upstream ? a->upstream : "-", a->status, a->error, a->detail, ex->conn_id,
-		ex->attempts);
-}
-
-/* Comes from the turn, so that no caller of ours is called back from inside its call. */
-static void answer(struct exchange *ex, const struct answer *given)
-{
-	struct answer a = *given;
-
-	a.retry_safe = !ex->doubtful && !ex->req; /* a running attempt may be processed */
-	stop_work(ex);
-	ex->state = EX_OWN_ANSWER;
-	ex->status = a.status;
-	ex->reason = a.reason;
-	log_failed(ex, &a);
-	ex->own = cc_head_new(ex->env->ctx);
-	if (!ex->own || answer_build(&a, ex->own, &ex->own_body) < 0) {
-		cut(ex);
-		return;
-	}
-	ex->turn.run = own_answer_run;
-	turn_add(ex->env->ctx, TURN_NOTIFY, &ex->turn);
-}
-
-static struct answer about(const struct exchange *ex, enum reject_reason reason, unsigned status,
-	const char *error, const char *detail)
-{
-	return (struct answer){
-		.reason = reason,
-		.status = status,
-		.error = error,
-		.detail = detail,
-		.upstream = ex->pool ? ex->pool->up->name : NULL,
-	};
-}
-
-void exchange_refuse(struct exchange *ex, const struct answer *a)
-{
-	answer(ex, a);
 }
 
 /* ---- timers ------------------------------------------------------------ */
@@ -257,11 +37,11 @@ void exchange_refuse(struct exchange *ex, const struct answer *a)
 static void too_late(struct exchange *ex, enum reject_reason reason, const char *limit, uint64_t ms,
 	const char *what)
 {
-	struct answer a = about(ex, reason, 504, "http_response_timeout", "");
+	struct answer a = exchange_about(ex, reason, 504, "http_response_timeout", "");
 	char detail[300];
 
 	if (ex->state == EX_ANSWERING) {
-		cut(ex);
+		exchange_cut(ex);
 		return;
 	}
 	snprintf(detail, sizeof(detail), "%s %s (%" PRIu64 " ms)%s", what, limit, ms,
@@ -274,7 +54,7 @@ static void too_late(struct exchange *ex, enum reject_reason reason, const char 
 		a.status = 408;
 		a.error = "http_request_error";
 	}
-	answer(ex, &a);
+	exchange_answer(ex, &a);
 }
 
 static void body_stalled(struct exchange *ex)
@@ -388,10 +168,10 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 		timer_stop(&ex->continue_timer);
 	}
 	if (++ex->infos > INFOS_MAX) {
-		struct answer a = about(ex, REJECT_PROTOCOL, 502, "http_protocol_error",
+		struct answer a = exchange_about(ex, REJECT_PROTOCOL, 502, "http_protocol_error",
 			"the server sent more than 100 interim responses");
 
-		answer(ex, &a);
+		exchange_answer(ex, &a);
 		return;
 	}
 	ex->ops->info(ex->stream, head);
@@ -465,11 +245,6 @@ static struct retry_facts facts_of(const struct exchange *ex, const struct cc_re
 	};
 }
 
-static struct answer no_memory(const struct exchange *ex)
-{
-	return about(ex, REJECT_MEMORY, 503, "proxy_internal_error", "out of memory");
-}
-
 /* Is the pause worth it? A client hears sooner that its time would not do. */
 static bool time_for(const struct exchange *ex, uint64_t pause)
 {
@@ -509,9 +284,9 @@ static void go_again(struct exchange *ex, uint64_t pause)
 {
 	cc_buf_clear(&ex->pending);
 	if (cc_buf_share(&ex->pending, &ex->kept) < 0) {
-		struct answer a = no_memory(ex);
+		struct answer a = exchange_no_memory(ex);
 
-		answer(ex, &a);
+		exchange_answer(ex, &a);
 		return;
 	}
 	ex->state = EX_PAUSED;
@@ -548,14 +323,14 @@ static bool try_again(struct exchange *ex, const struct cc_result *res, bool *br
 
 static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 {
-	struct answer a = about(ex, REJECT_INTERNAL, 502, NULL, "");
+	struct answer a = exchange_about(ex, REJECT_INTERNAL, 502, NULL, "");
 	char detail[240];
 	bool broke;
 
 	if (try_again(ex, res, &broke))
 		return;
 	if (ex->state == EX_ANSWERING) {
-		cut(ex);
+		exchange_cut(ex);
 		return;
 	}
 	ex->doubtful = ex->doubtful || !res->unprocessed;
@@ -567,7 +342,7 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 			     : "; the request was surely not processed",
 		broke ? "; not sent again: retry_budget is used up" : "");
 	a.detail = detail;
-	answer(ex, &a);
+	exchange_answer(ex, &a);
 }
 
 static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
@@ -584,7 +359,7 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 		attempt_failed(ex, res);
 		return;
 	}
-	finish(ex, END_OK);
+	exchange_finish(ex, END_OK);
 	ops->end(stream, res->trailers);
 }
 
@@ -643,9 +418,9 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	if (ex->expects)
 		timer_start(ex->env->ctx, &ex->continue_timer, CONTINUE_AFTER);
 	if (!bodiless && (ex->pending.len > 0 || ex->body_end) && !pass_body(ex)) {
-		struct answer a = no_memory(ex);
+		struct answer a = exchange_no_memory(ex);
 
-		answer(ex, &a);
+		exchange_answer(ex, &a);
 		return;
 	}
 	if (ex->room_wanted && cc_req_room(ex->req) > 0) {
@@ -695,10 +470,10 @@ static void granted(struct waiter *w, struct pool_conn *pc)
 	struct exchange *ex = container_of(w, struct exchange, waiter);
 
 	if (bind_pool(ex, w->pool) < 0) { /* a reload may have moved the queue */
-		struct answer a = no_memory(ex);
+		struct answer a = exchange_no_memory(ex);
 
 		cc_conn_release(pc->cc);
-		answer(ex, &a);
+		exchange_answer(ex, &a);
 		return;
 	}
 	send_on(ex, pc);
@@ -711,7 +486,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 	char text[200];
 
 	bind_pool(ex, w->pool); /* for the name in the answer: nothing is sent */
-	a = about(ex, REJECT_QUEUE_TIMEOUT, 503, "connection_limit_reached", detail);
+	a = exchange_about(ex, REJECT_QUEUE_TIMEOUT, 503, "connection_limit_reached", detail);
 	switch (why) {
 	case WAITER_TIMEOUT:
 		if (ex->pool->count[POOL_AVAILABLE] + ex->pool->count[POOL_FULL] == 0) {
@@ -743,7 +518,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 		a.detail = "the upstream was removed from the configuration";
 		break;
 	}
-	answer(ex, &a);
+	exchange_answer(ex, &a);
 }
 
 /*
@@ -791,12 +566,12 @@ static void ask_pool(struct exchange *ex, bool again)
 	case POOL_WAITS:
 		break;
 	case POOL_QUEUE_FULL:
-		a = about(ex, REJECT_QUEUE_FULL, 503, "connection_limit_reached", text);
+		a = exchange_about(ex, REJECT_QUEUE_FULL, 503, "connection_limit_reached", text);
 		snprintf(text, sizeof(text), "%u requests wait already: max_queue = %u",
 			queue_count(&ex->pool->waiters), ex->pool->up->max_queue);
 		a.limit = "max_queue";
 		a.retry_after = 1;
-		answer(ex, &a);
+		exchange_answer(ex, &a);
 		break;
 	}
 }
@@ -822,7 +597,7 @@ struct exchange *exchange_new(
 	timer_init(&ex->timer, timer_fired);
 	timer_init(&ex->total, total_over);
 	timer_init(&ex->continue_timer, continue_fired);
-	turn_item_init(&ex->turn, free_run);
+	turn_item_init(&ex->turn, exchange_free_run);
 	env->running++;
 	return ex;
 }
@@ -835,7 +610,7 @@ void exchange_set_caller(struct exchange *ex, uint32_t uid)
 static void refuse_unrouted(struct exchange *ex)
 {
 	struct cc_str host = cc_head_authority(ex->head);
-	struct answer a = about(ex, REJECT_UNROUTED, 404, "destination_not_found", "");
+	struct answer a = exchange_about(ex, REJECT_UNROUTED, 404, "destination_not_found", "");
 	char text[300];
 
 	snprintf(text, sizeof(text),
@@ -844,14 +619,14 @@ static void refuse_unrouted(struct exchange *ex)
 	a.detail = text;
 	a.names = ex->env->conf;
 	ex->env->stats.unrouted++;
-	answer(ex, &a);
+	exchange_answer(ex, &a);
 }
 
 /* The head becomes the upstream's. false: it cannot, and is answered. */
 static bool prepare(struct exchange *ex)
 {
 	const struct conf_upstream *up = ex->pool->up;
-	struct answer a = about(ex, REJECT_BAD_REQUEST, 400, "http_request_error",
+	struct answer a = exchange_about(ex, REJECT_BAD_REQUEST, 400, "http_request_error",
 		"the request head cannot be forwarded");
 	char text[300];
 	uint64_t ms;
@@ -866,8 +641,13 @@ static bool prepare(struct exchange *ex)
 		a.detail = text;
 		a.limit = up->client_timeout_header;
 	}
-	answer(ex, &a);
+	exchange_answer(ex, &a);
 	return false;
+}
+
+void exchange_refuse(struct exchange *ex, const struct answer *a)
+{
+	exchange_answer(ex, a);
 }
 
 void exchange_start(struct exchange *ex, const struct conf_listener *l, struct cc_head *head,
@@ -884,16 +664,16 @@ void exchange_start(struct exchange *ex, const struct conf_listener *l, struct c
 	ex->expects = expects;
 	ex->replayable = true;
 	if (status > 0) {
-		a = about(ex, REJECT_DENIED, status, "http_request_denied", why);
-		answer(ex, &a);
+		a = exchange_about(ex, REJECT_DENIED, status, "http_request_denied", why);
+		exchange_answer(ex, &a);
 		return;
 	}
 	if (slabs_pressure(&ex->env->ctx->slabs) >= 90) {
-		a = about(ex, REJECT_MEMORY, 503, "proxy_internal_limit",
+		a = exchange_about(ex, REJECT_MEMORY, 503, "proxy_internal_limit",
 			"buffer memory is used up: daemon.memory_limit");
 		a.limit = "memory_limit";
 		a.retry_after = 1;
-		answer(ex, &a);
+		exchange_answer(ex, &a);
 		return;
 	}
 	up = route_find(ex->env->conf, l, cc_head_authority(head));
@@ -903,9 +683,9 @@ void exchange_start(struct exchange *ex, const struct conf_listener *l, struct c
 	}
 	pool = pool_of(ex->env, up);
 	if (!pool) {
-		a = about(ex, REJECT_REMOVED, 503, "destination_unavailable",
+		a = exchange_about(ex, REJECT_REMOVED, 503, "destination_unavailable",
 			"the upstream was removed from the configuration");
-		answer(ex, &a);
+		exchange_answer(ex, &a);
 		return;
 	}
 	bind_pool(ex, pool);
@@ -944,15 +724,15 @@ void exchange_body(struct exchange *ex, struct cc_buf *body, bool eos)
 		body_ended(ex);
 	if (ex->req && ex->pending.len == 0) {
 		if (cc_req_send(ex->req, body, eos) < 0)
-			cut(ex);
+			exchange_cut(ex);
 		return;
 	}
 	if (cc_buf_move(&ex->pending, body, body->len) < 0) {
-		cut(ex);
+		exchange_cut(ex);
 		return;
 	}
 	if (ex->req && !pass_body(ex))
-		cut(ex);
+		exchange_cut(ex);
 }
 
 void exchange_trailers(struct exchange *ex, const struct cc_head *trailers)
@@ -966,12 +746,12 @@ void exchange_trailers(struct exchange *ex, const struct cc_head *trailers)
 		err = cc_head_add(
 			ex->trailers, cc_head_name(trailers, i), cc_head_value(trailers, i));
 	if (!ex->trailers || err < 0) {
-		cut(ex);
+		exchange_cut(ex);
 		return;
 	}
 	body_ended(ex);
 	if (ex->req && !pass_body(ex))
-		cut(ex);
+		exchange_cut(ex);
 }
 
 size_t exchange_room(struct exchange *ex)
@@ -1003,5 +783,5 @@ void exchange_gone(struct exchange *ex)
 	if (ex->state == EX_DONE)
 		return;
 	ex->ops = NULL;
-	finish(ex, END_ABANDONED);
+	exchange_finish(ex, END_ABANDONED);
 }

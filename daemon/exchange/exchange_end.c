@@ -1,0 +1,183 @@
+/*
+ * exchange_end.c - how exchanges end: counted and logged once, cut, or with an answer of the daemon's
+ * own.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "daemon/base/log.h"
+#include "daemon/exchange/exchange_int.h"
+#include "lib/base/ctx.h"
+
+void exchange_free_run(struct turn_item *item)
+{
+	struct exchange *ex = container_of(item, struct exchange, turn);
+	struct exchange_env *env = ex->env;
+
+	cc_head_free(ex->head);
+	cc_head_free(ex->trailers);
+	cc_head_free(ex->own);
+	cc_buf_clear(&ex->pending);
+	cc_buf_clear(&ex->kept);
+	cc_buf_clear(&ex->own_body);
+	env->running--;
+	mem_cache_put(&env->exchanges, env->ctx, ex);
+}
+
+static void access_line(struct exchange *ex, enum ending end)
+{
+	static const char *const words[] = {"ok", "cut", "own", "abandoned"};
+	enum conf_access access = ex->env->conf->access;
+	struct cc_str method, path;
+	const char *query;
+
+	if (access == CONF_ACCESS_OFF ||
+		(access == CONF_ACCESS_ERRORS && ex->status < 500 && end == END_OK))
+		return;
+	if (!ex->head)
+		return;
+	method = cc_head_method(ex->head);
+	path = cc_head_path(ex->head);
+	query = memchr(path.p, '?', path.n);
+	if (query && !ex->env->conf->query_strings)
+		path.n = (size_t)(query - path.p);
+	log_access(ex->env->log,
+		"method=%.*s path=\"%.*s\" upstream=%s conn=%" PRIu64
+		" status=%u end=%s bytes=%" PRIu64 " attempts=%u us=%" PRIu64,
+		(int)method.n, method.p, (int)path.n, path.p, ex->pool ? ex->pool->up->name : "-",
+		ex->conn_id, ex->status, words[end], ex->received, ex->attempts,
+		ctx_now_us(ex->env->ctx) - ex->began);
+}
+
+static void count_rejected(struct exchange *ex)
+{
+	if (!ex->pool) {
+		ex->env->stats.rejected_by[ex->reason]++;
+		return;
+	}
+	ex->pool->stats.rejected++;
+	ex->pool->stats.rejected_by[ex->reason]++;
+}
+
+/* The one place where requests that ended are counted, so that the sums of stats.h hold. */
+static void count(struct exchange *ex, enum ending end)
+{
+	if (end == END_OWN) {
+		count_rejected(ex);
+		return;
+	}
+	if (!ex->pool)
+		return;
+	if (end == END_OK) {
+		ex->pool->stats.answered++;
+		histogram_add(&ex->pool->stats.total, ctx_now_us(ex->env->ctx) - ex->began);
+	} else if (end == END_CUT) {
+		ex->pool->stats.cut++;
+	} else {
+		ex->pool->stats.abandoned++;
+	}
+}
+
+/* No attempt runs, and none waits to run. */
+static void stop_work(struct exchange *ex)
+{
+	timer_stop(&ex->timer);
+	timer_stop(&ex->total);
+	timer_stop(&ex->continue_timer);
+	pool_leave(&ex->waiter);
+	if (ex->req)
+		cc_req_cancel(ex->req);
+	ex->req = NULL;
+}
+
+void exchange_finish(struct exchange *ex, enum ending end)
+{
+	if (ex->state == EX_DONE)
+		return;
+	access_line(ex, end);
+	count(ex, end);
+	ex->state = EX_DONE;
+	ex->ops = NULL;
+	stop_work(ex);
+	if (ex->pool)
+		pool_unuse(ex->pool);
+	turn_cancel(&ex->turn);
+	ex->turn.run = exchange_free_run;
+	turn_add(ex->env->ctx, TURN_REAP, &ex->turn);
+}
+
+void exchange_cut(struct exchange *ex)
+{
+	const struct exchange_ops *ops = ex->ops;
+	void *stream = ex->stream;
+
+	exchange_finish(ex, END_CUT);
+	if (ops)
+		ops->cut(stream);
+}
+
+/* ---- answers of our own ------------------------------------------------ */
+
+static void own_answer_run(struct turn_item *item)
+{
+	struct exchange *ex = container_of(item, struct exchange, turn);
+	const struct exchange_ops *ops = ex->ops;
+	void *stream = ex->stream;
+
+	if (!ops)
+		return;
+	ops->head(stream, ex->own);
+	if (ex->state == EX_DONE)
+		return;
+	ops->body(stream, &ex->own_body);
+	if (ex->state == EX_DONE)
+		return;
+	exchange_finish(ex, END_OWN);
+	ops->end(stream, NULL);
+}
+
+static void log_failed(const struct exchange *ex, const struct answer *a)
+{
+	if (a->status < 500)
+		return;
+	log_line(ex->env->log, LOG_LEVEL_NOTICE, "request failed",
+		"upstream=%s status=%u error=%s detail=\"%s\" conn=%" PRIu64 " attempts=%u",
+		a->upstream ? a->upstream : "-", a->status, a->error, a->detail, ex->conn_id,
+		ex->attempts);
+}
+
+void exchange_answer(struct exchange *ex, const struct answer *given)
+{
+	struct answer a = *given;
+
+	a.retry_safe = !ex->doubtful && !ex->req; /* a running attempt may be processed */
+	stop_work(ex);
+	ex->state = EX_OWN_ANSWER;
+	ex->status = a.status;
+	ex->reason = a.reason;
+	log_failed(ex, &a);
+	ex->own = cc_head_new(ex->env->ctx);
+	if (!ex->own || answer_build(&a, ex->own, &ex->own_body) < 0) {
+		exchange_cut(ex);
+		return;
+	}
+	ex->turn.run = own_answer_run;
+	turn_add(ex->env->ctx, TURN_NOTIFY, &ex->turn);
+}
+
+struct answer exchange_about(const struct exchange *ex, enum reject_reason reason, unsigned status,
+	const char *error, const char *detail)
+{
+	return (struct answer){
+		.reason = reason,
+		.status = status,
+		.error = error,
+		.detail = detail,
+		.upstream = ex->pool ? ex->pool->up->name : NULL,
+	};
+}
+
+struct answer exchange_no_memory(const struct exchange *ex)
+{
+	return exchange_about(ex, REJECT_MEMORY, 503, "proxy_internal_error", "out of memory");
+}
