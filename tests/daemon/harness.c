@@ -299,6 +299,16 @@ unsigned daemon_logged(const char *what)
 	return n;
 }
 
+unsigned daemon_logged_lines(const char *what, const char *and_what)
+{
+	unsigned n = 0;
+	char *rest = daemon_log(), *line;
+
+	while ((line = strsep(&rest, "\n")))
+		n += strstr(line, what) && strstr(line, and_what);
+	return n;
+}
+
 bool daemon_ended(int *status)
 {
 	if (!h.daemon_gone && waitpid(h.daemon, &h.daemon_status, WNOHANG) == h.daemon)

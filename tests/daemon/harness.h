@@ -73,8 +73,9 @@ const char *daemon_socket(void);
 const char *daemon_config(void); /* path */
 bool daemon_ended(int *status);  /* as of waitpid */
 char *daemon_log(void);
-unsigned daemon_logged(const char *what); /* how often */
-unsigned long daemon_rss(void);           /* bytes */
+unsigned daemon_logged(const char *what);                             /* how often */
+unsigned daemon_logged_lines(const char *what, const char *and_what); /* with both in them */
+unsigned long daemon_rss(void);                                       /* bytes */
 /*
  * What is counted of an upstream now (SIGUSR1), as JSON text for counted(). Fails the test if sums do
  * not agree: requests and how they ended, totals and their reasons, durations and attempts.

@@ -66,7 +66,8 @@ static void assert_retried(const char *reason, unsigned n)
 	ck_assert_msg(counted(c, "retried_by_reason", reason) == n, "not %u: %s", n, c);
 	ck_assert_uint_eq(counted(c, NULL, "retried"), n);
 	ck_assert_uint_eq(daemon_logged("event=\"sent again\""), n);
-	ck_assert_uint_eq(daemon_logged(text("reason=%s ", reason)), n);
+	ck_assert_uint_eq(
+		daemon_logged_lines("event=\"sent again\"", text("reason=%s ", reason)), n);
 }
 
 /* ---- reasons ---- */
