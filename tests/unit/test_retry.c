@@ -28,7 +28,57 @@ static enum retry_reason safe(const struct retry_facts *f)
 	return retry_verdict(f, CONF_RETRY_SAFE, 2);
 }
 
-/* ---- rules that the table leaves out ---- */
+/* ---- the rules one by one ---- */
+
+START_TEST(what_was_surely_not_processed_is_sent_again_whatever_its_method)
+{
+	struct retry_facts f = unsent_post;
+
+	ck_assert_int_eq(safe(&f), RETRY_UNSENT);
+	f.end = RETRY_END_REFUSED;
+	ck_assert_int_eq(safe(&f), RETRY_REFUSED);
+	f.end = RETRY_END_GOAWAY;
+	ck_assert_int_eq(safe(&f), RETRY_GOAWAY);
+}
+END_TEST
+
+START_TEST(never_means_never)
+{
+	ck_assert_int_eq(retry_verdict(&unsent_post, CONF_RETRY_NEVER, 2), RETRY_NO);
+	ck_assert_int_eq(retry_verdict(&stale_get, CONF_RETRY_NEVER, 2), RETRY_NO);
+}
+END_TEST
+
+START_TEST(a_put_is_repeated_only_when_the_configuration_says_idempotent)
+{
+	struct retry_facts f = stale_get;
+
+	f.safe = false;
+	ck_assert_int_eq(safe(&f), RETRY_NO);
+	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_IDEMPOTENT, 2), RETRY_REUSED_CLOSED);
+	f.reused = false;
+	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_IDEMPOTENT, 2), RETRY_IDEMPOTENT);
+}
+END_TEST
+
+START_TEST(a_post_that_may_have_been_done_is_never_repeated)
+{
+	struct retry_facts f = stale_get;
+
+	f.safe = f.idempotent = false;
+	ck_assert_int_eq(safe(&f), RETRY_NO);
+	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_IDEMPOTENT, 2), RETRY_NO);
+}
+END_TEST
+
+START_TEST(nothing_is_sent_again_once_the_client_saw_the_answer)
+{
+	struct retry_facts f = unsent_post;
+
+	f.answered = true;
+	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_IDEMPOTENT, 2), RETRY_NO);
+}
+END_TEST
 
 START_TEST(attempts_are_counted_after_the_first)
 {
@@ -350,6 +400,11 @@ int main(void)
 	Suite *s = suite_create("retry");
 	TCase *c = tcase_create("verdict");
 
+	tcase_add_test(c, what_was_surely_not_processed_is_sent_again_whatever_its_method);
+	tcase_add_test(c, never_means_never);
+	tcase_add_test(c, a_put_is_repeated_only_when_the_configuration_says_idempotent);
+	tcase_add_test(c, a_post_that_may_have_been_done_is_never_repeated);
+	tcase_add_test(c, nothing_is_sent_again_once_the_client_saw_the_answer);
 	tcase_add_test(c, attempts_are_counted_after_the_first);
 	tcase_add_test(c, a_body_that_is_gone_cannot_be_sent_again);
 	tcase_add_test(c, nobody_repeats_for_a_client_that_left);
