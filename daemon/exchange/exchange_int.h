@@ -28,7 +28,7 @@ struct exchange {
 	bool reused, multiplexed, guessed; /* of the attempt: see struct retry_facts */
 	bool doubtful;                     /* an attempt that ended may have been processed */
 	unsigned attempts;
-	unsigned infos; /* 1xx passed on */
+	unsigned infos;       /* 1xx passed on */
 	struct pool_conn *pc; /* that req is on */
 	uint64_t conn_id;
 	struct timer timer; /* response_timeout, body_idle_timeout or a pause, by state */
