@@ -7,9 +7,9 @@
 #include <sys/resource.h>
 
 #include "daemon/base/conf_loader.h"
+#include "daemon/base/limits.h"
 #include "daemon/base/conf_value.h"
 
-#define OWN_DESCRIPTORS   32 /* epoll, eventfds, listeners, logs, resolver, files of a reload */
 #define MIN_WORKER_MEMORY (1u << 20)
 #define MIN_CLIENTS       16 /* with less than this the daemon is of no use */
 #define MAX_CLIENTS       1000000
@@ -356,14 +356,13 @@ static void check_listener(struct loader *l, unsigned n)
 
 /* ---- descriptors ------------------------------------------------------- */
 
-static long long descriptor_limit(void)
+static uint64_t descriptor_limit(void)
 {
 	struct rlimit limit;
 
-	/* RLIM_INFINITY is the largest number there is. */
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 2 * (rlim_t)MAX_CLIENTS)
-		return 2LL * MAX_CLIENTS;
-	return (long long)limit.rlim_cur;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return UINT64_MAX;
+	return limit.rlim_cur; /* RLIM_INFINITY is the largest number there is */
 }
 
 /* Each worker has its share; below this it could not even read. */
@@ -378,31 +377,32 @@ static void check_memory(struct loader *l)
 			c->memory_limit >> 10, c->workers);
 }
 
+/* What the pools leave; at least as many as the daemon is of use with. */
+static unsigned computed_clients(const struct limits_needs *n, uint64_t limit)
+{
+	uint64_t left = limits_clients_left(n, limit);
+
+	if (left < MIN_CLIENTS)
+		return MIN_CLIENTS;
+	return left < MAX_CLIENTS ? (unsigned)left : MAX_CLIENTS;
+}
+
 static void check_descriptors(struct loader *l)
 {
 	struct place at = {.set = l->root};
 	struct conf *c = l->conf;
-	long long limit = descriptor_limit(), pools = 0, left;
-	const char *sum;
+	struct limits_needs n = {.listeners = c->listener_count, .workers = c->workers};
+	uint64_t limit = descriptor_limit();
+	char sum[LIMITS_TEXT_MAX];
 
 	for (unsigned i = 0; i < c->upstream_count; i++)
-		pools += c->upstreams[i].max_connections;
-	left = limit - pools - OWN_DESCRIPTORS;
-	sum = loader_printf(l,
-		"RLIMIT_NOFILE %lld - %lld for the pools (max_connections of all upstreams) - %d "
-		"for the daemon = %lld",
-		limit, pools, OWN_DESCRIPTORS, left);
-
-	if (left < MIN_CLIENTS)
-		loader_complain(l, c->max_clients > 0 ? WARNING : ERROR, at, "daemon.max_clients",
-			"too few descriptors for clients: %s, at least %d are needed: raise "
-			"LimitNOFILE= or lower max_connections",
-			sum, MIN_CLIENTS);
-	else if (left < (long long)c->max_clients)
-		loader_complain(l, WARNING, at, "daemon.max_clients",
-			"%u is more than the descriptors suffice for: %s", c->max_clients, sum);
+		limits_add_pool(
+			&n, c->upstreams[i].max_connections, c->upstreams[i].max_connecting);
 	if (c->max_clients == 0)
-		c->max_clients = (unsigned)(left < MAX_CLIENTS ? left : MAX_CLIENTS);
+		c->max_clients = computed_clients(&n, limit);
+	n.clients = c->max_clients;
+	if (!limits_fit(&n, limit, sum))
+		loader_complain(l, ERROR, at, "daemon.max_clients", "%s", sum);
 }
 
 void conf_check(struct loader *l)

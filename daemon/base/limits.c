@@ -4,9 +4,10 @@
 
 #include "daemon/base/limits.h"
 
-#define OWN_PROCESS                                                                                \
-	16u           /* standard streams, signals, wake-ups, log, files of a reload, spare ones */
-#define OWN_WORKER 8u /* epoll, wake-ups, sockets of the resolver, one kept to refuse with */
+/* Standard streams, loop, signals, log, wake-ups: 9; files and sockets of a reload. */
+#define OWN_PROCESS 16u
+/* Loop, its pipe, wake-up: 4; sockets of the resolver. */
+#define OWN_WORKER 8u
 
 void limits_add_pool(struct limits_needs *n, unsigned max_connections, unsigned max_connecting)
 {
@@ -19,12 +20,11 @@ void limits_add_pool(struct limits_needs *n, unsigned max_connections, unsigned 
 	n->connecting += max_connecting < max_connections ? max_connecting : max_connections;
 }
 
-/* Each worker waits for each listener in an epoll set of its own. */
 uint64_t limits_own(const struct limits_needs *n)
 {
-	uint64_t listeners = n->listeners, workers = n->workers;
+	uint64_t each = OWN_WORKER + LIMITS_RESERVE;
 
-	return OWN_PROCESS + workers * OWN_WORKER + listeners + workers * listeners;
+	return OWN_PROCESS + each * n->workers + n->listeners;
 }
 
 static uint64_t without_clients(const struct limits_needs *n)
