@@ -60,7 +60,8 @@ enum cc_err {
 	CC_ETOOBIG = -14,   /* head larger than max_head */
 	CC_ECANCELED = -15, /* by cc_req_cancel, cc_conn_close or cc_conn_free */
 	CC_EGOAWAY = -16,   /* the server asked us to leave (cc_conn_err) */
-	CC_ECERT = -17      /* the server's certificate is not to be trusted */
+	CC_ECERT = -17,     /* the server's certificate is not to be trusted */
+	CC_EMFILE = -18     /* no descriptor was left for the socket: says nothing of the server */
 };
 
 const char *cc_strerror(int err); /* static string, never NULL */

@@ -40,6 +40,8 @@ const char *cc_strerror(int err)
 		return "server is going away";
 	case CC_ECERT:
 		return "certificate not trusted";
+	case CC_EMFILE:
+		return "no file descriptor left";
 	}
 	return "unknown error";
 }

@@ -36,7 +36,7 @@ struct dial_target {
  * Once, never from within dial_start. err 0: link is connected (and has
  * finished its handshake) and belongs to the receiver, who sets its ops with link_set_owner or
  * frees it: it is not on the stack.
- * Else CC_ERESOLVE, CC_ECONNECT, CC_ETLS, CC_ECERT, CC_ETIMEOUT or CC_ENOMEM; detail is a sentence for a log
+ * Else CC_ERESOLVE, CC_ECONNECT, CC_ETLS, CC_ECERT, CC_ETIMEOUT, CC_EMFILE or CC_ENOMEM; detail is a sentence for a log
  * ("connect to 127.0.0.1:81: Connection refused"; "certificate verify failed: self-signed
  * certificate"), valid during the call, never NULL. The dial is freed after the call.
  */

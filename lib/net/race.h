@@ -6,6 +6,7 @@
 #define CC_RACE_H
 
 #include <net/if.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,13 +34,14 @@ struct race {
 	const char *host; /* its name; NULL: a number or a Unix socket */
 	/*
 	 * Once, also from within race_start. err 0: fd is connected and the receiver's.
-	 * Else CC_ECONNECT or CC_ENOMEM, and detail is a sentence.
+	 * Else CC_ECONNECT, CC_EMFILE or CC_ENOMEM, and detail is a sentence.
 	 */
 	void (*done)(struct race *r, int err, int fd);
 
 	struct attempt *attempts;
 	unsigned count, next, running;
 	unsigned won; /* index of the attempt that connected */
+	bool starved; /* of descriptors: an address could not be tried */
 	struct timer timer;
 	char detail[768]; /* a name of 253 bytes may be in it */
 };

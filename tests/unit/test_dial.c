@@ -676,7 +676,7 @@ START_TEST(lack_of_descriptors_is_named)
 
 	sys.socket_error = EMFILE;
 	dial_wait(&p, &(struct dial_target){.address = "127.0.0.1:80"});
-	ck_assert_int_eq(p.err, CC_ECONNECT);
+	ck_assert_int_eq(p.err, CC_EMFILE);
 	ck_assert_str_eq(p.detail, "socket for 127.0.0.1:80: Too many open files");
 }
 END_TEST
