@@ -29,12 +29,14 @@
 #include "daemon/exchange/exchange.h"
 #include "daemon/front/front.h"
 #include "daemon/front/listener.h"
+#include "daemon/front/reserve.h"
 #include "daemon/pool/pool.h"
 #include "daemon/worker.h"
 #include "lib/base/ctx.h"
 
 #define ACCEPTS_A_TURN 32
-#define NO_FD_PAUSE    100 /* ms without accepting after the descriptors ran out */
+#define ACCEPT_PAUSE   100  /* ms until accepting is tried again */
+#define FULL_PATIENCE  1000 /* ms that all places are taken until who comes is refused */
 
 /* One listener as this worker sees it. Lives until its last client left. */
 struct port {
@@ -46,6 +48,7 @@ struct port {
 	struct front_listener front;
 	struct event *accept; /* NULL: closed for new clients */
 	struct timer again;   /* accepting rests until then */
+	uint64_t full_since;  /* ms: somebody has waited for a place since then, 0: nobody does */
 };
 
 struct worker {
@@ -60,6 +63,7 @@ struct worker {
 	struct worker *const *team; /* NULL until worker_team */
 	unsigned team_count;
 	atomic_uint clients;
+	struct reserve reserve;
 	struct list old_pools; /* drained, not empty yet */
 	bool draining;
 	struct timer drain_timer;
@@ -131,7 +135,23 @@ static bool has_room(const struct port *p)
 
 	for (unsigned i = 0; i < w->team_count; i++)
 		all += atomic_load_explicit(&w->team[i]->clients, memory_order_relaxed);
-	return all < w->env.conf->max_clients && (own == 0 || p->front.count < own);
+	return all < w->env.conf->max_clients &&
+	       (own == 0 || p->front.count - p->front.refused < own);
+}
+
+static bool is_full_for_long(const struct port *p)
+{
+	return p->full_since > 0 && ctx_now(p->worker->env.ctx) - p->full_since >= FULL_PATIENCE;
+}
+
+/* Goes on accepting if who comes can be served or refused. */
+static void port_wake(struct port *p)
+{
+	if (!p->accept || event_pending(p->accept, EV_READ, NULL) ||
+		!(has_room(p) || is_full_for_long(p)))
+		return;
+	timer_stop(&p->again);
+	event_add(p->accept, NULL);
 }
 
 static void port_free(struct port *p)
@@ -156,29 +176,24 @@ static void port_close(struct port *p)
 
 static void stop_if_empty(struct worker *w)
 {
-	if (w->draining && w->clients == 0)
+	if (w->draining && w->clients == 0 && w->reserve.lent == 0)
 		event_base_loopexit(w->base, NULL);
 }
 
-static void client_left(struct front_listener *fl)
+/* It may have been a place of the daemon, of the listener, or one to refuse from: all look again. */
+static void client_left(struct front_listener *fl, bool refused)
 {
 	struct port *p = container_of(fl, struct port, front);
 	struct worker *w = p->worker;
 
-	w->clients--;
-	if (!p->accept) {
-		if (fl->count == 0 && !w->draining)
-			port_free(p);
-		stop_if_empty(w);
-		return;
-	}
-	list_each (e, tmp, &w->ports) { /* the place that is free now may be another listener's */
-		struct port *q = container_of(e, struct port, link);
-
-		if (q->accept && !event_pending(q->accept, EV_READ, NULL) &&
-			!timer_running(&q->again) && has_room(q))
-			event_add(q->accept, NULL);
-	}
+	if (refused)
+		reserve_give_back(&w->reserve);
+	else
+		w->clients--;
+	if (!p->accept && fl->count == 0 && !w->draining)
+		port_free(p);
+	list_each (e, tmp, &w->ports)
+		port_wake(container_of(e, struct port, link));
 	stop_if_empty(w);
 }
 
@@ -186,57 +201,88 @@ static void accept_again(struct timer *t)
 {
 	struct port *p = container_of(t, struct port, again);
 
-	if (!p->accept)
-		return;
-	if (has_room(p))
-		event_add(p->accept, NULL);
-	else if (p->worker->team_count > 1)
-		timer_start(p->worker->env.ctx, &p->again, NO_FD_PAUSE);
+	port_wake(p);
+	if (p->accept && !event_pending(p->accept, EV_READ, NULL))
+		timer_start(p->worker->env.ctx, &p->again, ACCEPT_PAUSE);
 }
 
-/* Out of descriptors or memory: the queue of the kernel holds the clients meanwhile. */
+/* The queue of the kernel holds the clients meanwhile. */
 static void rest_accepting(struct port *p, const char *why)
 {
 	event_del(p->accept);
-	timer_start(p->worker->env.ctx, &p->again, NO_FD_PAUSE);
-	p->worker->env.stats.clients_refused++;
+	timer_start(p->worker->env.ctx, &p->again, ACCEPT_PAUSE);
 	log_line(p->worker->env.log, LOG_LEVEL_WARNING, "accepting rests",
 		"listener=%s reason=\"%s\" clients=%u", p->front.conf->name, why,
 		p->worker->clients);
 }
 
-/* true: more may wait in the kernel. */
-static bool accept_some(struct port *p, bool beyond_limits)
+/* The next of those who wait in the kernel; -1 and errno. */
+static int accept_fd(const struct port *p)
+{
+	int fd;
+
+	do
+		fd = accept4(p->listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+	return fd;
+}
+
+/* A client that there is no room for hears why. As all below: true: more may wait in the kernel. */
+static bool refuse_one(struct port *p, enum front_limit limit)
 {
 	struct worker *w = p->worker;
-	int fd = p->listener->fd;
+	int client;
 
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		int client;
-
-		if (!beyond_limits && !has_room(p)) {
-			/* client_left goes on; other workers' clients do not tell */
-			event_del(p->accept);
-			if (w->team_count > 1)
-				timer_start(w->env.ctx, &p->again, NO_FD_PAUSE);
-			log_line(w->env.log, LOG_LEVEL_WARNING, "accepting rests",
-				"listener=%s reason=\"max_clients\" clients=%u",
-				p->front.conf->name, w->clients);
-			return false;
-		}
-		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (client < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (client < 0 && errno != EAGAIN)
-			rest_accepting(p, strerror(errno));
-		if (client < 0)
-			return false;
-		if (!front_accept(&p->front, client)) {
-			rest_accepting(p, "out of memory");
-			return false;
-		}
-		w->clients++;
+	if (!reserve_take(&w->reserve)) { /* as many as can be are being refused */
+		rest_accepting(p, front_limit_name(limit));
+		return false;
 	}
+	client = accept_fd(p);
+	if (client >= 0 && front_refuse(&p->front, client, limit))
+		return true;
+	if (client >= 0 || errno != EAGAIN)
+		rest_accepting(p, client < 0 ? strerror(errno) : "out of memory");
+	reserve_give_back(&w->reserve);
+	return false;
+}
+
+static bool accept_one(struct port *p)
+{
+	int client = accept_fd(p);
+
+	if (client < 0 && (errno == EMFILE || errno == ENFILE))
+		return refuse_one(p, FRONT_DESCRIPTORS);
+	if (client < 0) {
+		if (errno == EAGAIN)
+			p->full_since = 0; /* nobody waits for a place */
+		else
+			rest_accepting(p, strerror(errno));
+		return false;
+	}
+	if (!front_accept(&p->front, client)) {
+		rest_accepting(p, "out of memory");
+		return false;
+	}
+	p->worker->clients++;
+	return true;
+}
+
+/* Who comes when all places are taken waits a moment for one, in the kernel's queue. */
+static bool no_room(struct port *p)
+{
+	if (p->full_since == 0)
+		p->full_since = ctx_now(p->worker->env.ctx);
+	if (is_full_for_long(p))
+		return refuse_one(p, FRONT_MAX_CLIENTS);
+	rest_accepting(p, front_limit_name(FRONT_MAX_CLIENTS));
+	return false;
+}
+
+static bool accept_some(struct port *p, bool beyond_limits)
+{
+	for (int i = 0; i < ACCEPTS_A_TURN; i++)
+		if (!(beyond_limits || has_room(p) ? accept_one(p) : no_room(p)))
+			return false;
 	return true;
 }
 
@@ -368,8 +414,7 @@ static void port_update(struct port *p, unsigned i)
 	p->listener = listener_set_get(w->listeners, i);
 	conf_unref(old_conf);
 	listener_set_unref(old_set);
-	if (!timer_running(&p->again) && has_room(p))
-		event_add(p->accept, NULL);
+	port_wake(p);
 }
 
 static bool configure_ports(struct worker *w)
@@ -652,6 +697,7 @@ static void worker_free(struct worker *w)
 		mem_cache_clear(&w->env.exchanges, w->env.ctx);
 	}
 	free(w->env.pools);
+	reserve_clear(&w->reserve);
 	mailbox_free(w->mailbox);
 	cc_ctx_free(w->env.ctx);
 	conf_unref(w->env.conf);
@@ -685,6 +731,7 @@ static int worker_init(struct worker *w, struct conf *conf, struct listener_set 
 		return -1;
 	exchange_env_init(&w->env);
 	timer_init(&w->drain_timer, drain_over);
+	reserve_init(&w->reserve);
 	w->mailbox = mailbox_new(w->base, w);
 	if (!w->mailbox)
 		return -1;

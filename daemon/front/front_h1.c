@@ -13,6 +13,9 @@
  * exact. A client whose request is for an upstream of another home goes there
  * whole: the bytes of the head are kept (raw) until it is known.
  *
+ * A client that is refused for want of room has its request read like any other, because an answer
+ * that comes before it may be lost; it has a second for it.
+ *
  * LINGER: the answer is out and the write side shut, but the client may still
  * be sending. Closing now could reset the connection under the answer, so what
  * comes is read and dropped for a moment.
@@ -39,6 +42,7 @@
 #define PIPELINE_MAX   65536u /* bytes of further requests held while one is busy */
 #define STALL_MS       60000  /* the rest of an answer that closes does not move for so long */
 #define LINGER_MS      1000
+#define REFUSED_MS     1000       /* for the request of a client that is refused */
 #define LOOK_MS        1000       /* is the client that is not read from still there? */
 #define DRAIN_GRACE_MS 1000       /* for the first request of a client that has just connected */
 #define LINGER_MAX     (1u << 20) /* bytes dropped before the patience ends */
@@ -64,9 +68,11 @@ struct front_conn {
 	bool answer_begun, answer_done;
 	bool head_method; /* the request was HEAD */
 	bool http10;
-	bool keep;             /* the client allows another request */
-	bool half_closed;      /* the client sends no more, but waits for its answer */
-	bool asked;            /* it has sent a request */
+	bool keep;        /* the client allows another request */
+	bool half_closed; /* the client sends no more, but waits for its answer */
+	bool asked;       /* it has sent a request */
+	bool sent_all;    /* and nothing of it is left unread: closing resets nothing */
+	enum front_limit refused;
 	struct timer timer;    /* header, idle or linger time, by state */
 	struct turn_item turn; /* goes on with pipelined bytes; frees */
 };
@@ -79,15 +85,18 @@ static void free_run(struct turn_item *item)
 {
 	struct front_conn *fc = container_of(item, struct front_conn, turn);
 	struct front_listener *fl = fc->fl;
+	bool refused = fc->refused != FRONT_NO_LIMIT;
 
 	link_free(fc->link);
 	h1_parser_free(fc->parser);
 	cc_head_free(fc->head);
 	cc_buf_clear(&fc->raw);
 	list_del(&fc->node);
-	mem_free(fc->ctx, fc);
 	fl->count--;
-	fl->left(fl);
+	if (refused)
+		fl->refused--;
+	mem_free(fc->ctx, fc);
+	fl->left(fl, refused);
 }
 
 static void front_close(struct front_conn *fc)
@@ -105,13 +114,18 @@ static void front_close(struct front_conn *fc)
 	turn_add(fc->ctx, TURN_REAP, &fc->turn);
 }
 
+static bool may_close(const struct front_conn *fc)
+{
+	return fc->link->out.len == 0 && (fc->link->eof || fc->sent_all);
+}
+
 static void linger(struct front_conn *fc)
 {
 	fc->state = FRONT_LINGER;
 	cc_buf_drain(&fc->link->in, fc->link->in.len);
 	link_shutdown(fc->link);
 	link_pause(fc->link, false);
-	if (fc->link->eof && fc->link->out.len == 0) {
+	if (may_close(fc)) {
 		front_close(fc);
 		return;
 	}
@@ -120,7 +134,7 @@ static void linger(struct front_conn *fc)
 
 static void rest(struct front_conn *fc)
 {
-	uint64_t timeout = fc->fl->conf->idle_timeout;
+	uint64_t timeout = fc->refused ? REFUSED_MS : fc->fl->conf->idle_timeout;
 
 	h1_parser_free(fc->parser); /* an idle client holds as little as possible */
 	fc->parser = NULL;
@@ -281,14 +295,9 @@ static const struct exchange_ops exchange_ops = {
 	.room = ex_room,
 };
 
-/* A request that is none: answered and closed (RFC 9112 2.2, 9.3). */
-static void refuse(struct front_conn *fc, unsigned status, const char *detail)
+/* The daemon's own answer, and the end. */
+static void refuse_with(struct front_conn *fc, const struct answer *a)
 {
-	struct answer a = {.status = status, .error = "http_request_error", .detail = detail};
-
-	fc->fl->env->stats.bad_requests++;
-	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request refused",
-		"listener=%s status=%u detail=\"%s\"", fc->fl->conf->name, status, detail);
 	fc->keep = false;
 	fc->request_done = true; /* nothing more of it is parsed */
 	fc->state = FRONT_BUSY;
@@ -298,7 +307,40 @@ static void refuse(struct front_conn *fc, unsigned status, const char *detail)
 		front_close(fc);
 		return;
 	}
-	exchange_refuse(fc->ex, &a);
+	exchange_refuse(fc->ex, a);
+}
+
+/* A request that is none: answered and closed (RFC 9112 2.2, 9.3). */
+static void refuse(struct front_conn *fc, unsigned status, const char *detail)
+{
+	struct answer a = {.status = status, .error = "http_request_error", .detail = detail};
+
+	fc->fl->env->stats.bad_requests++;
+	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request refused",
+		"listener=%s status=%u detail=\"%s\"", fc->fl->conf->name, status, detail);
+	refuse_with(fc, &a);
+}
+
+const char *front_limit_name(enum front_limit limit)
+{
+	return limit == FRONT_MAX_CLIENTS ? "max_clients" : "LimitNOFILE";
+}
+
+static void refuse_for_room(struct front_conn *fc)
+{
+	struct answer a = {
+		.status = 503,
+		.error = "proxy_internal_limit",
+		.detail = fc->refused == FRONT_MAX_CLIENTS
+	                          ? "all places for local connections are taken: max_clients"
+	                          : "no file descriptor is left: LimitNOFILE",
+		.limit = front_limit_name(fc->refused),
+		.retry_after = 1,
+		.retry_safe = true,
+	};
+
+	fc->sent_all = !h1_parser_has_body(fc->parser) && fc->link->in.len == 0;
+	refuse_with(fc, &a);
 }
 
 /* ---- requests ---------------------------------------------------------- */
@@ -321,6 +363,8 @@ static bool begin_request(struct front_conn *fc)
 	fc->asked = true;
 	fc->request_done = fc->answer_begun = fc->answer_done = fc->head_method = fc->http10 =
 		false;
+	if (fc->refused) /* the time that it has runs on */
+		return true;
 	timer_stop(&fc->timer);
 	if (lc->header_timeout > 0)
 		timer_start(fc->ctx, &fc->timer, lc->header_timeout);
@@ -353,7 +397,7 @@ static void head_came(struct front_conn *fc)
 	struct cc_str method = cc_head_method(fc->head);
 	struct cc_head *head = fc->head;
 
-	if (passed_on(fc))
+	if (!fc->refused && passed_on(fc))
 		return;
 	cc_buf_clear(&fc->raw);
 	timer_stop(&fc->timer);
@@ -362,6 +406,10 @@ static void head_came(struct front_conn *fc)
 	/* CONNECT is refused, and what follows it was meant for a tunnel. */
 	fc->keep = h1_parser_keep_alive(fc->parser) && !str_is(method, "CONNECT");
 	fc->head_method = str_is(method, "HEAD");
+	if (fc->refused) {
+		refuse_for_room(fc);
+		return;
+	}
 	fc->ex = exchange_new(fc->fl->env, &exchange_ops, fc);
 	if (!fc->ex) {
 		front_close(fc);
@@ -569,7 +617,7 @@ static void on_written(struct link *l, size_t n)
 		fc->owed = left;
 		exchange_sent(fc->ex, gone);
 	}
-	if (fc->state == FRONT_LINGER && left == 0 && l->eof)
+	if (fc->state == FRONT_LINGER && may_close(fc))
 		front_close(fc);
 	else if (fc->state == FRONT_LINGER)
 		timer_start(fc->ctx, &fc->timer, left > 0 ? STALL_MS : LINGER_MS);
@@ -611,7 +659,7 @@ static uint32_t caller_of(int fd)
 	return caller.uid;
 }
 
-static struct front_conn *front_new(struct front_listener *fl, int fd)
+static struct front_conn *front_new(struct front_listener *fl, int fd, enum front_limit refused)
 {
 	struct cc_ctx *ctx = fl->env->ctx;
 	struct front_conn *fc = mem_zalloc(ctx, sizeof(*fc));
@@ -630,21 +678,34 @@ static struct front_conn *front_new(struct front_listener *fl, int fd)
 	turn_item_init(&fc->turn, go_on_run);
 	list_add_tail(&fl->conns, &fc->node);
 	fl->count++;
+	fc->refused = refused;
+	if (refused)
+		fl->refused++;
 	rest(fc);
 	return fc;
 }
 
 bool front_accept(struct front_listener *fl, int fd)
 {
-	if (!front_new(fl, fd))
+	if (!front_new(fl, fd, FRONT_NO_LIMIT))
 		return false;
 	fl->env->stats.clients_accepted++;
 	return true;
 }
 
+bool front_refuse(struct front_listener *fl, int fd, enum front_limit limit)
+{
+	if (!front_new(fl, fd, limit))
+		return false;
+	fl->env->stats.clients_refused++;
+	log_line(fl->env->log, LOG_LEVEL_WARNING, "client refused", "listener=%s limit=%s",
+		fl->conf->name, front_limit_name(limit));
+	return true;
+}
+
 bool front_accept_with(struct front_listener *fl, int fd, const void *bytes, size_t n)
 {
-	struct front_conn *fc = front_new(fl, fd);
+	struct front_conn *fc = front_new(fl, fd, FRONT_NO_LIMIT);
 
 	if (!fc)
 		return false;
