@@ -30,6 +30,7 @@
 #include "daemon/front/front.h"
 #include "daemon/front/listener.h"
 #include "daemon/front/reserve.h"
+#include "daemon/pool/janitor.h"
 #include "daemon/pool/pool.h"
 #include "daemon/worker.h"
 #include "lib/base/ctx.h"
@@ -65,6 +66,7 @@ struct worker {
 	atomic_uint clients;
 	struct reserve reserve;
 	struct list old_pools; /* drained, not empty yet */
+	struct pool_owner pool_owner;
 	bool draining;
 	struct timer drain_timer;
 };
@@ -452,6 +454,25 @@ static bool configure_ports(struct worker *w)
 	return ok;
 }
 
+/* The connection that is idle for longest in all pools of the worker goes. false: none is idle. */
+static bool relieve(void *arg)
+{
+	struct worker *w = arg;
+	struct pool *longest = NULL;
+
+	for (unsigned i = 0; w->env.pools && i < w->env.conf->upstream_count; i++) {
+		struct pool *pool = w->env.pools[i];
+
+		if (!longest || janitor_idle_since(pool) < janitor_idle_since(longest))
+			longest = pool;
+	}
+	if (!longest || !janitor_give_up(longest))
+		return false;
+	log_line(w->env.log, LOG_LEVEL_NOTICE, "idle connection given up",
+		"upstream=%s reason=\"no descriptor is left\"", longest->up->name);
+	return true;
+}
+
 static struct pool *old_pool(struct pool **pools, unsigned n, const char *name)
 {
 	for (unsigned i = 0; i < n; i++)
@@ -472,7 +493,7 @@ static struct pool *pool_for(
 	if (old && conf_upstream_same_connections(old->up, up) &&
 		pool_reconfigure(old, conf, up) == 0)
 		return old;
-	if (pool_new(w->env.ctx, w->env.log, conf, up, &pool) < 0)
+	if (pool_new(w->env.ctx, w->env.log, conf, up, &w->pool_owner, &pool) < 0)
 		return NULL;
 	return pool;
 }
@@ -732,6 +753,7 @@ static int worker_init(struct worker *w, struct conf *conf, struct listener_set 
 	exchange_env_init(&w->env);
 	timer_init(&w->drain_timer, drain_over);
 	reserve_init(&w->reserve);
+	w->pool_owner = (struct pool_owner){relieve, w};
 	w->mailbox = mailbox_new(w->base, w);
 	if (!w->mailbox)
 		return -1;

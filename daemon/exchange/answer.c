@@ -154,6 +154,11 @@ void answer_from_error(struct answer *a, int err, enum cc_phase phase)
 	case CC_ECONNECT:
 		fill(a, 502, "connection_refused", REJECT_CONNECT);
 		break;
+	case CC_EMFILE:
+		a->status = 503;
+		a->error = "proxy_internal_limit";
+		a->limit = "LimitNOFILE";
+		break;
 	case CC_ECERT:
 		fill(a, 502, "tls_certificate_error", REJECT_TLS);
 		break;

@@ -29,7 +29,8 @@ struct answer {
 /* Fills head (reset first) and body. 0 or CC_ENOMEM. */
 int answer_build(const struct answer *a, struct cc_head *head, struct cc_buf *body);
 
-/* What a failed round trip or connection means for the client: status, error and reason are set. */
+/* What a failed round trip or connection means for the client: status, error and reason are set, and
+ * limit if it is one. */
 void answer_from_error(struct answer *a, int err, enum cc_phase phase);
 
 #endif

@@ -130,6 +130,21 @@ static void no_longer_idle(struct pool_conn *pc)
 	timer_stop(&pc->rest);
 }
 
+uint64_t janitor_idle_since(const struct pool *pool)
+{
+	if (list_empty(&pool->idle))
+		return UINT64_MAX;
+	return container_of(pool->idle.next, struct pool_conn, idle)->idle_since;
+}
+
+bool janitor_give_up(struct pool *pool)
+{
+	if (list_empty(&pool->idle))
+		return false;
+	pool_retire(container_of(pool->idle.next, struct pool_conn, idle));
+	return true;
+}
+
 /* ---- age --------------------------------------------------------------- */
 
 static bool is_idle(const struct pool_conn *pc)

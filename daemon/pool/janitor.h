@@ -21,6 +21,13 @@ void janitor_trim(struct pool *pool);
 void janitor_forget(struct pool_conn *pc);
 /* The library says CLOSED, with its reason: what that teaches about the server. */
 void janitor_closed(struct pool_conn *pc);
+/*
+ * The connection that is idle for longest goes, although it might rest on: its descriptor is
+ * needed elsewhere. false: none is idle.
+ */
+bool janitor_give_up(struct pool *pool);
+/* Since when it is idle, ms; UINT64_MAX: none is. */
+uint64_t janitor_idle_since(const struct pool *pool);
 /* Is a new connection wanted so that an old one can go? */
 bool janitor_wants_successor(const struct pool *pool);
 

@@ -27,6 +27,7 @@
 #define GRANTS_A_ROUND 64
 #define USELESS_AGE    1000u /* ms */
 #define FRESH_AGE      1000u /* ms: no server is that quick to give up one that was never used */
+#define RELIEF_DELAY   5u    /* ms until a connection that was given up has closed */
 
 static void pool_serve(struct pool *pool);
 static void pool_dial_wanted(struct pool *pool);
@@ -499,6 +500,19 @@ static void back_off(struct pool *pool, int err, const char *detail)
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->hopeless);
 }
 
+/*
+ * No descriptor was left for it. Those who wait need one more than whoever rests: with an idle
+ * connection less there is one. A floor to fill (nobody waits) takes none from others.
+ */
+static bool is_relieved(struct pool *pool, int err)
+{
+	if (err != CC_EMFILE || queue_count(&pool->waiters) == 0 ||
+		!pool->owner->relieve(pool->owner->arg))
+		return false;
+	pool->not_before = ctx_now(pool->ctx) + RELIEF_DELAY;
+	return true;
+}
+
 static void conn_closed(struct pool_conn *pc)
 {
 	struct pool *pool = pc->pool;
@@ -523,7 +537,7 @@ static void conn_closed(struct pool_conn *pc)
 			pool->up->url, detail, pool_waiting(pool));
 	}
 	pool_conn_free(pc);
-	if (useless)
+	if (useless && !is_relieved(pool, err))
 		back_off(pool, err, detail);
 }
 
@@ -693,7 +707,7 @@ static void enter_pick(struct pool_conn *pc)
 }
 
 int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struct conf_upstream *up,
-	struct pool **ret)
+	const struct pool_owner *owner, struct pool **ret)
 {
 	struct pool *pool = mem_zalloc(ctx, sizeof(*pool));
 	int err;
@@ -709,6 +723,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 	pool->log = log;
 	pool->conf = conf_ref(conf);
 	pool->up = up;
+	pool->owner = owner;
 	for (int i = 0; i < POOL_PLACES; i++)
 		list_init(&pool->conns[i]);
 	list_init(&pool->idle);

@@ -80,6 +80,15 @@ struct waiter {
 	void (*fail)(struct waiter *w, enum waiter_failure why, int err, const char *detail);
 };
 
+/*
+ * What the pools of one worker have in common. relieve: no descriptor is left for a connection
+ * that requests wait for; does another pool give one up?
+ */
+struct pool_owner {
+	bool (*relieve)(void *arg);
+	void *arg;
+};
+
 enum pool_answer { POOL_GRANTED, POOL_WAITS, POOL_QUEUE_FULL };
 
 struct pool {
@@ -87,6 +96,7 @@ struct pool {
 	struct log *log;
 	struct conf *conf; /* counted: up lies in it */
 	const struct conf_upstream *up;
+	const struct pool_owner *owner;
 	struct cc_transport *transport;
 	struct list conns[POOL_PLACES];
 	unsigned count[POOL_PLACES];
@@ -119,9 +129,9 @@ struct pool {
 	struct list link; /* in the worker's list of draining pools */
 };
 
-/* Takes a reference of conf, in which up lies. 0 or enum cc_err. */
+/* Takes a reference of conf, in which up lies; owner outlives the pool. 0 or enum cc_err. */
 int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struct conf_upstream *up,
-	struct pool **ret);
+	const struct pool_owner *owner, struct pool **ret);
 /* The same upstream with other settings; connections live on. 0 or CC_ENOMEM: the old ones stay. */
 int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up);
 /* No new requests; frees itself when the last connection and the last user are gone. to: gets the waiters; NULL: they fail. */
