@@ -24,6 +24,8 @@
 #include "lib/base/ctx.h"
 
 #define WINDOW_MIN     16384u /* HTTP/2 frames are as large */
+#define WINDOW_FAIR    65536u /* what HTTP/2 begins with: less would be slow */
+#define UNREAD_SHARE   80u    /* percent of the buffers; from 90 on new requests are refused */
 #define GRANTS_A_ROUND 64
 #define USELESS_AGE    1000u /* ms */
 #define FRESH_AGE      1000u /* ms: no server is that quick to give up one that was never used */
@@ -640,18 +642,27 @@ static uint64_t or_never(uint64_t ms)
 	return ms > 0 ? ms : CC_NEVER;
 }
 
+static size_t at_least(size_t n, size_t least)
+{
+	return n > least ? n : least;
+}
+
 /*
- * What a request may hold unread. At most 1/128 of the worker's buffers, so that a connection full
- * of clients that do not read (100 streams) leaves room for one that does.
+ * What an answer may hold that its client does not read. All of one connection at once, and, above
+ * WINDOW_FAIR, all of the upstream leave room in the worker's buffers for those who read.
  */
 static size_t window_of(const struct conf *conf, const struct conf_upstream *up)
 {
 	size_t window = up->h2_stream_window < up->buffer ? up->h2_stream_window : up->buffer;
-	size_t share = conf->memory_limit / conf->workers / 128;
+	bool multiplexed = up->protocols & (CONF_PROTO_H2 | CONF_PROTO_H2C);
+	size_t streams = multiplexed ? up->max_streams : 1;
+	size_t share = conf->memory_limit / conf->workers / 100 * UNREAD_SHARE;
+	size_t of_conn = at_least(share / streams, WINDOW_MIN);
+	size_t of_all = at_least(share / streams / up->max_connections, WINDOW_FAIR);
 
-	if (share < WINDOW_MIN)
-		share = WINDOW_MIN;
-	return window < share ? window : share;
+	if (of_all > of_conn)
+		of_all = of_conn;
+	return window < of_all ? window : of_all;
 }
 
 static int make_transport(struct cc_ctx *ctx, const struct conf *conf,
