@@ -137,10 +137,22 @@ START_TEST(timeouts_are_504_and_the_rest_502)
 	answer_from_error(&a, CC_ECONNECT, CC_PHASE_QUEUED);
 	ck_assert_uint_eq(a.status, 502);
 	ck_assert_str_eq(a.error, "connection_refused");
+	ck_assert_ptr_null(a.limit);
 	answer_from_error(&a, CC_ERESOLVE, CC_PHASE_QUEUED);
 	ck_assert_str_eq(a.error, "dns_error");
 	answer_from_error(&a, CC_EEOF, CC_PHASE_WAITING);
 	ck_assert_str_eq(a.error, "connection_terminated");
+}
+END_TEST
+
+START_TEST(lack_of_descriptors_is_a_limit_of_ours)
+{
+	struct answer a = {0};
+
+	answer_from_error(&a, CC_EMFILE, CC_PHASE_QUEUED);
+	ck_assert_uint_eq(a.status, 503);
+	ck_assert_str_eq(a.error, "proxy_internal_limit");
+	ck_assert_str_eq(a.limit, "LimitNOFILE");
 }
 END_TEST
 
@@ -154,6 +166,7 @@ int main(void)
 	tcase_add_test(t, an_unknown_name_gets_the_list_of_names);
 	tcase_add_test(t, what_an_upstream_says_cannot_break_out_of_the_fields);
 	tcase_add_test(t, timeouts_are_504_and_the_rest_502);
+	tcase_add_test(t, lack_of_descriptors_is_a_limit_of_ours);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
