@@ -334,17 +334,15 @@ static void dial_race(struct dial *d, const struct address *addrs, unsigned n)
 	race_start(&d->race, addrs, n);
 }
 
-static void on_resolved(void *arg, int err, const struct address *addrs, unsigned n, uint32_t ttl,
-	const char *detail)
+static void on_resolved(void *arg, const struct resolved *found)
 {
 	struct dial *d = arg;
 
-	(void)ttl;
 	d->lookup = NULL;
-	if (err == 0)
-		dial_race(d, addrs, n);
+	if (found->err == 0)
+		dial_race(d, found->addrs, found->n);
 	else
-		dial_fail(d, err, "resolve %s%s: %s", d->race.word, d->host, detail);
+		dial_fail(d, found->err, "resolve %s%s: %s", d->race.word, d->host, found->detail);
 }
 
 static void dial_begin(struct turn_item *item)
@@ -357,7 +355,7 @@ static void dial_begin(struct turn_item *item)
 		dial_race(d, &d->first, 1);
 		return;
 	}
-	err = resolve_start(d->ctx, d->host, d->port, on_resolved, d, &d->lookup);
+	err = resolve_start(d->ctx, d->host, d->port, AF_UNSPEC, on_resolved, d, &d->lookup);
 	if (err < 0)
 		dial_fail(d, err, "resolve %s%s: %s", d->race.word, d->host, cc_strerror(err));
 }

@@ -1,9 +1,9 @@
 /*
- * resolve.c - names to addresses by c-ares, whose sockets become events of
+ * resolve.c - names to addresses and services by c-ares, whose sockets become events of
  * the context's loop. No other file knows c-ares.
  *
- *   lookup:  ASKED ──on_answer──> ANSWERED ──turn──> done, freed
- *                └─resolve_cancel─> still with c-ares, done is NULL; freed by on_answer
+ *   lookup:  ASKED ──answer──> ANSWERED ──turn──> done, freed
+ *                └─resolve_cancel─> still with c-ares, done is NULL; freed by the answer
  *
  * c-ares can cancel only everything at once, so a cancelled lookup stays until
  * c-ares lets go of it. It answers from /etc/hosts inside ares_getaddrinfo;
@@ -13,6 +13,7 @@
  * counts its calls in a plain static that threads would race for.
  */
 #include <ares.h>
+#include <arpa/nameser.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
@@ -52,22 +53,24 @@ struct lookup {
 	void *arg;
 	uint16_t port;
 	bool answered; /* c-ares let go of it */
-	int err;
-	const char *detail; /* static */
-	uint32_t ttl;
-	unsigned n;
-	struct address *addrs;
+	struct resolved found;
+	struct address *addrs;    /* found.addrs */
+	struct service *services; /* found.services */
 	struct turn_item deliver;
 };
 
+static void lookup_release(struct cc_ctx *ctx, struct lookup *l)
+{
+	mem_free(ctx, l->addrs);
+	mem_free(ctx, l->services);
+	mem_free(ctx, l);
+}
+
 static void lookup_free(struct lookup *l)
 {
-	struct cc_ctx *ctx = l->resolver->ctx;
-
 	list_del(&l->link);
 	turn_cancel(&l->deliver);
-	mem_free(ctx, l->addrs);
-	mem_free(ctx, l);
+	lookup_release(l->resolver->ctx, l);
 }
 
 /* ---- the sockets and the clock of c-ares ------------------------------ */
@@ -242,7 +245,7 @@ void resolver_free(struct resolver *r)
 		return;
 	r->closing = true;
 	timer_stop(&r->timer);
-	ares_destroy(r->channel); /* on_answer frees what was asked */
+	ares_destroy(r->channel); /* lookup_answered frees what was asked */
 	list_each (l, tmp, &r->lookups)
 		lookup_free(container_of(l, struct lookup, link));
 	list_each (l, tmp, &r->watches)
@@ -260,10 +263,49 @@ static void deliver(struct turn_item *item)
 	struct cc_ctx *ctx = l->resolver->ctx;
 
 	list_del(&l->link); /* done may free the resolver */
-	l->done(l->arg, l->err, l->addrs, l->n, l->ttl, l->detail);
-	mem_free(ctx, l->addrs);
-	mem_free(ctx, l);
+	l->found.addrs = l->addrs;
+	l->found.services = l->services;
+	l->done(l->arg, &l->found);
+	lookup_release(ctx, l);
 }
+
+/* c-ares has done its part. false: nobody waits for it any more. */
+static bool lookup_answered(struct lookup *l)
+{
+	l->resolver->asked--;
+	l->answered = true;
+	if (!l->resolver->closing && l->done)
+		return true;
+	lookup_free(l);
+	return false;
+}
+
+/* status: of c-ares; err: what became of taking its answer. */
+static void lookup_conclude(struct lookup *l, int status, int err)
+{
+	l->found.err = err;
+	l->found.detail = status == ARES_SUCCESS ? "no usable address" : ares_strerror(status);
+	if (status == ARES_ENOMEM || status == ARES_ECANCELLED) /* settle() cancels if starved */
+		l->found.err = CC_ENOMEM;
+	else if (status != ARES_SUCCESS)
+		l->found.err = CC_ERESOLVE;
+	if (l->found.err == CC_ENOMEM)
+		l->found.detail = cc_strerror(CC_ENOMEM);
+	if (l->found.err < 0)
+		l->found.n = 0;
+	l->found.none |= status == ARES_ENOTFOUND || status == ARES_ENODATA;
+	turn_add(l->resolver->ctx, TURN_NOTIFY, &l->deliver);
+}
+
+static void keep_smallest(uint32_t *ttl, int other)
+{
+	uint32_t value = other > 0 ? (uint32_t)other : 0;
+
+	if (value < *ttl)
+		*ttl = value;
+}
+
+/* ---- addresses ---------------------------------------------------------- */
 
 static bool usable(const struct ares_addrinfo_node *node)
 {
@@ -294,47 +336,28 @@ static int take_addresses(struct lookup *l, const struct ares_addrinfo *found)
 	if (!l->addrs)
 		return CC_ENOMEM;
 
-	l->ttl = UINT32_MAX;
-	for (node = found->nodes; node && l->n < n; node = node->ai_next) {
+	l->found.ttl = UINT32_MAX;
+	for (node = found->nodes; node && l->found.n < n; node = node->ai_next) {
 		if (!usable(node))
 			continue;
-		address_set(&l->addrs[l->n++], node, l->port);
-		uint32_t ttl = node->ai_ttl > 0 ? (uint32_t)node->ai_ttl : 0;
-		if (ttl < l->ttl)
-			l->ttl = ttl;
+		address_set(&l->addrs[l->found.n++], node, l->port);
+		keep_smallest(&l->found.ttl, node->ai_ttl);
 	}
+	/* What a name stands for is known no longer than that it stands for it. */
+	for (const struct ares_addrinfo_cname *c = found->cnames; c; c = c->next)
+		keep_smallest(&l->found.ttl, c->ttl);
 	return 0;
 }
 
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+static void on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
 	struct lookup *l = arg;
-	struct resolver *r = l->resolver;
 
 	(void)timeouts;
-	r->asked--;
-	l->answered = true;
-	if (r->closing || !l->done) {
-		if (found)
-			ares_freeaddrinfo(found);
-		lookup_free(l);
-		return;
-	}
-
-	if (status == ARES_SUCCESS)
-		l->err = take_addresses(l, found);
-	else if (status == ARES_ENOMEM ||
-		 status == ARES_ECANCELLED) /* settle() cancels if starved */
-		l->err = CC_ENOMEM;
-	else
-		l->err = CC_ERESOLVE;
-	if (l->err == CC_ENOMEM)
-		l->detail = cc_strerror(CC_ENOMEM);
-	else
-		l->detail = status == ARES_SUCCESS ? "no usable address" : ares_strerror(status);
+	if (lookup_answered(l))
+		lookup_conclude(l, status, status == ARES_SUCCESS ? take_addresses(l, found) : 0);
 	if (found)
 		ares_freeaddrinfo(found);
-	turn_add(r->ctx, TURN_NOTIFY, &l->deliver);
 }
 
 /* RFC 6761 6.3: these are the loopback addresses, and no server is asked for them. */
@@ -350,7 +373,15 @@ static bool is_localhost(const char *host)
 	return n == len || host[n - len - 1] == '.';
 }
 
-static void answer_localhost(struct lookup *l)
+static void loopback_add(struct lookup *l, const void *sa, socklen_t len)
+{
+	struct address *a = &l->addrs[l->found.n++];
+
+	a->len = len;
+	memcpy(&a->sa, sa, len);
+}
+
+static void answer_localhost(struct lookup *l, sa_family_t family)
 {
 	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(l->port)};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(l->port)};
@@ -360,24 +391,111 @@ static void answer_localhost(struct lookup *l)
 	v6.sin6_addr = in6addr_loopback;
 	l->answered = true;
 	l->addrs = mem_zalloc(ctx, 2 * sizeof(*l->addrs));
-	if (l->addrs) {
-		l->n = 2;
-		l->addrs[0].len = sizeof(v4);
-		memcpy(&l->addrs[0].sa, &v4, sizeof(v4));
-		l->addrs[1].len = sizeof(v6);
-		memcpy(&l->addrs[1].sa, &v6, sizeof(v6));
-	} else {
-		l->err = CC_ENOMEM;
-	}
-	l->detail = cc_strerror(l->err);
+	if (l->addrs && family != AF_INET6)
+		loopback_add(l, &v4, sizeof(v4));
+	if (l->addrs && family != AF_INET)
+		loopback_add(l, &v6, sizeof(v6));
+	if (!l->addrs)
+		l->found.err = CC_ENOMEM;
+	l->found.detail = cc_strerror(l->found.err);
 	turn_add(ctx, TURN_NOTIFY, &l->deliver);
 }
 
-int resolve_start(struct cc_ctx *ctx, const char *host, uint16_t port, resolve_fn done, void *arg,
-	struct lookup **ret)
+/* ---- services (RFC 2782) -------------------------------------------------- */
+
+/* "." for a host means: there is no such service here. */
+static bool is_offered(const struct ares_srv_reply *srv)
 {
-	const struct ares_addrinfo_hints hints = {
-		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	return srv->host[0] != '\0' && strcmp(srv->host, ".") != 0;
+}
+
+static bool service_set(struct service *s, const struct ares_srv_reply *srv)
+{
+	size_t n = strlen(srv->host);
+
+	if (!is_offered(srv) || n >= sizeof(s->host) || srv->port == 0)
+		return false;
+	memcpy(s->host, srv->host, n + 1);
+	s->port = srv->port;
+	s->priority = srv->priority;
+	s->weight = srv->weight;
+	return true;
+}
+
+static int take_services(struct lookup *l, const struct ares_srv_reply *list)
+{
+	l->services = mem_alloc(l->resolver->ctx, SERVICES_MAX * sizeof(*l->services));
+	if (!l->services)
+		return CC_ENOMEM;
+	for (; list && l->found.n < SERVICES_MAX; list = list->next)
+		l->found.n += service_set(&l->services[l->found.n], list);
+	l->found.none = l->found.n == 0;
+	return l->found.n > 0 ? 0 : CC_ERESOLVE;
+}
+
+/* Behind the name at at, and fixed bytes more; NULL: they are not all there. */
+static const unsigned char *skip_name(
+	const unsigned char *at, const unsigned char *msg, int len, long fixed)
+{
+	char *name;
+	long n;
+
+	if (ares_expand_name(at, msg, len, &name, &n) != ARES_SUCCESS)
+		return NULL;
+	ares_free_string(name);
+	return msg + len - at < n + fixed ? NULL : at + n + fixed;
+}
+
+/*
+ * The smallest time to live of an answer, which ares_parse_srv_reply has found to be whole but does
+ * not tell (RFC 1035 4.1: a head, the question, then the records).
+ */
+static uint32_t smallest_ttl(const unsigned char *msg, int len)
+{
+	const unsigned char *at = skip_name(msg + NS_HFIXEDSZ, msg, len, NS_QFIXEDSZ);
+	uint32_t ttl = UINT32_MAX;
+
+	for (int left = msg[6] << 8 | msg[7]; at && left > 0; left--) {
+		at = skip_name(at, msg, len, NS_RRFIXEDSZ);
+		if (!at)
+			return 0;
+		/* What stands behind the name: type, class, time to live, length. */
+		int own = (int)((uint32_t)at[-6] << 24 | (uint32_t)at[-5] << 16 |
+				(uint32_t)at[-4] << 8 | at[-3]);
+		int data = at[-2] << 8 | at[-1];
+
+		keep_smallest(&ttl, own); /* RFC 2181 8: with the highest bit it is 0 */
+		at = msg + len - at < data ? NULL : at + data;
+	}
+	return at ? ttl : 0;
+}
+
+static void on_services(void *arg, int status, int timeouts, unsigned char *msg, int len)
+{
+	struct lookup *l = arg;
+	struct ares_srv_reply *list = NULL;
+	int err = 0;
+
+	(void)timeouts;
+	if (!lookup_answered(l))
+		return;
+	if (status == ARES_SUCCESS)
+		status = ares_parse_srv_reply(msg, len, &list);
+	if (status == ARES_SUCCESS) {
+		l->found.ttl = smallest_ttl(msg, len);
+		err = take_services(l, list);
+	}
+	lookup_conclude(l, status, err);
+	if (l->found.err == CC_ERESOLVE && status == ARES_SUCCESS)
+		l->found.detail = "the service is not offered there";
+	if (list)
+		ares_free_data(list);
+}
+
+/* ---- begin and end -------------------------------------------------------- */
+
+static int lookup_new(struct cc_ctx *ctx, resolve_fn done, void *arg, struct lookup **ret)
+{
 	struct resolver *r;
 	struct lookup *l;
 	int err = resolver_get(ctx, &r);
@@ -391,17 +509,45 @@ int resolve_start(struct cc_ctx *ctx, const char *host, uint16_t port, resolve_f
 	l->resolver = r;
 	l->done = done;
 	l->arg = arg;
-	l->port = port;
 	turn_item_init(&l->deliver, deliver);
 	list_add_tail(&r->lookups, &l->link);
 	*ret = l;
+	return 0;
+}
+
+int resolve_start(struct cc_ctx *ctx, const char *host, uint16_t port, sa_family_t family,
+	resolve_fn done, void *arg, struct lookup **ret)
+{
+	const struct ares_addrinfo_hints hints = {.ai_family = family, .ai_socktype = SOCK_STREAM};
+	struct lookup *l;
+	int err = lookup_new(ctx, done, arg, &l);
+
+	if (err < 0)
+		return err;
+	*ret = l;
+	l->port = port;
 	if (is_localhost(host)) {
-		answer_localhost(l);
+		answer_localhost(l, family);
 		return 0;
 	}
-	r->asked++;
-	ares_getaddrinfo(r->channel, host, NULL, &hints, on_answer, l);
-	settle(r);
+	l->resolver->asked++;
+	ares_getaddrinfo(l->resolver->channel, host, NULL, &hints, on_addresses, l);
+	settle(ctx->resolver);
+	return 0;
+}
+
+int resolve_services(
+	struct cc_ctx *ctx, const char *name, resolve_fn done, void *arg, struct lookup **ret)
+{
+	struct lookup *l;
+	int err = lookup_new(ctx, done, arg, &l);
+
+	if (err < 0)
+		return err;
+	*ret = l;
+	l->resolver->asked++;
+	ares_query(l->resolver->channel, name, ns_c_in, ns_t_srv, on_services, l);
+	settle(ctx->resolver);
 	return 0;
 }
 

@@ -1,11 +1,13 @@
 /*
- * resolve.h - host names to addresses with their time to live, by c-ares.
+ * resolve.h - names to addresses, or to the hosts of a service, with their time to live, by
+ * c-ares.
  *
  * One resolver a context, made at first use. Numeric addresses do not come here.
  */
 #ifndef CC_RESOLVE_H
 #define CC_RESOLVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -20,18 +22,36 @@ struct address {
 	socklen_t len;
 };
 
-/*
- * err 0: n >= 1 addresses, in the order to try them (RFC 6724 as c-ares sorts
- * them), ttl in seconds (the smallest; 0 from /etc/hosts). Else CC_ERESOLVE,
- * detail says why ("DNS server returned answer with no data"). Valid during the call.
- * Never called from within resolve_start.
- */
-typedef void (*resolve_fn)(void *arg, int err, const struct address *addrs, unsigned n,
-	uint32_t ttl, const char *detail);
+#define SERVICES_MAX 16u /* as RESOLVE_MAX, of services */
 
-/* Makes ctx->resolver if there is none. 0, CC_ENOMEM, CC_ERESOLVE (c-ares does not start). */
-int resolve_start(struct cc_ctx *ctx, const char *host, uint16_t port, resolve_fn done, void *arg,
-	struct lookup **ret);
+struct service { /* RFC 2782 */
+	char host[256];
+	uint16_t port, priority, weight;
+};
+
+/* What became of a lookup: addresses, or services. Valid during the call that brings it. */
+struct resolved {
+	int err;   /* 0: n >= 1; else CC_ERESOLVE or CC_ENOMEM */
+	bool none; /* with CC_ERESOLVE: it was answered that there is nothing of this name; */
+		   /* otherwise nobody knows */
+	unsigned n;
+	const struct address *addrs; /* in the order to try them (RFC 6724 as c-ares sorts them) */
+	const struct service *services; /* as they came: order.h */
+	uint32_t ttl;                   /* s, the smallest of all; 0 from /etc/hosts */
+	const char *detail;             /* never NULL: "DNS server returned answer with no data" */
+};
+
+typedef void (*resolve_fn)(void *arg, const struct resolved *found);
+
+/*
+ * The addresses of a host: of one family, or of both (AF_UNSPEC). done is never called from within
+ * it. Makes ctx->resolver if there is none. 0, CC_ENOMEM, CC_ERESOLVE (c-ares does not start).
+ */
+int resolve_start(struct cc_ctx *ctx, const char *host, uint16_t port, sa_family_t family,
+	resolve_fn done, void *arg, struct lookup **ret);
+/* The services of a name, "_https._tcp.example.com": its SRV records. Otherwise the same. */
+int resolve_services(
+	struct cc_ctx *ctx, const char *name, resolve_fn done, void *arg, struct lookup **ret);
 void resolve_cancel(struct lookup *l); /* no callback follows; NULL is fine */
 /*
  * Asks these servers ("192.0.2.1,[2001:db8::1]:5353") instead of those of /etc/resolv.conf. Copied.

@@ -22,6 +22,8 @@ struct probe { /* what a lookup brought */
 	unsigned n;
 	uint32_t ttl;
 	struct address addrs[8];
+	struct service services[SERVICES_MAX];
+	bool none;
 	char detail[128];
 	const char *then; /* look this up from within the answer */
 };
@@ -126,19 +128,22 @@ static void turns(int n)
 
 static int look_up(struct probe *p, const char *host);
 
-static void on_found(void *arg, int err, const struct address *addrs, unsigned n, uint32_t ttl,
-	const char *detail)
+static void on_found(void *arg, const struct resolved *found)
 {
 	struct probe *p = arg;
 
 	p->calls++;
 	p->lookup = NULL;
-	p->err = err;
-	p->n = n;
-	p->ttl = ttl;
-	ck_assert_ptr_nonnull(detail);
-	snprintf(p->detail, sizeof(p->detail), "%s", detail);
-	memcpy(p->addrs, addrs ? addrs : p->addrs, (n < 8 ? n : 8) * sizeof(*addrs));
+	p->err = found->err;
+	p->none = found->none;
+	p->n = found->n;
+	p->ttl = found->ttl;
+	ck_assert_ptr_nonnull(found->detail);
+	snprintf(p->detail, sizeof(p->detail), "%s", found->detail);
+	if (found->addrs)
+		memcpy(p->addrs, found->addrs, (p->n < 8 ? p->n : 8) * sizeof(p->addrs[0]));
+	if (found->services)
+		memcpy(p->services, found->services, p->n * sizeof(p->services[0]));
 	if (p->then) {
 		const char *name = p->then;
 
@@ -147,9 +152,22 @@ static void on_found(void *arg, int err, const struct address *addrs, unsigned n
 	}
 }
 
+static int look_up_family(struct probe *p, const char *host, sa_family_t family)
+{
+	return resolve_start(ctx, host, 8443, family, on_found, p, &p->lookup);
+}
+
 static int look_up(struct probe *p, const char *host)
 {
-	return resolve_start(ctx, host, 8443, on_found, p, &p->lookup);
+	return look_up_family(p, host, AF_UNSPEC);
+}
+
+static void find_services(struct probe *p)
+{
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(
+		resolve_services(ctx, "_https._tcp.example.test", on_found, p, &p->lookup), 0);
+	wait_until(&p->calls, 1);
 }
 
 static bool has_ipv4(const struct probe *p, const char *text)
@@ -258,6 +276,7 @@ START_TEST(unknown_name_fails_with_the_reason)
 
 	ck_assert_int_eq(p.err, CC_ERESOLVE);
 	ck_assert_str_eq(p.detail, "Domain name not found");
+	ck_assert(p.none);
 	ck_assert_uint_eq(p.n, 0);
 }
 END_TEST
@@ -272,6 +291,7 @@ START_TEST(name_without_addresses_fails_with_the_reason)
 
 	ck_assert_int_eq(p.err, CC_ERESOLVE);
 	ck_assert_str_eq(p.detail, "DNS server returned answer with no data");
+	ck_assert(p.none);
 }
 END_TEST
 
@@ -286,6 +306,7 @@ START_TEST(silent_server_ends_in_a_timeout)
 
 	ck_assert_int_eq(p.err, CC_ERESOLVE);
 	ck_assert_str_eq(p.detail, "Timeout while contacting DNS servers");
+	ck_assert(!p.none); /* nobody said that it is not there */
 	ck_assert_uint_gt(dns->asked, 0);
 }
 END_TEST
@@ -382,6 +403,138 @@ START_TEST(changed_servers_end_what_the_old_ones_were_asked)
 }
 END_TEST
 
+START_TEST(one_family_is_asked_for_alone)
+{
+	static const struct {
+		sa_family_t family;
+		unsigned v4, v6;
+	} rows[] = {{AF_INET, 1, 0}, {AF_INET6, 0, 1}, {AF_UNSPEC, 1, 1}};
+
+	dns->a[0] = "127.0.0.2", dns->aaaa[0] = "::1";
+	ck_assert_int_eq(use_dns(), 0);
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct probe p = {0}, local = {0};
+
+		dns->asked_a = dns->asked_aaaa = 0;
+		ck_assert_int_eq(look_up_family(&p, "api.example.test.", rows[i].family), 0);
+		ck_assert_int_eq(look_up_family(&local, "localhost", rows[i].family), 0);
+		wait_until(&p.calls, 1);
+		wait_until(&local.calls, 1);
+		ck_assert_uint_eq(dns->asked_a, rows[i].v4);
+		ck_assert_uint_eq(dns->asked_aaaa, rows[i].v6);
+		ck_assert_uint_eq(count_family(&p, AF_INET), rows[i].v4);
+		ck_assert_uint_eq(count_family(&p, AF_INET6), rows[i].v6);
+		ck_assert_uint_eq(count_family(&local, AF_INET), rows[i].v4);
+		ck_assert_uint_eq(count_family(&local, AF_INET6), rows[i].v6);
+	}
+}
+END_TEST
+
+START_TEST(name_that_stands_for_another_counts_with_its_own_ttl)
+{
+	struct probe p = {0};
+
+	dns->cname = "balancer.example.test", dns->cname_ttl = 20;
+	dns->a[0] = "127.0.0.2", dns->a_ttl[0] = 300;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "api.example.test."), 0);
+	wait_until(&p.calls, 1);
+
+	ck_assert_int_eq(p.err, 0);
+	ck_assert(has_ipv4(&p, "127.0.0.2"));
+	ck_assert_uint_eq(p.ttl, 20);
+}
+END_TEST
+
+START_TEST(server_that_fails_did_not_say_that_there_is_nothing)
+{
+	struct probe p = {0};
+
+	dns->rcode = RCODE_SERVFAIL;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up(&p, "api.example.test."), 0);
+	wait_until(&p.calls, 1);
+	ck_assert_int_eq(p.err, CC_ERESOLVE);
+	ck_assert(!p.none);
+}
+END_TEST
+
+START_TEST(services_come_with_host_port_priority_weight_and_the_smallest_ttl)
+{
+	struct probe p = {0};
+
+	dns->srv[0] = (struct dns_srv){"a.example.test", 8443, 1, 20, 300};
+	dns->srv[1] = (struct dns_srv){"b.example.test", 443, 2, 0, 40};
+	find_services(&p);
+
+	ck_assert_int_eq(p.err, 0);
+	ck_assert_uint_eq(p.n, 2);
+	ck_assert_uint_eq(p.ttl, 40);
+	ck_assert_str_eq(dns->name, "_https._tcp.example.test");
+	ck_assert_str_eq(p.services[0].host, "a.example.test");
+	ck_assert_uint_eq(p.services[0].port, 8443);
+	ck_assert_uint_eq(p.services[0].priority, 1);
+	ck_assert_uint_eq(p.services[0].weight, 20);
+	ck_assert_str_eq(p.services[1].host, "b.example.test");
+	ck_assert_uint_eq(p.services[1].port, 443);
+	ck_assert_uint_eq(p.services[1].priority, 2);
+}
+END_TEST
+
+START_TEST(service_whose_host_is_the_root_is_not_offered)
+{
+	struct probe p = {0};
+
+	dns->srv[0] = (struct dns_srv){".", 443, 0, 0, 300};
+	find_services(&p);
+	ck_assert_int_eq(p.err, CC_ERESOLVE);
+	ck_assert(p.none);
+	ck_assert_uint_eq(p.n, 0);
+	ck_assert_str_eq(p.detail, "the service is not offered there");
+}
+END_TEST
+
+START_TEST(services_fail_as_addresses_do)
+{
+	struct probe empty = {0}, unknown = {0}, broken = {0}, silent = {0};
+
+	find_services(&empty);
+	ck_assert_int_eq(empty.err, CC_ERESOLVE);
+	ck_assert(empty.none);
+
+	dns->rcode = RCODE_NXDOMAIN;
+	find_services(&unknown);
+	ck_assert_int_eq(unknown.err, CC_ERESOLVE);
+	ck_assert(unknown.none);
+	ck_assert_str_eq(unknown.detail, "Domain name not found");
+
+	dns->rcode = RCODE_SERVFAIL;
+	find_services(&broken);
+	ck_assert_int_eq(broken.err, CC_ERESOLVE);
+	ck_assert(!broken.none);
+
+	dns->silent = true;
+	find_services(&silent);
+	ck_assert_int_eq(silent.err, CC_ERESOLVE);
+	ck_assert(!silent.none);
+}
+END_TEST
+
+START_TEST(services_may_be_cancelled_while_the_server_thinks)
+{
+	struct probe p = {0}, other = {0};
+
+	dns->srv[0] = (struct dns_srv){"a.example.test", 8443, 1, 20, 300};
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(resolve_services(ctx, "_http._tcp.test", on_found, &p, &p.lookup), 0);
+	resolve_cancel(p.lookup);
+	find_services(&other);
+	turns(3);
+	ck_assert_uint_eq(p.calls, 0);
+	ck_assert_int_eq(other.err, 0);
+}
+END_TEST
+
 /* The clock of the test below: far enough ahead that the channel is old. */
 static uint64_t later_clock(void *arg)
 {
@@ -411,7 +564,7 @@ START_TEST(old_idle_channel_is_renewed_and_keeps_its_servers)
 }
 END_TEST
 
-/* One whole lookup with the nth allocation failing. */
+/* One whole lookup of each kind with the nth allocation failing. */
 static int one_lookup(void)
 {
 	struct probe p = {0};
@@ -422,6 +575,12 @@ static int one_lookup(void)
 	if (err < 0)
 		return err;
 	wait_until(&p.calls, 1);
+	if (p.err < 0)
+		return p.err;
+	err = resolve_services(ctx, "_http._tcp.example.test", on_found, &p, &p.lookup);
+	if (err < 0)
+		return err;
+	wait_until(&p.calls, 2);
 	return p.err;
 }
 
@@ -431,6 +590,7 @@ START_TEST(no_allocation_may_fail_unnoticed)
 	int err = CC_ENOMEM;
 
 	dns->a[0] = "127.0.0.2";
+	dns->srv[0] = (struct dns_srv){"a.example.test", 8443, 1, 20, 300};
 	for (n = 1; err != 0; n++) {
 		ck_assert_uint_lt(n, 50);
 		allocs = 0;
@@ -469,6 +629,13 @@ int main(void)
 	tcase_add_test(t, freeing_the_resolver_drops_lookups_in_every_state);
 	tcase_add_test(t, changed_servers_end_what_the_old_ones_were_asked);
 	tcase_add_test(t, old_idle_channel_is_renewed_and_keeps_its_servers);
+	tcase_add_test(t, one_family_is_asked_for_alone);
+	tcase_add_test(t, name_that_stands_for_another_counts_with_its_own_ttl);
+	tcase_add_test(t, server_that_fails_did_not_say_that_there_is_nothing);
+	tcase_add_test(t, services_come_with_host_port_priority_weight_and_the_smallest_ttl);
+	tcase_add_test(t, service_whose_host_is_the_root_is_not_offered);
+	tcase_add_test(t, services_fail_as_addresses_do);
+	tcase_add_test(t, services_may_be_cancelled_while_the_server_thinks);
 	tcase_add_test(t, no_allocation_may_fail_unnoticed);
 	suite_add_tcase(s, t);
 
