@@ -135,6 +135,18 @@ bool address_numeric(struct address *a, const char *host, uint16_t port)
 	return true;
 }
 
+uint16_t address_port(const struct address *a)
+{
+	switch (a->sa.ss_family) {
+	case AF_INET:
+		return ntohs(((const struct sockaddr_in *)&a->sa)->sin_port);
+	case AF_INET6:
+		return ntohs(((const struct sockaddr_in6 *)&a->sa)->sin6_port);
+	default:
+		return 0;
+	}
+}
+
 bool address_same(const struct address *a, const struct address *b)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)&a->sa;
@@ -169,7 +181,7 @@ void address_text(const struct address *a, char *buf, size_t size)
 	const struct sockaddr_in *in = (const struct sockaddr_in *)&a->sa;
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->sa;
 	bool v4 = a->sa.ss_family == AF_INET;
-	unsigned port = ntohs(v4 ? in->sin_port : in6->sin6_port);
+	unsigned port = address_port(a);
 	char text[INET6_ADDRSTRLEN] = "";
 
 	if (a->sa.ss_family == AF_UNIX) {

@@ -14,6 +14,7 @@ struct address;
 void address_unix(struct address *a, const char *path); /* path as dial_parse took it */
 /* "192.0.2.1", "2001:db8::1", "fe80::1%eth0". false: not a number, so a name. */
 bool address_numeric(struct address *a, const char *host, uint16_t port);
+uint16_t address_port(const struct address *a); /* 0: none, or a Unix socket */
 /* Family, number, port and zone are the same. false for Unix sockets. */
 bool address_same(const struct address *a, const struct address *b);
 /* The number alone in network order, 4 or 16 bytes (RFC 1928 5); how many. */

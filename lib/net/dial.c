@@ -63,8 +63,9 @@ struct dial {
 
 	struct lookup *lookup; /* while RESOLVING */
 	struct race race;
-	struct link *link;    /* TUNNEL, HANDSHAKE; afterwards only if it failed */
-	struct address first; /* the only address when nothing is resolved */
+	struct link *link;     /* TUNNEL, HANDSHAKE; afterwards only if it failed */
+	struct address *known; /* NULL: the host is resolved */
+	unsigned known_count;
 
 	struct timer deadline; /* of the phase */
 	struct turn_item begin, opened, reap;
@@ -83,6 +84,7 @@ static void dial_reap(struct turn_item *item)
 	session_end(d->session, true);
 	tunnel_free(d->tunnel);
 	race_clear(&d->race);
+	mem_free(ctx, d->known);
 	mem_free(ctx, d->host);
 	mem_free(ctx, d->name);
 	mem_free(ctx, d);
@@ -352,7 +354,7 @@ static void dial_begin(struct turn_item *item)
 
 	dial_enter(d, DIAL_RESOLVING, d->connect_timeout);
 	if (!d->host) {
-		dial_race(d, &d->first, 1);
+		dial_race(d, d->known, d->known_count);
 		return;
 	}
 	err = resolve_start(d->ctx, d->host, d->port, AF_UNSPEC, on_resolved, d, &d->lookup);
@@ -404,13 +406,34 @@ static bool ssl_set_name(SSL *ssl, const char *name)
 	       SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
+/*
+ * Whose sessions they are: those of the address as it was given; but of the port alone when a
+ * name was given for numbers, because then they are the addresses of one server in any order, as
+ * they happened to be resolved.
+ */
+static const char *session_place(const struct dial *d, const struct dial_target *t, char port[16])
+{
+	unsigned lowest = UINT16_MAX;
+
+	if (!t->tls_name || !d->known || d->known[0].sa.ss_family == AF_UNIX)
+		return t->address;
+	for (unsigned i = 0; i < d->known_count; i++) {
+		if (address_port(&d->known[i]) < lowest)
+			lowest = address_port(&d->known[i]);
+	}
+	snprintf(port, 16, ":%u", lowest);
+	return port;
+}
+
 static int dial_set_tls(struct dial *d, const struct dial_target *t, const char *host)
 {
 	const char *name = t->tls_name ? t->tls_name : host;
 	size_t n = name ? strlen(name) : 0;
+	char port[16];
 	int err = 0;
 
-	if (n > TLSEXT_MAXLEN_host_name)
+	/* Whose are several addresses that have no name? */
+	if (n > TLSEXT_MAXLEN_host_name || (n == 0 && d->known_count > 1))
 		return CC_EINVAL;
 	/* Without a name any certificate would do. */
 	if (n == 0 && SSL_CTX_get_verify_mode(t->tls) != SSL_VERIFY_NONE)
@@ -433,21 +456,83 @@ static int dial_set_tls(struct dial *d, const struct dial_target *t, const char 
 		return err;
 	}
 	if (t->resume)
-		d->session = session_new(d->ctx, t->tls, d->name, t->address);
+		d->session = session_new(d->ctx, t->tls, d->name, session_place(d, t, port));
 	return 0;
 }
 
-/* Into d->first, if it is a number or a Unix socket, d->port and *host, which is the caller's. */
-static int dial_set_address(struct dial *d, const char *address, uint16_t default_port, char **host)
+static int dial_set_known(struct dial *d, const struct address *known)
+{
+	d->known = mem_alloc(d->ctx, sizeof(*known));
+	if (!d->known)
+		return CC_ENOMEM;
+	*d->known = *known;
+	d->known_count = 1;
+	return 0;
+}
+
+/* Of several addresses each is a number: one more for d->known, which has room. */
+static int dial_add_number(struct dial *d, const char *text, size_t len, uint16_t default_port)
+{
+	char one[96];
+	struct dial_host h;
+	int err;
+
+	if (len >= sizeof(one))
+		return CC_EINVAL;
+	memcpy(one, text, len);
+	one[len] = '\0';
+	err = dial_parse(one, &h);
+	if (err < 0 || h.path)
+		return CC_EINVAL;
+	one[h.host + h.host_len - one] = '\0'; /* the port was read */
+	if (h.port == 0)
+		h.port = default_port;
+	if (h.port == 0 || !address_numeric(&d->known[d->known_count], h.host, h.port))
+		return CC_EINVAL;
+	d->known_count++;
+	return 0;
+}
+
+static unsigned count_commas(const char *text)
+{
+	unsigned n = 0;
+
+	for (; *text; text++)
+		n += *text == ',';
+	return n;
+}
+
+static int dial_set_several(struct dial *d, const char *address, uint16_t default_port)
+{
+	unsigned n = count_commas(address) + 1;
+	int err = 0;
+
+	if (n > RESOLVE_MAX)
+		return CC_EINVAL;
+	d->known = mem_alloc(d->ctx, n * sizeof(*d->known));
+	if (!d->known)
+		return CC_ENOMEM;
+	while (err == 0 && d->known_count < n) {
+		size_t len = strcspn(address, ",");
+
+		err = dial_add_number(d, address, len, default_port);
+		address += len + 1;
+	}
+	return err;
+}
+
+/* Into d->known, if it is a number or a Unix socket, d->port and *host, which is the caller's. */
+static int dial_set_one(struct dial *d, const char *address, uint16_t default_port, char **host)
 {
 	struct dial_host h = {0};
+	struct address known;
 	int err = dial_parse(address, &h);
 
 	if (err < 0)
 		return err;
 	if (h.path) {
-		address_unix(&d->first, h.path);
-		return 0;
+		address_unix(&known, h.path);
+		return dial_set_known(d, &known);
 	}
 	d->port = h.port != 0 ? h.port : default_port;
 	if (d->port == 0)
@@ -458,10 +543,16 @@ static int dial_set_address(struct dial *d, const char *address, uint16_t defaul
 		return CC_ENOMEM;
 	memcpy(*host, h.host, h.host_len);
 	(*host)[h.host_len] = '\0';
-	if (address_numeric(&d->first, *host, d->port))
-		return 0;
-	d->first.len = 0;
+	if (address_numeric(&known, *host, d->port))
+		return dial_set_known(d, &known);
 	return address[0] == '[' ? CC_EINVAL : 0;
+}
+
+static int dial_set_address(struct dial *d, const char *address, uint16_t default_port, char **host)
+{
+	if (address && strncmp(address, "unix:", 5) != 0 && strchr(address, ','))
+		return dial_set_several(d, address, default_port);
+	return dial_set_one(d, address, default_port, host);
 }
 
 /* From here on it is the proxy that is looked for; *host and d->port are the server's till then. */
@@ -471,7 +562,7 @@ static int dial_set_proxy(struct dial *d, const char *text, char **host)
 	char *server = *host;
 	int err;
 
-	if (!server) /* a Unix socket: no proxy can reach it */
+	if (!server) /* a Unix socket, which no proxy can reach; several, of which it would take one */
 		return CC_EINVAL;
 	err = proxy_parse(d->ctx, text, &proxy);
 	if (err == 0)
@@ -480,6 +571,9 @@ static int dial_set_proxy(struct dial *d, const char *text, char **host)
 		return err;
 	d->race.word = "proxy ";
 	mem_free(d->ctx, server);
+	mem_free(d->ctx, d->known);
+	d->known = NULL;
+	d->known_count = 0;
 	*host = NULL;
 	return dial_set_address(d, tunnel_proxy(d->tunnel), PROXY_PORT, host);
 }
@@ -535,7 +629,7 @@ int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn don
 		err = dial_set_proxy(d, target->proxy, &host);
 	if (err == 0)
 		err = dial_set_race(d, target);
-	if (d->first.len == 0)
+	if (!d->known)
 		d->host = host;
 	else
 		mem_free(ctx, host);
@@ -554,6 +648,11 @@ void dial_cancel(struct dial *d)
 {
 	if (d && d->phase != DIAL_OVER)
 		dial_stop(d);
+}
+
+void dial_address(const struct dial *d, char *buf, size_t size)
+{
+	race_address(&d->race, buf, size);
 }
 
 const char *dial_alpn(const struct link *link, char buf[32])

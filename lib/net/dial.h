@@ -6,6 +6,7 @@
 #define CC_DIAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct cc_ctx;
@@ -14,10 +15,14 @@ struct link;
 struct ssl_ctx_st;
 
 struct dial_target {
-	const char *address;    /* "host:port", "host", "[v6]:port", "[v6]", "unix:/path"; copied */
-	uint16_t default_port;  /* when address names none */
-	struct ssl_ctx_st *tls; /* NULL: clear text; ALPN is set on it or in alpn */
-	const char *tls_name;   /* SNI (unless numeric) and verified name; NULL: the host */
+	/*
+	 * "host:port", "host", "[v6]:port", "[v6]", "unix:/path", or several numbers with commas between,
+	 * which race in that order; with TLS they need a tls_name. Copied.
+	 */
+	const char *address;
+	uint16_t default_port;     /* when address names none */
+	struct ssl_ctx_st *tls;    /* NULL: clear text; ALPN is set on it or in alpn */
+	const char *tls_name;      /* SNI (unless numeric) and verified name; NULL: the host */
 	const unsigned char *alpn; /* wire format, NULL: none offered */
 	unsigned alpn_len;
 	const char *proxy;          /* as proxy_parse takes it; NULL or "": none */
@@ -43,12 +48,14 @@ struct dial_target {
 typedef void (*dial_fn)(void *arg, int err, struct link *link, const char *detail);
 
 /*
- * CC_EINVAL: address, proxy, bind_address or bind_interface make no sense, or a
- * proxy is to reach a Unix socket. CC_ENOMEM. The texts are copied.
+ * CC_EINVAL: address (a name among several, too many of them), proxy, bind_address or bind_interface make no sense, or a
+ * proxy is to reach a Unix socket or several addresses. CC_ENOMEM. The texts are copied.
  */
 int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn done, void *arg,
 	struct dial **ret);
 void dial_cancel(struct dial *d); /* no callback follows; NULL is fine */
+/* "192.0.2.1:443": who is connected, the proxy if there is one; "" if nobody was. Also during done. */
+void dial_address(const struct dial *d, char *buf, size_t size);
 
 /* "eth0": could an interface be named so? */
 bool dial_is_interface(const char *name);

@@ -45,11 +45,18 @@ void failed_remove(struct failed *f, const struct address *a)
 		f->entries[i] = f->entries[--f->count];
 }
 
+uint64_t failed_at(const struct failed *f, const struct address *a)
+{
+	unsigned i = find(f, a);
+
+	return i < f->count ? f->entries[i].since : 0;
+}
+
 static bool has_failed(const struct failed *f, const struct address *a, uint64_t now)
 {
-	unsigned i = f ? find(f, a) : 0;
+	uint64_t at = f ? failed_at(f, a) : 0;
 
-	return f && i < f->count && now - f->entries[i].since < FAILED_FOR;
+	return at > 0 && now - at < FAILED_FOR;
 }
 
 /* Indices that wait in the order in which they came. */

@@ -27,7 +27,8 @@ struct failed {
 };
 
 void failed_add(struct failed *f, const struct address *a, uint64_t now);
-void failed_remove(struct failed *f, const struct address *a); /* it connected */
+void failed_remove(struct failed *f, const struct address *a);       /* it connected */
+uint64_t failed_at(const struct failed *f, const struct address *a); /* ms; 0: it did not */
 
 /*
  * RFC 8305 section 4: the families alternate, that of the first address

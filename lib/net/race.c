@@ -66,6 +66,14 @@ void race_text(const struct race *r, char *buf, size_t size)
 	attempt_text(&r->attempts[r->won], buf, size);
 }
 
+void race_address(const struct race *r, char *buf, size_t size)
+{
+	if (r->over)
+		address_text(&r->attempts[r->won].addr, buf, size);
+	else
+		snprintf(buf, size, "%s", "");
+}
+
 /* ---- ends -------------------------------------------------------------- */
 
 void race_stop(struct race *r)
@@ -97,6 +105,7 @@ static void race_won(struct race *r, struct attempt *winner)
 	winner->fd = -1;
 	r->running--;
 	r->won = (unsigned)(winner - r->attempts);
+	r->over = true;
 	race_stop(r);
 	if (r->ctx->failed)
 		failed_remove(r->ctx->failed, &winner->addr);
@@ -360,6 +369,11 @@ void race_time_out(struct race *r, uint64_t ms)
 		snprintf(r->detail, sizeof(r->detail),
 			"connect to %s: %u of %u addresses tried in %lu ms (connect timeout)",
 			where, r->next, r->count, (unsigned long)ms);
+}
+
+uint64_t race_failed_at(const struct cc_ctx *ctx, const struct address *a)
+{
+	return ctx->failed ? failed_at(ctx->failed, a) : 0;
 }
 
 void race_ctx_clear(struct cc_ctx *ctx)

@@ -42,6 +42,7 @@ struct race {
 	unsigned count, next, running;
 	unsigned won; /* index of the attempt that connected */
 	bool starved; /* of descriptors: an address could not be tried */
+	bool over;    /* one did */
 	struct timer timer;
 	char detail[768]; /* a name of 253 bytes may be in it */
 };
@@ -56,6 +57,11 @@ void race_clear(struct race *r); /* stopped before, or never started */
 
 /* "name (address)" or "address" of the winner, the first one if there is none; the word before. */
 void race_text(const struct race *r, char *buf, size_t size);
+
+/* The address alone of the winner, "" if there is none. */
+void race_address(const struct race *r, char *buf, size_t size);
+/* When connecting to this address last failed in the context, ms; 0: it did not, or has connected since. */
+uint64_t race_failed_at(const struct cc_ctx *ctx, const struct address *a);
 
 /* Gives back what races hung on the context: the addresses that failed. */
 void race_ctx_clear(struct cc_ctx *ctx);

@@ -3,7 +3,8 @@
  * same server is shorter.
  *
  * Same is: same SSL_CTX (trust, own certificate, versions), same verified name,
- * same address as it was dialled. What is kept is bounded, the least recently
+ * same place: the address as it was dialled or, of a server whose name and numbers were given
+ * apart, the port. What is kept is bounded, the least recently
  * used leaves; memory that is short costs a full handshake and no error.
  */
 #ifndef CC_SESSION_H

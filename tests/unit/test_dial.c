@@ -24,6 +24,7 @@
 #include "lib/net/order.h"
 #include "lib/net/race.h"
 #include "lib/net/resolve.h"
+#include "lib/net/session.h"
 #include "tests/dns.h"
 #include "tests/peer.h"
 
@@ -32,7 +33,7 @@ struct probe { /* what a dial brought */
 	struct link *link;
 	unsigned calls;
 	int err;
-	char detail[512];
+	char detail[512], address[128];
 	bool cancel_in_done;
 	struct cc_buf got;
 };
@@ -195,6 +196,7 @@ static void ctx_shut(void)
 	resolver_free(ctx->resolver);
 	turns(base, 1);
 	link_ctx_clear(ctx);
+	sessions_clear(ctx);
 	race_ctx_clear(ctx);
 	ctx_clear(ctx);
 	free(ctx);
@@ -256,6 +258,7 @@ static void on_dialled(void *arg, int err, struct link *link, const char *detail
 	p->link = link;
 	ck_assert_ptr_nonnull(detail);
 	snprintf(p->detail, sizeof(p->detail), "%s", detail);
+	dial_address(p->dial, p->address, sizeof(p->address));
 	ck_assert((err == 0) == (link != NULL));
 	if (link) {
 		cc_buf_init(&p->got, ctx);
@@ -744,6 +747,128 @@ START_TEST(families_alternate)
 }
 END_TEST
 
+/* ---- several numbers --------------------------------------------------- */
+
+static const char *several(const char *format) /* with the port of the peer */
+{
+	static char text[128];
+	unsigned port = peer_port();
+
+	snprintf(text, sizeof(text), format, port, port);
+	return text;
+}
+
+START_TEST(several_numbers_race_in_the_order_given)
+{
+	struct probe p = {0};
+
+	peer = peer_tcp(base);
+	sys.refused = "127.0.0.9";
+	dial_wait(&p, &(struct dial_target){.address = several("127.0.0.9:%u,127.0.0.1:%u")});
+	check_works(&p);
+	ck_assert_uint_eq(sys.connects, 2);
+	ck_assert_str_eq(p.address, peer->address);
+	ck_assert_ptr_null(ctx->resolver);
+	probe_clear(&p);
+
+	sys.connects = 0;
+	peer_next(peer);
+	p = (struct probe){0};
+	dial_wait(&p, &(struct dial_target){.address = several("127.0.0.1:%u,127.0.0.9:%u")});
+	check_works(&p);
+	ck_assert_uint_eq(sys.connects, 1);
+	probe_clear(&p);
+}
+END_TEST
+
+START_TEST(several_numbers_alternate_between_the_families)
+{
+	struct probe p = {0};
+
+	sys.refused = "*";
+	dial_wait(&p, &(struct dial_target){.address = "[2001:db8::1]:1,[2001:db8::2],127.0.0.8:2",
+			      .default_port = 80});
+	ck_assert_int_eq(p.err, CC_ECONNECT);
+	ck_assert_str_eq(sys.order, "646");
+	ck_assert_str_eq(
+		p.detail, "connect to [2001:db8::2]:80: Connection refused (last of 3 addresses)");
+	ck_assert_str_eq(p.address, "");
+}
+END_TEST
+
+START_TEST(several_numbers_overtake_each_other_after_the_race_delay)
+{
+	struct probe p = {0};
+
+	peer = peer_tcp(base);
+	sys.swallowed = "127.0.0.9";
+	ck_assert_int_eq(
+		dial_to(&p, &(struct dial_target){.address = several("127.0.0.9:%u,127.0.0.1:%u"),
+				    .race_delay = 70}),
+		0);
+	turns(base, 2);
+	advance(69);
+	ck_assert_uint_eq(sys.connects, 1);
+	advance(1);
+	until(base, p.calls > 0);
+	check_works(&p);
+	ck_assert_str_eq(p.address, peer->address);
+	probe_clear(&p);
+}
+END_TEST
+
+START_TEST(failures_are_known_by_address_and_time)
+{
+	struct probe p = {0};
+	struct address bad, good;
+
+	peer = peer_tcp(base);
+	sys.refused = "127.0.0.9";
+	address_numeric(&bad, "127.0.0.9", peer_port());
+	address_numeric(&good, "127.0.0.1", peer_port());
+	ck_assert_uint_eq(race_failed_at(ctx, &bad), 0);
+	dial_wait(&p, &(struct dial_target){.address = several("127.0.0.9:%u,127.0.0.1:%u")});
+	ck_assert_uint_eq(race_failed_at(ctx, &bad), ctx_now(ctx));
+	ck_assert_uint_eq(race_failed_at(ctx, &good), 0);
+	probe_clear(&p);
+}
+END_TEST
+
+START_TEST(several_that_are_not_all_numbers_are_refused)
+{
+	static const char *const rows[] = {"127.0.0.1:80,", ",127.0.0.1:80",
+		"127.0.0.1:80,,[::1]:80", "127.0.0.1:80,localhost:80", "localhost:80,127.0.0.1:80",
+		"127.0.0.1:80,unix:/a", "127.0.0.1:80, [::1]:80", "127.0.0.1:80,::1",
+		"127.0.0.1,127.0.0.2"};
+	char many[65 * 12 + 1] = "";
+	struct probe p = {0};
+	struct dial_target t = {.address = many, .default_port = 80};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ck_assert_msg(dial_to(&p, &(struct dial_target){.address = rows[i]}) == CC_EINVAL,
+			"%s", rows[i]);
+	for (unsigned i = 0; i < 65; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), "%s127.0.0.%u",
+			i > 0 ? "," : "", i + 1);
+	ck_assert_int_eq(dial_to(&p, &t), CC_EINVAL);
+	*strrchr(many, ',') = '\0';
+	ck_assert_int_eq(dial_to(&p, &t), 0); /* 64 are fine */
+	dial_cancel(p.dial);
+	t.proxy = "http://127.0.0.1:3128";
+	ck_assert_int_eq(dial_to(&p, &t), CC_EINVAL);
+}
+END_TEST
+
+START_TEST(comma_in_the_path_of_a_socket_separates_nothing)
+{
+	struct probe p = {0};
+
+	dial_wait(&p, &(struct dial_target){.address = "unix:/nowhere,127.0.0.1:80"});
+	ck_assert_int_eq(p.err, CC_ECONNECT);
+	ck_assert_ptr_nonnull(strstr(p.detail, "unix:/nowhere,127.0.0.1:80: "));
+}
+END_TEST
+
 /* By name to 127.0.0.9, 127.0.0.1, of which only the second listens. */
 static void dial_two(struct probe *p)
 {
@@ -1152,7 +1277,55 @@ static void check_refused(const struct probe *p, int err, const char *reason)
 	ck_assert_int_eq(p->err, err);
 	ck_assert_msg(strstr(p->detail, reason), "\"%s\" is not in \"%s\"", reason, p->detail);
 	ck_assert_ptr_nonnull(strstr(p->detail, peer->address));
+	ck_assert_str_eq(p->address, peer->address); /* it did connect */
 }
+
+/* One connection to the peer at these addresses: was a session resumed? */
+static bool several_resume(SSL_CTX *client, const char *format)
+{
+	struct probe p = {0};
+
+	dial_wait(&p, &(struct dial_target){.address = several(format),
+			      .tls = client,
+			      .tls_name = "api.example.test",
+			      .resume = true});
+	check_works(&p);
+	bool resumed = SSL_session_reused(p.link->ssl);
+
+	probe_clear(&p);
+	peer_next(peer);
+	return resumed;
+}
+
+START_TEST(sessions_of_several_numbers_are_those_of_the_name_and_the_port)
+{
+	SSL_CTX *server = peer_tls_server("DNS:api.example.test", 30);
+	SSL_CTX *client = peer_tls_client(server);
+
+	peer = peer_tcp(base);
+	peer_use_tls(peer, server, "");
+	sys.redirected = "127.0.0.9";
+	ck_assert(!several_resume(client, "127.0.0.1:%u,127.0.0.9:%u"));
+	ck_assert(several_resume(client, "127.0.0.9:%u,127.0.0.1:%u"));
+	ck_assert(several_resume(client, "127.0.0.9:%u"));
+	ck_assert(!several_resume(client, "127.0.0.9:%u,127.0.0.1:1"));
+	SSL_CTX_free(server);
+	SSL_CTX_free(client);
+}
+END_TEST
+
+START_TEST(several_numbers_need_a_name_for_tls)
+{
+	SSL_CTX *client = peer_tls_client(NULL);
+	struct dial_target t = {.address = "127.0.0.1:443,127.0.0.2:443", .tls = client};
+	struct probe p = {0};
+
+	ck_assert_int_eq(dial_to(&p, &t), CC_EINVAL);
+	SSL_CTX_set_verify(client, SSL_VERIFY_NONE, NULL);
+	ck_assert_int_eq(dial_to(&p, &t), CC_EINVAL);
+	SSL_CTX_free(client);
+}
+END_TEST
 
 START_TEST(certificate_for_another_host_is_refused)
 {
@@ -1399,6 +1572,12 @@ static TCase *plain_tests(void)
 	tcase_add_test(t, second_address_is_tried_at_once_when_the_first_refuses);
 	tcase_add_test(t, slow_address_is_overtaken_after_the_race_delay);
 	tcase_add_test(t, families_alternate);
+	tcase_add_test(t, several_numbers_race_in_the_order_given);
+	tcase_add_test(t, several_numbers_alternate_between_the_families);
+	tcase_add_test(t, several_numbers_overtake_each_other_after_the_race_delay);
+	tcase_add_test(t, failures_are_known_by_address_and_time);
+	tcase_add_test(t, several_that_are_not_all_numbers_are_refused);
+	tcase_add_test(t, comma_in_the_path_of_a_socket_separates_nothing);
 	tcase_add_test(t, address_that_failed_is_tried_last_for_a_minute);
 	tcase_add_test(t, address_that_connected_is_not_last_any_more);
 	tcase_add_test(t, address_that_did_not_answer_in_time_failed_as_well);
@@ -1430,6 +1609,8 @@ static TCase *tls_tests(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, tls_verifies_the_name_and_tells_it_to_the_server);
 	tcase_add_test(t, number_is_verified_and_not_sent_as_a_name);
+	tcase_add_test(t, sessions_of_several_numbers_are_those_of_the_name_and_the_port);
+	tcase_add_test(t, several_numbers_need_a_name_for_tls);
 	tcase_add_test(t, certificate_for_another_host_is_refused);
 	tcase_add_test(t, certificate_for_another_number_is_refused);
 	tcase_add_test(t, self_signed_certificate_is_refused);
