@@ -106,6 +106,7 @@ struct cc_transport_opts {
 	const char *tls_name;      /* SNI and verified name; NULL: the host */
 	bool no_resumption;        /* every TLS handshake is a full one */
 	uint64_t connect_timeout;  /* resolve + TCP connect, 10 s; proxy: see below */
+	uint64_t race_delay;       /* to the next address of a host (RFC 8305), 250 ms */
 	uint64_t tcp_keepalive;    /* idle time before the first probe, 0: off */
 	uint64_t tcp_user_timeout; /* unacknowledged data for so long: broken, 0: the system's */
 	uint64_t tls_timeout;      /* TLS handshake; h2: also the peer's SETTINGS, 10 s */
@@ -155,8 +156,10 @@ void cc_transport_free(struct cc_transport *t);
 /*
  * Opens a new connection, always: nothing is reused, nothing is pooled.
  * scheme is "http" or "https"; address is "host:port", "host", "[v6]:port" or
- * "unix:/path". The addresses of a host race, 250 ms apart (RFC 8305); one that
- * failed to connect in this context is tried last for the next 60 s. Failures
+ * "unix:/path". The addresses of a host race, race_delay apart (RFC 8305); one that
+ * failed to connect in this context is tried last for the next 60 s. Who resolves
+ * names on his own gives up to 64 numbers, "192.0.2.1:443,[2001:db8::1]:443", which race
+ * in that order; https needs tls_name then, and a proxy or a name among them is CC_EINVAL. Failures
  * that are not a wrong call or lack of memory come through the state hook. The caller owns *ret until cc_conn_free.
  */
 typedef void (*cc_state_hook)(struct cc_conn *conn, void *arg);
@@ -211,6 +214,11 @@ enum cc_state cc_conn_state(const struct cc_conn *conn);
 enum cc_proto_id cc_conn_proto(const struct cc_conn *conn); /* NONE while connecting */
 int cc_conn_err(const struct cc_conn *conn);                /* 0: usable; else enum cc_err */
 const char *cc_conn_detail(const struct cc_conn *conn);     /* for logs, "" if none */
+/*
+ * "192.0.2.1:443", "[2001:db8::1]:443", "unix:/path": who answered, the proxy if there is one;
+ * "" while nobody has. It stays, also when the TLS handshake failed and after the end.
+ */
+const char *cc_conn_address(const struct cc_conn *conn);
 /* Why it takes no more requests: the first cause, which stays. */
 enum cc_reason {
 	CC_REASON_NONE,             /* it still takes them */

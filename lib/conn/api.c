@@ -71,6 +71,11 @@ int cc_conn_err(const struct cc_conn *conn)
 	return conn->st.err;
 }
 
+const char *cc_conn_address(const struct cc_conn *conn)
+{
+	return conn->address;
+}
+
 const char *cc_conn_detail(const struct cc_conn *conn)
 {
 	return conn->detail;

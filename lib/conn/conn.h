@@ -80,6 +80,7 @@ struct cc_conn {
 	enum cc_reason reason; /* the first one */
 	int drain_err;         /* becomes the error when the last request has ended */
 	char detail[256];
+	char address[128]; /* of the peer; "" until it is connected */
 };
 
 enum req_life {

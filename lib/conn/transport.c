@@ -31,7 +31,7 @@ struct cc_transport {
 	SSL_CTX *tls;
 	char *tls_name, *proxy, *bind_address, *bind_interface; /* NULL: none */
 	bool no_resumption;
-	uint64_t connect_timeout, tcp_keepalive, tcp_user_timeout;
+	uint64_t connect_timeout, race_delay, tcp_keepalive, tcp_user_timeout;
 };
 
 static SSL_CTX *default_tls(void)
@@ -133,6 +133,7 @@ int cc_transport_new(
 	t->offer = opts->offer ? opts->offer : CC_OFFER_H1 | CC_OFFER_H2;
 	t->no_resumption = opts->no_resumption;
 	t->connect_timeout = opts->connect_timeout;
+	t->race_delay = opts->race_delay;
 	t->tcp_keepalive = opts->tcp_keepalive;
 	t->tcp_user_timeout = opts->tcp_user_timeout;
 	if (opts->tls) {
@@ -177,6 +178,7 @@ static void dialled(void *arg, int err, struct link *link, const char *detail)
 	struct cc_conn *conn = arg;
 	const struct cc_proto *proto;
 
+	dial_address(conn->dial, conn->address, sizeof(conn->address));
 	conn->dial = NULL;
 	if (err < 0) {
 		conn_close(conn, CC_REASON_DIAL, err, detail);
@@ -219,6 +221,7 @@ int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme, con
 		.bind_address = t->bind_address,
 		.bind_interface = t->bind_interface,
 		.connect_timeout = t->connect_timeout,
+		.race_delay = t->race_delay,
 		.tls_timeout = t->set.tls_timeout,
 		.tcp_keepalive = t->tcp_keepalive,
 		.tcp_user_timeout = t->tcp_user_timeout,

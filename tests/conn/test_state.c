@@ -2,9 +2,11 @@
  * test_state.c - the states of a connection, and the reason why it left the
  * one in which it takes requests.
  */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/conn/fixture.h"
 
@@ -382,6 +384,76 @@ START_TEST(reasons_have_names_of_their_own)
 }
 END_TEST
 
+/* ---- where to -------------------------------------------------------------- */
+
+START_TEST(address_is_that_of_who_answered_and_stays)
+{
+	struct peer *(*const peers[])(struct event_base *) = {peer_tcp, peer_unix};
+
+	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+		struct client c;
+
+		client_open(&c, peers[i](event_base_new()), "http", CC_OFFER_H1, NULL);
+		ck_assert_str_eq(cc_conn_address(c.conn), "");
+		wait_state(&c, CC_READY);
+		ck_assert_str_eq(cc_conn_address(c.conn), c.peer->address);
+		cc_conn_close(c.conn);
+		turns(c.base, 2);
+		ck_assert_str_eq(cc_conn_address(c.conn), c.peer->address);
+		client_close(&c);
+	}
+}
+END_TEST
+
+/* Listens, but its queue is full: who connects waits. fds[1] is in the queue. */
+static unsigned deaf_port(int fds[2])
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET};
+	socklen_t len = sizeof(sa);
+
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (int i = 0; i < 2; i++)
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(fds[0], (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(listen(fds[0], 0), 0);
+	ck_assert_int_eq(getsockname(fds[0], (struct sockaddr *)&sa, &len), 0);
+	ck_assert_int_eq(connect(fds[1], (struct sockaddr *)&sa, sizeof(sa)), 0);
+	return ntohs(sa.sin_port);
+}
+
+START_TEST(several_addresses_race_after_the_delay_of_the_transport)
+{
+	struct cc_transport_opts o = {.race_delay = 70};
+	struct client c;
+	char both[192];
+	int fds[2];
+
+	ck_assert_int_eq(client_init(&c, peer_tcp(event_base_new()), CC_OFFER_H1, &o, 0), 0);
+	snprintf(both, sizeof(both), "127.0.0.1:%u,%s", deaf_port(fds), c.peer->address);
+	ck_assert_int_eq(client_dial_to(&c, "http", both), 0);
+	turns(c.base, 3);
+	advance(&c, 69);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_CONNECTING);
+	advance(&c, 1);
+	wait_state(&c, CC_READY);
+	ck_assert_str_eq(cc_conn_address(c.conn), c.peer->address);
+	client_close(&c);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
+START_TEST(name_among_several_addresses_is_a_wrong_call)
+{
+	struct client c;
+
+	ck_assert_int_eq(client_init(&c, peer_unix(event_base_new()), CC_OFFER_H1, NULL, 0), 0);
+	ck_assert_int_eq(client_dial_to(&c, "http", "127.0.0.1:80,localhost:80"), CC_EINVAL);
+	ck_assert_int_eq(client_dial_to(&c, "https", "127.0.0.1,127.0.0.2"), CC_EINVAL);
+	client_close(&c);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -404,6 +476,9 @@ int main(void)
 		broken_protocol_is_the_reason,
 		silence_is_the_reason,
 		reasons_have_names_of_their_own,
+		address_is_that_of_who_answered_and_stays,
+		several_addresses_race_after_the_delay_of_the_transport,
+		name_among_several_addresses_is_a_wrong_call,
 	};
 
 	return run_suite_twice("state", tests, sizeof(tests) / sizeof(tests[0]));
