@@ -96,3 +96,57 @@ unsigned order_addresses(const struct address *addrs, unsigned n, sa_family_t fa
 	count = alternate(&rows[0][0], &rows[0][1], order);
 	return count + alternate(&rows[1][0], &rows[1][1], order + count);
 }
+
+/* ---- services (RFC 2782) -------------------------------------------------- */
+
+static void swap(struct service *a, struct service *b)
+{
+	struct service other = *a;
+
+	*a = *b;
+	*b = other;
+}
+
+/* Those without weight before those of the same priority that have one. */
+static bool service_before(const struct service *a, const struct service *b)
+{
+	if (a->priority != b->priority)
+		return a->priority < b->priority;
+	return a->weight == 0 && b->weight > 0;
+}
+
+static unsigned same_priority(const struct service *services, unsigned n)
+{
+	unsigned count = 1;
+
+	while (count < n && services[count].priority == services[0].priority)
+		count++;
+	return count;
+}
+
+/* Draws who comes first of n with the same priority; the others keep their order. */
+static void draw_first(
+	struct service *services, unsigned n, uint32_t (*chance)(void *arg, uint32_t n), void *arg)
+{
+	uint32_t sum = 0, drawn, running = services[0].weight;
+	unsigned i = 0;
+
+	for (unsigned k = 0; k < n; k++)
+		sum += services[k].weight;
+	drawn = chance(arg, sum);
+	while (running < drawn)
+		running += services[++i].weight;
+	for (; i > 0; i--)
+		swap(&services[i], &services[i - 1]);
+}
+
+void order_services(
+	struct service *services, unsigned n, uint32_t (*chance)(void *arg, uint32_t n), void *arg)
+{
+	for (unsigned i = 1; i < n; i++) {
+		for (unsigned k = i; k > 0 && service_before(&services[k], &services[k - 1]); k--)
+			swap(&services[k], &services[k - 1]);
+	}
+	for (unsigned i = 0; i < n; i++)
+		draw_first(&services[i], same_priority(&services[i], n - i), chance, arg);
+}

@@ -553,6 +553,48 @@ START_TEST(memory_of_failures_is_bounded_and_loses_the_oldest)
 }
 END_TEST
 
+/* Says the numbers of a list one after the other, but never more than it may. */
+static uint32_t next_number(void *arg, uint32_t n)
+{
+	const uint32_t **numbers = arg;
+	uint32_t value = *(*numbers)++;
+
+	return value < n ? value : n;
+}
+
+/* "cab": the services in their order, by the first letter of the host. */
+static const char *order_of(struct service *services, unsigned n, const uint32_t *numbers)
+{
+	static char text[SERVICES_MAX + 1];
+
+	order_services(services, n, next_number, &numbers);
+	for (unsigned i = 0; i < n; i++)
+		text[i] = services[i].host[0];
+	text[n] = '\0';
+	return text;
+}
+
+START_TEST(services_come_by_priority_and_are_drawn_by_weight)
+{
+	static const struct service all[] = {{.host = "c", .priority = 9},
+		{.host = "a", .priority = 1, .weight = 10},
+		{.host = "b", .priority = 1, .weight = 30},
+		{.host = "z", .priority = 1, .weight = 0}};
+	static const struct {
+		uint32_t numbers[4];
+		const char *order;
+	} rows[] = {{{0, 0, 0, 0}, "zabc"}, {{1, 0, 0, 0}, "azbc"}, {{10, 0, 0, 0}, "azbc"},
+		{{11, 0, 0, 0}, "bzac"}, {{40, 10, 0, 0}, "bazc"}, {{0, 11, 0, 0}, "zbac"}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct service services[4];
+
+		memcpy(services, all, sizeof(all));
+		ck_assert_str_eq(order_of(services, 4, rows[i].numbers), rows[i].order);
+	}
+}
+END_TEST
+
 /* ---- clear text -------------------------------------------------------- */
 
 START_TEST(number_connects_without_a_lookup)
@@ -1560,6 +1602,7 @@ static TCase *plain_tests(void)
 	tcase_add_test(t, order_leaves_nothing_out);
 	tcase_add_test(t, order_forgets_what_connected);
 	tcase_add_test(t, memory_of_failures_is_bounded_and_loses_the_oldest);
+	tcase_add_test(t, services_come_by_priority_and_are_drawn_by_weight);
 	tcase_add_test(t, number_connects_without_a_lookup);
 	tcase_add_test(t, unix_socket_connects);
 	tcase_add_test(t, localhost_needs_no_server);
