@@ -717,8 +717,9 @@ void conf_unref(struct conf *c)
 bool conf_upstream_same_connections(const struct conf_upstream *a, const struct conf_upstream *b)
 {
 	return a->https == b->https && strcmp(a->address, b->address) == 0 &&
-	       strcmp(a->authority, b->authority) == 0 && a->protocols == b->protocols &&
-	       a->h1_first == b->h1_first && a->h2_stream_window == b->h2_stream_window &&
+	       strcmp(a->srv, b->srv) == 0 && strcmp(a->authority, b->authority) == 0 &&
+	       a->protocols == b->protocols && a->h1_first == b->h1_first &&
+	       a->h2_stream_window == b->h2_stream_window &&
 	       a->h2_connection_window == b->h2_connection_window &&
 	       strcmp(a->tls.server_name, b->tls.server_name) == 0 &&
 	       strcmp(a->tls.min_version, b->tls.min_version) == 0 &&

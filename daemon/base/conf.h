@@ -54,6 +54,7 @@ struct conf_upstream {
 	const char *url;
 	bool https;
 	const char *host; /* of the url, lower case, no brackets; "" for unix */
+	const char *srv;  /* whose SRV records name hosts and ports, "_https._tcp.host"; "": none */
 	uint16_t port;
 	const char *address;      /* to dial: "host:port", "[v6]:port" or "unix:/path" */
 	const char *authority;    /* for Host: host, and the port unless default */

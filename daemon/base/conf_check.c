@@ -40,12 +40,27 @@ static void name_upstream(struct loader *l, struct conf_upstream *u, const struc
 			u->name);
 }
 
+/*
+ * The service is asked for; host is the domain that offers it, whose name goes into Host and is
+ * verified (RFC 6125 6.2.1). That of a record must not: it is what the name server says.
+ */
+static void place_service(struct loader *l, struct conf_upstream *u, const struct conf_url *url)
+{
+	u->host = loader_text(l, url->host + url->labels, strlen(url->host + url->labels));
+	if (url->labels > 0)
+		u->srv = loader_text(l, url->host, strlen(url->host));
+	else
+		u->srv = loader_printf(l, "_%s._tcp.%s", u->https ? "https" : "http", u->host);
+}
+
 static void place_upstream(struct loader *l, struct conf_upstream *u, const struct conf_url *url)
 {
 	const char *open = url->v6 ? "[" : "", *close = url->v6 ? "]" : "";
 
 	u->https = url->https;
 	u->host = loader_text(l, url->host, strlen(url->host));
+	if (url->srv)
+		place_service(l, u, url);
 	u->port = url->port;
 	name_upstream(l, u, url);
 	if (url->local) {
@@ -115,7 +130,7 @@ static void finish_upstream(struct loader *l, struct conf_upstream *u)
 	struct conf_url url;
 	const char *wrong;
 
-	u->host = u->address = u->authority = u->base_path = "";
+	u->host = u->srv = u->address = u->authority = u->base_path = "";
 	if (!*u->url) {
 		loader_complain_key(
 			l, ERROR, u, "url", "is missing: write url = \"https://api.example.com\";");
@@ -230,6 +245,9 @@ static void check_proxy(struct loader *l, struct conf_upstream *u)
 
 	if (wrong && is_news(l, u, "proxy", "proxy"))
 		loader_complain_key(l, ERROR, u, "proxy", "%s", wrong);
+	else if (*u->proxy && *u->srv)
+		loader_complain_key(l, ERROR, u, "proxy",
+			"cannot be used with srv+, a proxy resolves names and no services");
 	if (strncmp(u->address, "unix:", 5) != 0)
 		return;
 	if (*u->proxy && !wrong && loader_is_own(l, u, "proxy"))

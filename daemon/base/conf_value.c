@@ -184,6 +184,37 @@ static const char *take_socket(const char *path, struct conf_url *u)
 	return NULL;
 }
 
+/* RFC 2782: "_service._proto." at the start of a name, bytes. */
+static size_t service_labels(const char *host)
+{
+	const char *proto = strchr(host, '.'), *rest;
+
+	if (host[0] != '_' || !proto || proto[1] != '_')
+		return 0;
+	rest = strchr(proto + 1, '.');
+	return rest ? (size_t)(rest + 1 - host) : 0;
+}
+
+static bool is_number(const char *host)
+{
+	struct in_addr addr;
+
+	return inet_pton(AF_INET, host, &addr) == 1;
+}
+
+/* host [ ":" port ] of a srv+ url: who has the service is said by the name server. */
+static const char *take_service(struct conf_url *u)
+{
+	if (u->v6 || is_number(u->host))
+		return "srv+ needs a name";
+	if (u->port != 0)
+		return "a port does not belong into a srv+ url, the name server tells it";
+	u->labels = service_labels(u->host);
+	if (u->host[0] == '_' && u->labels == 0)
+		return "needs a domain: write \"srv+https://_service._tcp.example.com\"";
+	return NULL;
+}
+
 const char *conf_url_parse(const char *url, struct conf_url *ret)
 {
 	const char *host, *wrong;
@@ -193,6 +224,9 @@ const char *conf_url_parse(const char *url, struct conf_url *ret)
 		return "spaces and control characters are not allowed in it";
 	if (strncasecmp(url, "unix:", 5) == 0)
 		return take_socket(url + 5, ret);
+	ret->srv = strncasecmp(url, "srv+", 4) == 0;
+	if (ret->srv)
+		url += 4;
 	if (strncasecmp(url, "https://", 8) == 0)
 		ret->https = true;
 	else if (strncasecmp(url, "http://", 7) != 0)
@@ -200,11 +234,14 @@ const char *conf_url_parse(const char *url, struct conf_url *ret)
 	if (strpbrk(url, "?#"))
 		return "a query or fragment cannot be part of it";
 
-	ret->port = ret->https ? 443 : 80;
 	host = url + (ret->https ? 8 : 7);
 	wrong = take_authority(host, strcspn(host, "/"), ret);
+	if (!wrong && ret->srv)
+		wrong = take_service(ret);
 	if (wrong)
 		return wrong;
+	if (ret->port == 0)
+		ret->port = ret->https ? 443 : 80;
 
 	ret->path = host + strcspn(host, "/");
 	ret->path_len = strlen(ret->path);

@@ -22,6 +22,8 @@ bool conf_count(const char *text, uint64_t *n);    /* digits only */
 
 struct conf_url {
 	bool https, local;
+	bool srv;      /* "srv+https://name": hosts and ports come from the name's SRV records */
+	size_t labels; /* of host, bytes: "_service._proto." if it begins so */
 	char host[CONF_HOST_MAX + 1]; /* lower case, no brackets; "" when local */
 	bool v6;
 	uint16_t port;

@@ -550,6 +550,43 @@ START_TEST(a_url_gives_host_port_address_authority_and_base)
 }
 END_TEST
 
+START_TEST(a_service_is_asked_for_by_srv_and_its_domain_is_the_authority)
+{
+	static const struct {
+		const char *url, *srv, *host, *base;
+		unsigned port;
+	} rows[] = {{"srv+https://Example.com/v1", "_https._tcp.example.com", "example.com", "/v1",
+			    443},
+		{"SRV+http://example.com", "_http._tcp.example.com", "example.com", "", 80},
+		{"srv+https://_web._tcp.a.b", "_web._tcp.a.b", "a.b", "", 443},
+		{"https://_web._tcp.a.b", "", "_web._tcp.a.b", "", 443},
+		{"https://a.b", "", "a.b", "", 443}, {"unix:/s", "", "", "", 0}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct conf_upstream *u = of_url(rows[i].url);
+
+		ck_assert_str_eq(u->srv, rows[i].srv);
+		ck_assert_str_eq(u->host, rows[i].host);
+		ck_assert_str_eq(u->base_path, rows[i].base);
+		ck_assert_uint_eq(u->port, rows[i].port);
+		if (*u->host) {
+			ck_assert_str_eq(u->authority, rows[i].host);
+			ck_assert_str_eq(u->name, rows[i].host);
+		}
+	}
+	bad_url("srv+unix:/s", "must begin with");
+	bad_url("srv+ftp://a", "must begin with");
+	bad_url("srv+https://a.b:443", "a port does not belong");
+	bad_url("srv+https://192.0.2.1", "needs a name");
+	bad_url("srv+https://[::1]", "needs a name");
+	bad_url("srv+https://_web._tcp", "needs a domain");
+	bad_url("srv+https://_web.a.b", "needs a domain");
+	refused("upstreams = ( { url = \"srv+https://a.b\";\nproxy = \"http://p:1\"; } );",
+		":2: upstreams[0].proxy: cannot be used with srv+, a proxy resolves names and no "
+		"services");
+}
+END_TEST
+
 START_TEST(the_authority_of_a_socket_is_the_upstreams_name)
 {
 	loads("upstreams = ( { name = \"Search\"; url = \"unix:/s\"; } );");
@@ -1220,6 +1257,7 @@ START_TEST(url_protocols_windows_and_tls_change_the_connections)
 {
 	ck_assert(!same(WITH(""), "upstreams = ( { name = \"a\"; url = \"https://b\"; } );"));
 	ck_assert(!same(WITH(""), "upstreams = ( { name = \"a\"; url = \"http://a:443\"; } );"));
+	ck_assert(!same(WITH(""), "upstreams = ( { name = \"a\"; url = \"srv+https://a\"; } );"));
 	ck_assert(!same(WITH(""), WITH("protocols = [ \"h2\" ];")));
 	ck_assert(!same(WITH(""), WITH("protocols = [ \"h1\", \"h2\" ];")));
 	ck_assert(!same(WITH(""), WITH("h2_stream_window = \"128KiB\";")));
@@ -1438,6 +1476,7 @@ static Suite *suite(void)
 	tcase_add_test(t, errors_of_an_included_file_name_that_file);
 	tcase_add_test(t, an_included_file_that_is_not_one_is_refused);
 	tcase_add_test(t, a_url_gives_host_port_address_authority_and_base);
+	tcase_add_test(t, a_service_is_asked_for_by_srv_and_its_domain_is_the_authority);
 	tcase_add_test(t, the_authority_of_a_socket_is_the_upstreams_name);
 	tcase_add_test(t, doubtful_urls_are_refused);
 	tcase_add_test(t, clear_text_speaks_h1_unless_h2c_is_named);
