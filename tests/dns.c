@@ -143,6 +143,8 @@ static unsigned rcode_of(const struct dns *d)
 {
 	const struct dns_host *host = find_host(d);
 
+	if (host && host->broken)
+		return RCODE_SERVFAIL;
 	return host && !host->a ? RCODE_NXDOMAIN : d->rcode;
 }
 

@@ -23,6 +23,7 @@ struct dns_srv { /* RFC 2782 */
 
 struct dns_host { /* answers of its own */
 	const char *name, *a;
+	bool broken; /* SERVFAIL */
 };
 
 /* Everything may be changed between two answers. */

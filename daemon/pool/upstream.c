@@ -1,0 +1,745 @@
+/*
+ * upstream.c - resolves the name of an upstream, compares the answers, counts its connections.
+ *
+ *   EXPIRED ──target──> lookup ──answer──> known until its time is over ──in use──> lookup
+ *      └──────────────────── its time is over, not in use ────────────────┘
+ *
+ * A lookup is a list of services, each with the name of a host, looked up one after the other.
+ * A name that is no service is a list of one. What they bring is collected in fresh and becomes
+ * places when all have answered.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <event2/util.h>
+
+#include "daemon/base/conf.h"
+#include "daemon/pool/backoff.h"
+#include "daemon/pool/spread.h"
+#include "daemon/pool/upstream.h"
+#include "lib/base/ctx.h"
+#include "lib/base/list.h"
+#include "lib/base/timer.h"
+#include "lib/base/turn.h"
+#include "lib/net/address.h"
+#include "lib/net/order.h"
+#include "lib/net/race.h"
+#include "lib/net/resolve.h"
+
+#define TTL_LEAST     1000u /* ms: not asked more often */
+#define PATIENCE      1000u /* ms that an old answer is not used, while a new one is waited for */
+#define NONES_BELIEVE 2u    /* times in a row that there is nothing, until it is believed */
+
+struct place { /* what an endpoint is besides */
+	struct endpoint ep;
+	struct list link; /* in upstream->gone when it is gone */
+	struct address addr;
+	unsigned index; /* in upstream->places while it is not gone */
+	unsigned priority, weight;
+	uint64_t failed_at; /* ms, the last failure that was counted */
+	bool untold;        /* gone, and the pool does not know it */
+};
+
+struct fresh { /* one address of the answer that is being collected */
+	struct address addr;
+	unsigned priority, weight;
+};
+
+struct upstream {
+	struct cc_ctx *ctx;
+	const struct conf_upstream *up;
+	const struct upstream_ops *ops;
+	void *arg;
+
+	struct place *places[SPREAD_MAX];
+	struct address_health health[SPREAD_MAX]; /* of the place of the same index */
+	unsigned count;
+	unsigned last; /* index of the one that was dialled last; count: none */
+	struct list gone;
+
+	bool fixed;         /* nothing is resolved */
+	bool expired;       /* what is known is too old, or nothing was ever known */
+	bool asked;         /* a target was wanted since the last answer */
+	bool waiting;       /* it got none: resolved must come */
+	unsigned nones;     /* times in a row that there was nothing */
+	int err;            /* of the last lookup */
+	struct timer timer; /* lookup NULL: the time of the answer; else patience */
+	struct turn_item tell;
+
+	struct lookup *lookup; /* NULL: none runs */
+	struct service services[SERVICES_MAX];
+	unsigned service_count, service_next;
+	struct fresh fresh[SPREAD_MAX];
+	unsigned fresh_count;
+	bool incomplete; /* of some host nobody knows */
+	uint32_t ttl;    /* s, of the answer that is being collected */
+
+	char detail[640];
+	char target[SPREAD_MAX * 56]; /* an address has at most 54 letters */
+};
+
+static struct place *place_of(const struct endpoint *ep)
+{
+	return container_of(ep, struct place, ep);
+}
+
+static struct eject_rules rules_of(const struct upstream *u)
+{
+	return (struct eject_rules){u->up->eject_after, u->up->eject_time, u->up->max_ejected};
+}
+
+/* ---- places ------------------------------------------------------------ */
+
+static struct place *place_new(struct upstream *u)
+{
+	struct place *p = mem_zalloc(u->ctx, sizeof(*p));
+
+	if (p) {
+		p->ep.upstream = u;
+		list_init(&p->link);
+	}
+	return p;
+}
+
+static void place_free(struct place *p)
+{
+	list_del(&p->link);
+	mem_free(p->ep.upstream->ctx, p);
+}
+
+/* A place that is gone stays for those who point to it. */
+static void place_release(struct place *p)
+{
+	if (p->ep.gone && p->ep.connections == 0 && p->ep.dialling == 0)
+		place_free(p);
+}
+
+static struct place *find_address(const struct upstream *u, const struct address *a)
+{
+	for (unsigned i = 0; i < u->count; i++) {
+		if (address_same(&u->places[i]->addr, a))
+			return u->places[i];
+	}
+	list_each (l, tmp, &u->gone) {
+		struct place *p = container_of(l, struct place, link);
+
+		if (address_same(&p->addr, a))
+			return p;
+	}
+	return NULL;
+}
+
+static struct place *find_text(const struct upstream *u, const char *text)
+{
+	for (unsigned i = 0; i < u->count; i++) {
+		if (strcmp(u->places[i]->ep.text, text) == 0)
+			return u->places[i];
+	}
+	list_each (l, tmp, &u->gone) {
+		struct place *p = container_of(l, struct place, link);
+
+		if (strcmp(p->ep.text, text) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+/* ---- health ------------------------------------------------------------ */
+
+static void place_failed(struct place *p)
+{
+	struct upstream *u = p->ep.upstream;
+	struct eject_rules rules = rules_of(u);
+
+	if (!p->ep.gone)
+		address_failed(u->health, u->count, p->index, &rules, ctx_now(u->ctx));
+}
+
+/* Those that the library could not connect to since it was looked last. */
+static void count_failures(struct upstream *u)
+{
+	for (unsigned i = 0; !u->fixed && i < u->count; i++) {
+		struct place *p = u->places[i];
+		uint64_t at = race_failed_at(u->ctx, &p->addr);
+
+		if (at > 0 && at != p->failed_at) {
+			p->failed_at = at;
+			place_failed(p);
+		}
+	}
+}
+
+/* p was dialled and did not connect, whether the library calls that a failure or not. */
+static void count_failures_and(struct upstream *u, struct place *p)
+{
+	uint64_t before = p->failed_at;
+
+	count_failures(u);
+	if (p->failed_at == before)
+		place_failed(p);
+}
+
+static bool failed_a_moment_ago(const struct upstream *u, const struct place *p)
+{
+	uint64_t at = u->fixed ? 0 : race_failed_at(u->ctx, &p->addr);
+
+	return at > 0 && ctx_now(u->ctx) - at < FAILED_FOR;
+}
+
+unsigned upstream_addresses(const struct upstream *u)
+{
+	return u->count;
+}
+
+unsigned upstream_ejected(const struct upstream *u)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < u->count; i++)
+		n += address_is_out(&u->health[i], ctx_now(u->ctx));
+	return n;
+}
+
+/* Fewer addresses, fewer may be left out: who would come back first does. */
+static void limit_ejected(struct upstream *u)
+{
+	unsigned out = upstream_ejected(u);
+
+	for (; out > 0 && (out == u->count || out * 100 > u->count * u->up->max_ejected); out--) {
+		struct address_health *first = NULL;
+
+		for (unsigned i = 0; i < u->count; i++) {
+			struct address_health *a = &u->health[i];
+
+			if (address_is_out(a, ctx_now(u->ctx)) &&
+				(!first || a->out_until < first->out_until))
+				first = a;
+		}
+		first->out_until = 0;
+	}
+}
+
+/* ---- what an answer changes ---------------------------------------------- */
+
+struct merged {
+	struct place *places[SPREAD_MAX];
+	struct address_health health[SPREAD_MAX];
+	unsigned count;
+	bool changed;
+};
+
+static bool is_merged(const struct merged *m, const struct place *p)
+{
+	for (unsigned i = 0; i < m->count; i++) {
+		if (m->places[i] == p)
+			return true;
+	}
+	return false;
+}
+
+static void merge_place(const struct upstream *u, struct merged *m, struct place *p, bool known)
+{
+	if (m->count == SPREAD_MAX || is_merged(m, p))
+		return;
+	if (known)
+		m->health[m->count] = u->health[p->index];
+	m->places[m->count++] = p;
+	m->changed |= !known;
+}
+
+static struct place *place_add(struct upstream *u, const struct address *addr)
+{
+	struct place *p = place_new(u);
+
+	if (!p)
+		return NULL;
+	p->addr = *addr;
+	p->failed_at = race_failed_at(u->ctx, addr); /* that was before our time */
+	address_text(addr, p->ep.text, sizeof(p->ep.text));
+	return p;
+}
+
+static void merge_fresh(struct upstream *u, struct merged *m, const struct fresh *f)
+{
+	struct place *p = find_address(u, &f->addr);
+	bool known = p && !p->ep.gone;
+
+	for (unsigned i = 0; !p && i < m->count; i++) { /* twice in the answer, and new */
+		if (address_same(&m->places[i]->addr, &f->addr))
+			return;
+	}
+	if (!p)
+		p = place_add(u, &f->addr);
+	if (!p) {
+		u->incomplete = true; /* no memory: like one that was not told */
+		return;
+	}
+	if (p->ep.gone) { /* it is back */
+		list_del(&p->link);
+		list_init(&p->link);
+		p->ep.gone = p->untold = false;
+	}
+	p->priority = f->priority;
+	p->weight = f->weight;
+	merge_place(u, m, p, known);
+}
+
+static void dismiss(struct upstream *u, struct place *p)
+{
+	p->ep.gone = true;
+	p->untold = p->ep.connections > 0;
+	list_add_tail(&u->gone, &p->link);
+	place_release(p);
+}
+
+/* The pool may do anything to what it is told of, so the list is looked at anew each time. */
+static void tell_gone(struct upstream *u)
+{
+	struct place *untold;
+
+	do {
+		untold = NULL;
+		list_each (l, tmp, &u->gone) {
+			struct place *p = container_of(l, struct place, link);
+
+			if (p->untold)
+				untold = p;
+		}
+		if (untold) {
+			untold->untold = false;
+			u->ops->gone(u->arg, &untold->ep);
+		}
+	} while (untold);
+}
+
+/* fresh becomes places. What is not in it is gone, unless a part of the answer is missing. */
+static bool merge(struct upstream *u)
+{
+	struct place *last = u->last < u->count ? u->places[u->last] : NULL;
+	struct place *old[SPREAD_MAX];
+	unsigned old_count = u->count;
+	struct merged m = {0};
+
+	memcpy(old, u->places, sizeof(old));
+	for (unsigned i = 0; i < u->fresh_count; i++)
+		merge_fresh(u, &m, &u->fresh[i]);
+	for (unsigned i = 0; u->incomplete && i < old_count; i++)
+		merge_place(u, &m, old[i], true);
+
+	memcpy(u->places, m.places, sizeof(m.places));
+	memcpy(u->health, m.health, sizeof(m.health));
+	u->count = u->last = m.count;
+	for (unsigned i = 0; i < m.count; i++) {
+		m.places[i]->index = i;
+		if (m.places[i] == last)
+			u->last = i;
+	}
+	for (unsigned i = 0; i < old_count; i++) {
+		if (is_merged(&m, old[i]))
+			continue;
+		m.changed = true;
+		dismiss(u, old[i]);
+	}
+	limit_ejected(u);
+	return m.changed;
+}
+
+/* ---- the end of a lookup --------------------------------------------------- */
+
+static void tell(struct turn_item *item)
+{
+	struct upstream *u = container_of(item, struct upstream, tell);
+
+	u->waiting = false;
+	tell_gone(u);
+	if (u->count > 0)
+		u->ops->resolved(u->arg, 0, "");
+	else
+		u->ops->resolved(u->arg, u->err, u->detail);
+}
+
+static void tell_soon(struct upstream *u)
+{
+	turn_add(u->ctx, TURN_NOTIFY, &u->tell);
+}
+
+/* Down to three binary digits: the timers of many upstreams then share few durations. */
+static uint64_t rounded(uint64_t s)
+{
+	uint64_t unit = 1;
+
+	while (s / unit >= 8)
+		unit *= 2;
+	return s / unit * unit;
+}
+
+static uint64_t clamped(const struct conf_upstream *up, uint64_t ms)
+{
+	if (ms < up->dns_ttl_min)
+		ms = up->dns_ttl_min;
+	if (ms > up->dns_ttl_max)
+		ms = up->dns_ttl_max;
+	return ms < TTL_LEAST ? TTL_LEAST : ms;
+}
+
+static void lookup_over(struct upstream *u, uint64_t ms)
+{
+	u->asked = u->expired = false;
+	timer_start(u->ctx, &u->timer, ms);
+}
+
+static void take_answer(struct upstream *u)
+{
+	uint64_t ms = u->incomplete ? 0 : rounded(u->ttl) * 1000;
+	bool changed;
+
+	u->nones = 0;
+	lookup_over(u, clamped(u->up, ms));
+	changed = merge(u);
+	if (changed || u->waiting)
+		tell_soon(u);
+}
+
+/* What was known stays if it may, and as long as it was not said twice that there is nothing. */
+static void take_failure(struct upstream *u)
+{
+	bool keep, changed = false;
+
+	u->nones = u->incomplete ? 0 : u->nones + 1;
+	keep = u->up->dns_keep_stale && u->nones < NONES_BELIEVE;
+	lookup_over(u, clamped(u->up, 0));
+	if (!keep) {
+		u->incomplete = false;
+		changed = merge(u);
+	}
+	if (changed || u->waiting)
+		tell_soon(u);
+}
+
+static void lookup_failed(struct upstream *u, int err, bool none, const char *name, const char *why)
+{
+	u->incomplete |= !none;
+	u->err = err;
+	snprintf(u->detail, sizeof(u->detail), "resolve %s: %s", name, why);
+}
+
+static void lookup_end(struct upstream *u)
+{
+	timer_stop(&u->timer);
+	if (u->fresh_count > 0)
+		take_answer(u);
+	else
+		take_failure(u);
+}
+
+/* ---- lookups ------------------------------------------------------------- */
+
+static void next_service(struct upstream *u);
+
+static sa_family_t family_of(const struct conf_upstream *up)
+{
+	switch (up->address_family) {
+	case CONF_FAMILY_IPV4:
+		return AF_INET;
+	case CONF_FAMILY_IPV6:
+		return AF_INET6;
+	case CONF_FAMILY_ANY:
+		break;
+	}
+	return AF_UNSPEC;
+}
+
+static void keep_ttl(struct upstream *u, uint32_t ttl)
+{
+	if (ttl < u->ttl)
+		u->ttl = ttl;
+}
+
+static void on_addresses(void *arg, const struct resolved *found)
+{
+	struct upstream *u = arg;
+	const struct service *s = &u->services[u->service_next - 1];
+
+	u->lookup = NULL;
+	if (found->err < 0)
+		lookup_failed(u, found->err, found->none, s->host, found->detail);
+	else
+		keep_ttl(u, found->ttl);
+	for (unsigned i = 0; i < found->n && u->fresh_count < SPREAD_MAX; i++)
+		u->fresh[u->fresh_count++] =
+			(struct fresh){found->addrs[i], s->priority, s->weight};
+	next_service(u);
+}
+
+/* The addresses of the next host; behind the last one the answer is complete. */
+static void next_service(struct upstream *u)
+{
+	while (u->service_next < u->service_count) {
+		const struct service *s = &u->services[u->service_next++];
+		int err = resolve_start(
+			u->ctx, s->host, s->port, family_of(u->up), on_addresses, u, &u->lookup);
+
+		if (err == 0)
+			return;
+		lookup_failed(u, err, false, s->host, cc_strerror(err));
+	}
+	lookup_end(u);
+}
+
+static uint32_t by_chance(void *arg, uint32_t n)
+{
+	uint32_t value;
+
+	(void)arg;
+	evutil_secure_rng_get_bytes(&value, sizeof(value));
+	return (uint32_t)(value % ((uint64_t)n + 1));
+}
+
+static void on_services(void *arg, const struct resolved *found)
+{
+	struct upstream *u = arg;
+
+	u->lookup = NULL;
+	if (found->err < 0) {
+		lookup_failed(u, found->err, found->none, u->up->srv, found->detail);
+		lookup_end(u);
+		return;
+	}
+	keep_ttl(u, found->ttl);
+	memcpy(u->services, found->services, found->n * sizeof(u->services[0]));
+	u->service_count = found->n;
+	order_services(u->services, found->n, by_chance, NULL);
+	next_service(u);
+}
+
+static void begin_services(struct upstream *u)
+{
+	int err = resolve_services(u->ctx, u->up->srv, on_services, u, &u->lookup);
+
+	if (err == 0)
+		return;
+	lookup_failed(u, err, false, u->up->srv, cc_strerror(err));
+	lookup_end(u);
+}
+
+static void lookup_begin(struct upstream *u)
+{
+	u->fresh_count = u->service_count = u->service_next = 0;
+	u->incomplete = false;
+	u->ttl = UINT32_MAX;
+	if (*u->up->srv) {
+		begin_services(u);
+		return;
+	}
+	u->services[0] = (struct service){.port = u->up->port};
+	snprintf(u->services[0].host, sizeof(u->services[0].host), "%s", u->up->host);
+	u->service_count = 1;
+	next_service(u);
+}
+
+static bool in_use(const struct upstream *u)
+{
+	for (unsigned i = 0; i < u->count; i++) {
+		if (u->places[i]->ep.connections > 0 || u->places[i]->ep.dialling > 0)
+			return true;
+	}
+	return u->asked || !list_empty(&u->gone);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct upstream *u = container_of(t, struct upstream, timer);
+
+	if (u->lookup) { /* patience is over: better an old answer than none */
+		u->expired = false;
+		if (u->waiting)
+			tell_soon(u);
+	} else if (in_use(u)) {
+		lookup_begin(u);
+	} else {
+		u->expired = true;
+	}
+}
+
+/* ---- targets --------------------------------------------------------------- */
+
+static void want_answer(struct upstream *u)
+{
+	if (u->lookup)
+		return;
+	lookup_begin(u);
+	if (u->lookup && u->count > 0 && u->up->dns_keep_stale)
+		timer_start(u->ctx, &u->timer, PATIENCE);
+}
+
+static void write_target(struct upstream *u, const uint8_t *order, unsigned n)
+{
+	size_t len = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		len += (size_t)snprintf(u->target + len, sizeof(u->target) - len, "%s%s",
+			i > 0 ? "," : "", u->places[order[i]]->ep.text);
+}
+
+static struct endpoint *choose(struct upstream *u)
+{
+	struct spread_item items[SPREAD_MAX];
+	uint8_t order[SPREAD_MAX];
+	unsigned n;
+
+	for (unsigned i = 0; i < u->count; i++) {
+		const struct place *p = u->places[i];
+
+		items[i] = (struct spread_item){p->ep.connections + p->ep.dialling, p->priority,
+			p->weight, address_is_out(&u->health[i], ctx_now(u->ctx)),
+			failed_a_moment_ago(u, p)};
+	}
+	n = spread_order(items, u->count, u->up->spread, u->last, order);
+	u->last = order[0];
+	if (!u->fixed)
+		write_target(u, order, n);
+	return &u->places[order[0]]->ep;
+}
+
+const char *upstream_target(struct upstream *u, struct endpoint **first)
+{
+	u->asked = true;
+	if (u->expired)
+		want_answer(u);
+	if (u->expired || u->count == 0) {
+		u->waiting = true;
+		if (!u->lookup) /* it failed, and is asked again later */
+			tell_soon(u);
+		return NULL;
+	}
+	*first = choose(u);
+	(*first)->dialling++;
+	return u->fixed ? u->up->address : u->target;
+}
+
+/* ---- what became of it ------------------------------------------------------ */
+
+struct endpoint *upstream_connected(struct endpoint *first, const char *address)
+{
+	struct upstream *u = first->upstream;
+	struct place *p = find_text(u, address), *dialled = place_of(first);
+
+	if (!p)
+		p = dialled; /* a proxy answers in its place */
+	if (p == dialled)
+		count_failures(u);
+	else
+		count_failures_and(u, dialled); /* if it did not fail, it was too slow */
+	p->ep.connections++;
+	if (!p->ep.gone)
+		address_succeeded(&u->health[p->index]);
+	first->dialling--;
+	place_release(dialled);
+	return &p->ep;
+}
+
+void upstream_failed(struct endpoint *first, const char *address, int err)
+{
+	struct upstream *u = first->upstream;
+	struct place *p = find_text(u, address), *dialled = place_of(first);
+
+	if (err != CC_ENOMEM)
+		count_failures_and(u, p ? p : dialled);
+	first->dialling--;
+	place_release(dialled);
+}
+
+void upstream_gave_up(struct endpoint *first)
+{
+	first->dialling--;
+	place_release(place_of(first));
+}
+
+void endpoint_failed(struct endpoint *ep)
+{
+	place_failed(place_of(ep));
+}
+
+void endpoint_succeeded(struct endpoint *ep)
+{
+	if (!ep->gone)
+		address_succeeded(&ep->upstream->health[place_of(ep)->index]);
+}
+
+void endpoint_closed(struct endpoint *ep)
+{
+	ep->connections--;
+	place_release(place_of(ep));
+}
+
+/* ---- begin and end ----------------------------------------------------------- */
+
+static bool is_fixed(const struct conf_upstream *up)
+{
+	struct address unused;
+
+	if (*up->srv)
+		return false;
+	return *up->proxy || !*up->host || address_numeric(&unused, up->host, up->port);
+}
+
+/* The one place that is never compared with an answer. */
+static int place_fixed(struct upstream *u)
+{
+	struct place *p = place_new(u);
+
+	if (!p)
+		return CC_ENOMEM;
+	snprintf(p->ep.text, sizeof(p->ep.text), "%s", u->up->address);
+	u->places[0] = p;
+	u->count = 1;
+	return 0;
+}
+
+int upstream_new(struct cc_ctx *ctx, const struct conf_upstream *up, const struct upstream_ops *ops,
+	void *arg, struct upstream **ret)
+{
+	struct upstream *u = mem_zalloc(ctx, sizeof(*u));
+	int err = 0;
+
+	if (!u)
+		return CC_ENOMEM;
+	u->ctx = ctx;
+	u->up = up;
+	u->ops = ops;
+	u->arg = arg;
+	list_init(&u->gone);
+	timer_init(&u->timer, on_timer);
+	turn_item_init(&u->tell, tell);
+	u->fixed = is_fixed(up);
+	u->expired = !u->fixed;
+	if (u->fixed)
+		err = place_fixed(u);
+	if (err < 0) {
+		upstream_free(u);
+		return err;
+	}
+	u->last = u->count;
+	*ret = u;
+	return 0;
+}
+
+void upstream_configure(struct upstream *u, const struct conf_upstream *up)
+{
+	u->up = up;
+	limit_ejected(u);
+}
+
+void upstream_free(struct upstream *u)
+{
+	if (!u)
+		return;
+	resolve_cancel(u->lookup);
+	timer_stop(&u->timer);
+	turn_cancel(&u->tell);
+	for (unsigned i = 0; i < u->count; i++)
+		place_free(u->places[i]);
+	list_each (l, tmp, &u->gone)
+		place_free(container_of(l, struct place, link));
+	mem_free(u->ctx, u);
+}
