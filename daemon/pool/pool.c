@@ -21,6 +21,7 @@
 #include "daemon/pool/janitor.h"
 #include "daemon/pool/pick.h"
 #include "daemon/pool/pool.h"
+#include "daemon/pool/upstream.h"
 #include "lib/base/ctx.h"
 
 #define WINDOW_MIN     16384u /* HTTP/2 frames are as large */
@@ -384,7 +385,7 @@ static struct pick_demand demand_of(struct pool *pool)
 /* One that retires for its age goes when another is there; at the limit there cannot be one. */
 static bool successor_may_come(const struct pool *pool, const struct pick_demand *d)
 {
-	bool wanted = janitor_wants_successor(pool) ||
+	bool wanted = janitor_wants_successor(pool) || (pool->stranded > 0 && d->connecting == 0) ||
 	              (pool->left_busy && pick_count(&pool->pick) == 0 && d->connecting == 0);
 
 	return wanted && !pool->draining && d->now >= d->not_before &&
@@ -402,6 +403,8 @@ static void pool_dial_wanted(struct pool *pool)
 	for (; n > 0; n--) {
 		int err = dial(pool);
 
+		if (err == CC_ERESOLVE)
+			break;
 		if (err < 0) { /* memory: who waits is told by its timeout or by the next end */
 			log_line(pool->log, LOG_LEVEL_ERROR, "cannot open a connection",
 				"upstream=%s reason=\"%s\"", pool->up->name, cc_strerror(err));
@@ -432,8 +435,47 @@ static void pool_conn_free(struct pool_conn *pc)
 	pick_remove(&pool->pick, &pc->pick);
 	list_del(&pc->link);
 	pool->count[pc->place]--;
+	if (pc->first)
+		upstream_gave_up(pc->first);
+	if (pc->endpoint) {
+		pool->stranded -= pc->stranded;
+		endpoint_closed(pc->endpoint);
+	}
 	cc_conn_free(pc->cc);
 	mem_free(pool->ctx, pc);
+}
+
+static void strand(struct pool_conn *pc)
+{
+	if (!pc->stranded && pc->place != POOL_DRAINING) {
+		pc->pool->stranded++;
+		pc->stranded = true;
+	}
+}
+
+/* There is one to an address that is good: who is on one that has vanished can go. */
+static void retire_stranded(struct pool *pool)
+{
+	for (int i = 0; i < POOL_PLACES && pool->stranded > 0; i++)
+		list_each (l, tmp, &pool->conns[i]) {
+			struct pool_conn *pc = container_of(l, struct pool_conn, link);
+
+			if (!pc->stranded)
+				continue;
+			pc->stranded = false;
+			pool->stranded--;
+			pool_retire(pc);
+		}
+}
+
+static void find_endpoint(struct pool_conn *pc)
+{
+	pc->endpoint = upstream_connected(pc->first, cc_conn_address(pc->cc));
+	pc->first = NULL;
+	if (pc->endpoint->gone)
+		strand(pc);
+	else
+		retire_stranded(pc->pool);
 }
 
 static void conn_opened(struct pool_conn *pc)
@@ -441,6 +483,8 @@ static void conn_opened(struct pool_conn *pc)
 	struct pool *pool = pc->pool;
 
 	pc->ready = true;
+	find_endpoint(pc);
+	histogram_add(&pool->stats.connect, (ctx_now(pool->ctx) - pc->opened_at) * 1000);
 	pool->unsettled++;
 	pool->failures = 0;
 	pool->not_before = 0;
@@ -448,8 +492,9 @@ static void conn_opened(struct pool_conn *pc)
 	pool->stats.opened++;
 	pool->last_proto = cc_conn_proto(pc->cc);
 	log_line(pool->log, LOG_LEVEL_INFO, "connected",
-		"upstream=%s conn=%" PRIu64 " protocol=%s connect_ms=%" PRIu64 " connections=%u",
-		pool->up->name, cc_conn_id(pc->cc),
+		"upstream=%s conn=%" PRIu64 " address=%s protocol=%s connect_ms=%" PRIu64
+		" connections=%u",
+		pool->up->name, cc_conn_id(pc->cc), cc_conn_address(pc->cc),
 		pool->last_proto == CC_PROTO_H2 ? "h2" : "http/1.1",
 		ctx_now(pool->ctx) - pc->opened_at, pool_connections(pool));
 	janitor_opened(pc);
@@ -525,6 +570,9 @@ static void conn_closed(struct pool_conn *pc)
 	snprintf(detail, sizeof(detail), "%s", cc_conn_detail(pc->cc));
 	if (pc->ready) {
 		pool->stats.closed++;
+		pool->stats.closed_by[cc_conn_reason(pc->cc)]++;
+		if (useless)
+			endpoint_failed(pc->endpoint);
 		log_line(pool->log, LOG_LEVEL_INFO, "closed",
 			"upstream=%s conn=%" PRIu64 " reason=%s detail=\"%s\" requests=%" PRIu64
 			" age_ms=%" PRIu64,
@@ -533,6 +581,10 @@ static void conn_closed(struct pool_conn *pc)
 			ctx_now(pool->ctx) - pc->opened_at);
 		janitor_closed(pc);
 	} else {
+		if (cc_conn_reason(pc->cc) != CC_REASON_OWNER) {
+			upstream_failed(pc->first, cc_conn_address(pc->cc), err);
+			pc->first = NULL;
+		}
 		pool->stats.connect_failed++;
 		log_line(pool->log, LOG_LEVEL_WARNING, "connect failed",
 			"upstream=%s url=%s reason=\"%s\" waiting=%u", pool->up->name,
@@ -591,12 +643,20 @@ static void state_hook(struct cc_conn *cc, void *arg)
 
 static int dial(struct pool *pool)
 {
-	struct pool_conn *pc = mem_zalloc(pool->ctx, sizeof(*pc));
+	struct endpoint *first;
+	const char *target = upstream_target(pool->upstream, &first);
+	struct pool_conn *pc;
 	int err;
 
-	if (!pc)
+	if (!target) /* it is being resolved: resolved() goes on */
+		return CC_ERESOLVE;
+	pc = mem_zalloc(pool->ctx, sizeof(*pc));
+	if (!pc) {
+		upstream_gave_up(first);
 		return CC_ENOMEM;
+	}
 	pc->pool = pool;
+	pc->first = first;
 	pc->place = POOL_CONNECTING;
 	pc->opened_at = ctx_now(pool->ctx);
 	pc->hint = LEARN_NO_HINT;
@@ -605,8 +665,9 @@ static int dial(struct pool *pool)
 	timer_init(&pc->rest, NULL);
 	timer_init(&pc->life, NULL);
 	err = cc_transport_new_client_conn(pool->transport, pool->up->https ? "https" : "http",
-		pool->up->address, state_hook, pc, &pc->cc);
+		target, state_hook, pc, &pc->cc);
 	if (err < 0) {
+		upstream_gave_up(first);
 		mem_free(pool->ctx, pc);
 		return err;
 	}
@@ -614,6 +675,36 @@ static int dial(struct pool *pool)
 	pool->count[POOL_CONNECTING]++;
 	return 0;
 }
+
+/* ---- addresses --------------------------------------------------------- */
+
+static void resolved(void *arg, int err, const char *detail)
+{
+	struct pool *pool = arg;
+
+	if (err < 0) {
+		log_line(pool->log, LOG_LEVEL_WARNING, "no address", "upstream=%s reason=\"%s\"",
+			pool->up->name, detail);
+		pool->stats.connect_failed++;
+		back_off(pool, err, detail);
+	}
+	pool_serve(pool);
+}
+
+static void address_gone(void *arg, struct endpoint *ep)
+{
+	struct pool *pool = arg;
+
+	log_line(pool->log, LOG_LEVEL_INFO, "address gone", "upstream=%s address=%s connections=%u",
+		pool->up->name, ep->text, ep->connections);
+	for (int i = 0; i < POOL_PLACES; i++)
+		list_each (l, tmp, &pool->conns[i])
+			if (container_of(l, struct pool_conn, link)->endpoint == ep)
+				strand(container_of(l, struct pool_conn, link));
+	turn_add(pool->ctx, TURN_NOTIFY, &pool->serve); /* dials a successor */
+}
+
+static const struct upstream_ops upstream_ops = {.resolved = resolved, .gone = address_gone};
 
 /* ---- life -------------------------------------------------------------- */
 
@@ -624,6 +715,7 @@ static void pool_release(struct pool *pool)
 	turn_cancel(&pool->serve);
 	turn_cancel(&pool->hopeless);
 	turn_cancel(&pool->reap);
+	upstream_free(pool->upstream);
 	cc_transport_free(pool->transport);
 	conf_unref(pool->conf);
 	mem_free(pool->ctx, pool);
@@ -671,7 +763,8 @@ static int make_transport(struct cc_ctx *ctx, const struct conf *conf,
 	struct cc_transport_opts o = {
 		.size = sizeof(o),
 		.tls = up->ssl,
-		.tls_name = up->tls.server_name,
+		.tls_name = up->tls.server_name[0] ? up->tls.server_name : up->host,
+		.race_delay = up->happy_eyeballs_delay,
 		.no_resumption = !up->tls.resumption,
 		.connect_timeout = up->connect_timeout,
 		.tls_timeout = up->tls_timeout,
@@ -726,7 +819,10 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 	if (!pool)
 		return CC_ENOMEM;
 	err = make_transport(ctx, conf, up, &pool->transport);
+	if (err == 0)
+		err = upstream_new(ctx, up, &upstream_ops, pool, &pool->upstream);
 	if (err < 0) {
+		cc_transport_free(pool->transport);
 		mem_free(ctx, pool);
 		return err;
 	}
@@ -766,6 +862,7 @@ int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_ups
 	conf_unref(pool->conf);
 	pool->conf = conf;
 	pool->up = up;
+	upstream_configure(pool->upstream, up);
 	queue_configure(&pool->waiters, up->queue_fair == CONF_FAIR_USER, up->max_queue);
 	pick_set_init(&pool->pick, pick_mode_of(up));
 	list_each (l, tmp, &pool->conns[POOL_AVAILABLE])

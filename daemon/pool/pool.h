@@ -31,8 +31,10 @@
 #include "lib/base/timer.h"
 #include "lib/base/turn.h"
 
+struct endpoint;
 struct log;
 struct pool;
+struct upstream;
 
 enum pool_place { POOL_CONNECTING, POOL_AVAILABLE, POOL_FULL, POOL_DRAINING, POOL_PLACES };
 
@@ -45,6 +47,8 @@ struct pool_conn {
 	enum pool_place place;
 	struct pool *pool;
 	struct cc_conn *cc;
+	struct endpoint *first;    /* while it connects: the address that is tried first */
+	struct endpoint *endpoint; /* the address it is connected to */
 	struct pick_entry pick;
 	struct list idle;    /* in pool->idle while nothing is in flight */
 	struct list old;     /* in pool->old when its life is over */
@@ -57,6 +61,7 @@ struct pool_conn {
 	uint64_t completed;  /* requests, when it was idle last */
 	bool ready;          /* it came up: logged */
 	bool settled;        /* its limits are known */
+	bool stranded;       /* its address has vanished: it goes when another is up */
 	bool watched;        /* carries no more requests: how long does the server keep it? */
 };
 
@@ -98,6 +103,8 @@ struct pool {
 	const struct conf_upstream *up;
 	const struct pool_owner *owner;
 	struct cc_transport *transport;
+	struct upstream *upstream; /* its addresses */
+	unsigned stranded;         /* connections to addresses that have vanished */
 	struct list conns[POOL_PLACES];
 	unsigned count[POOL_PLACES];
 	unsigned unsettled;   /* ready, but their limits are not known yet */
