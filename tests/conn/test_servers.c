@@ -177,6 +177,24 @@ START_TEST(bodies_of_known_and_unknown_length_go_and_come_back)
 }
 END_TEST
 
+/* A credit that was lost anywhere would be missed here. */
+START_TEST(small_windows_carry_large_bodies)
+{
+	struct cc_transport_opts opts = {.window = 16384, .conn_window = 65535};
+	struct call large;
+
+	begin(&setups[_i], "", &opts);
+	for (unsigned i = 0; i < 3; i++) {
+		large = get_of("/large");
+		call_run(&live, &large);
+		call_expect(&large, 200, LARGE);
+	}
+	send_there_and_back(UPLOAD, false);
+	ck_assert_uint_eq(live.dials, 1);
+	end();
+}
+END_TEST
+
 /* Several bodies at once, in both directions, in one connection. */
 START_TEST(streams_do_not_mix_their_bodies)
 {
@@ -658,6 +676,7 @@ static const struct {
 } list[] = {
 	{&answers_of_all_kinds_come_whole_on_one_connection, ALL},
 	{&bodies_of_known_and_unknown_length_go_and_come_back, ALL},
+	{&small_windows_carry_large_bodies, ALL},
 	{&streams_do_not_mix_their_bodies, ALL},
 	{&more_requests_than_slots_wait_and_all_are_answered_once, ALL},
 	{&cancelled_requests_leave_http2_as_it_was, H2S},
