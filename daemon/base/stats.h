@@ -82,6 +82,8 @@ const char *retry_reason_name(enum retry_reason reason); /* "goaway"; "no" */
 	X(SLOW_CLIENT, "slow_client") /* body_idle_timeout, and the client was the slow one */     \
 	X(TOTAL_TIMEOUT, "total_timeout")                                                          \
 	X(CLIENT_TIMEOUT, "client_timeout") /* client_timeout_header */                            \
+	X(DESCRIPTORS, "descriptors")       /* none was left */                                    \
+	X(MAX_CLIENTS, "max_clients")                                                              \
 	X(INTERNAL, "internal")
 
 enum reject_reason {

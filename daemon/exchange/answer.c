@@ -155,8 +155,7 @@ void answer_from_error(struct answer *a, int err, enum cc_phase phase)
 		fill(a, 502, "connection_refused", REJECT_CONNECT);
 		break;
 	case CC_EMFILE:
-		a->status = 503;
-		a->error = "proxy_internal_limit";
+		fill(a, 503, "proxy_internal_limit", REJECT_DESCRIPTORS);
 		a->limit = "LimitNOFILE";
 		break;
 	case CC_ECERT:

@@ -331,6 +331,8 @@ static void refuse_for_room(struct front_conn *fc)
 	struct answer a = {
 		.status = 503,
 		.error = "proxy_internal_limit",
+		.reason =
+			fc->refused == FRONT_MAX_CLIENTS ? REJECT_MAX_CLIENTS : REJECT_DESCRIPTORS,
 		.detail = fc->refused == FRONT_MAX_CLIENTS
 	                          ? "all places for local connections are taken: max_clients"
 	                          : "no file descriptor is left: LimitNOFILE",

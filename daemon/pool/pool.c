@@ -609,7 +609,7 @@ static void conn_closed(struct pool_conn *pc)
 			ctx_now(pool->ctx) - pc->opened_at);
 		janitor_closed(pc);
 	} else {
-		if (cc_conn_reason(pc->cc) != CC_REASON_OWNER) {
+		if (cc_conn_reason(pc->cc) != CC_REASON_OWNER && err != CC_EMFILE) {
 			upstream_failed(pc->first, cc_conn_address(pc->cc), err);
 			pc->first = NULL;
 		}

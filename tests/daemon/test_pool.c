@@ -257,13 +257,13 @@ static unsigned failed_connects(void)
 }
 
 /* It was there and is known as HTTP/1, so each request wants a connection of its own. */
-START_TEST(who_waits_for_an_upstream_that_is_down_hears_so_at_once)
+START_TEST(who_waits_for_an_upstream_that_is_down_hears_so_soon)
 {
 	struct origin *o = h1_origin();
 	struct client *c[6];
 	uint64_t begun;
 
-	daemon_for(o, "queue_timeout = \"off\";");
+	daemon_for(o, "queue_timeout = \"off\"; backoff_min = \"20ms\";");
 	ck_assert_uint_eq(get_once("/close-after").status, 200);
 	WAIT_FOR(origin_counts(o).open == 0);
 	origin_refuse(o);
@@ -389,7 +389,7 @@ int main(void)
 	tcase_add_loop_test(queue, waiting_too_long_is_503_and_says_so, 0, 2);
 	tcase_add_test(queue, waiting_requests_keep_their_order);
 	tcase_add_test(queue, a_slow_upstream_does_not_hold_up_another);
-	tcase_add_test(queue, who_waits_for_an_upstream_that_is_down_hears_so_at_once);
+	tcase_add_test(queue, who_waits_for_an_upstream_that_is_down_hears_so_soon);
 	tcase_add_loop_test(ends, idle_upstream_connections_are_closed_and_made_again, 0, 2);
 	tcase_add_loop_test(ends, busy_upstream_connections_are_not_idle, 0, 2);
 	tcase_add_loop_test(ends, connections_that_the_origin_ends_are_replaced, 0, 2);

@@ -91,7 +91,7 @@ static void check_no_descriptors(struct peer *peer)
 		wait_done(&p);
 		turns(c.base, 2);
 		free_descriptors();
-		ck_assert_int_eq(p.result.err, CC_ECONNECT);
+		ck_assert_int_eq(p.result.err, CC_EMFILE);
 		ck_assert(p.result.unprocessed);
 		ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "Too many open files"));
 		ck_assert_uint_eq(c.hooks_closed, 1);
