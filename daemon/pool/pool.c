@@ -644,8 +644,9 @@ static void learn_limits(struct pool_conn *pc)
 	if (cc_conn_proto(pc->cc) != CC_PROTO_H2 || cc_conn_state(pc->cc) != CC_READY)
 		return;
 	limit = cc_conn_request_limit(pc->cc) - cc_conn_requests_completed(pc->cc);
-	/* Of a full one only this is certain: it was lowered below what runs, or not. */
-	if (cc_conn_available(pc->cc) == 0 && pool->limit_seen && limit > pool->last_limit)
+	/* One that is full may have been lowered below what runs: it tells of nothing but less. */
+	if (cc_conn_available(pc->cc) == 0 && limit > 0 &&
+		(!pool->limit_seen || limit > pool->last_limit))
 		return;
 	pool->last_limit = limit;
 	pool->limit_seen = true;
