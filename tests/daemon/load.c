@@ -255,3 +255,15 @@ void load_run(struct load *l)
 	l->took = harness_now() - r.begun;
 	finish(&r);
 }
+
+void load_assert_good(const char *what, const struct load *l)
+{
+	if (harness_full())
+		fprintf(stderr, "%s: %u requests in %llu ms, slowest %llu ms, bad %u\n", what,
+			l->asked, (unsigned long long)l->took, (unsigned long long)l->slowest,
+			l->bad);
+	ck_assert_msg(
+		l->bad == 0, "%s: %u of %u, the first %s", what, l->bad, l->asked, l->first_bad);
+	ck_assert_uint_eq(l->good, l->asked);
+	ck_assert_uint_gt(l->asked, 0);
+}

@@ -36,5 +36,7 @@ struct load {
 void load_once(unsigned nonce, char out[LOAD_REQUEST_MAX]);
 /* Returns when every request has an answer, or had none for PATIENCE after the last was sent. */
 void load_run(struct load *l);
+/* Some were asked, and every answer was good. The long forms of tests say what was reached. */
+void load_assert_good(const char *what, const struct load *l);
 
 #endif

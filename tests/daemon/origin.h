@@ -35,7 +35,8 @@
  *   /cut-chunked/N    half of N bytes without Content-Length, then as above
  *
  * Anything else is answered 200 "ok\n". Every answer carries x-origin: NAME and the number of its
- * connection, from 1 on, in x-conn.
+ * connection, from 1 on, in x-conn, and that of the request in
+ * x-number.
  */
 #ifndef DAEMON_ORIGIN_H
 #define DAEMON_ORIGIN_H

@@ -165,8 +165,8 @@ static void submit_head(struct h2_stream *s)
 	struct plan *p = &s->plan;
 	nghttp2_data_provider body = {.source.ptr = s, .read_callback = read_body};
 	bool empty = strcmp(s->method, "HEAD") == 0 || p->status == 204 || p->status == 304;
-	char status[16], length[32], conn[16];
-	nghttp2_nv fields[5];
+	char status[16], length[32], conn[16], number[16];
+	nghttp2_nv fields[6];
 	size_t n = 0;
 
 	snprintf(status, sizeof(status), "%u", p->status);
@@ -175,6 +175,8 @@ static void submit_head(struct h2_stream *s)
 	fields[n++] = nv("x-origin", s->conn->oc->origin->opts.name);
 	snprintf(conn, sizeof(conn), "%u", s->conn->oc->number);
 	fields[n++] = nv("x-conn", conn);
+	snprintf(number, sizeof(number), "%u", p->number);
+	fields[n++] = nv("x-number", number);
 	fields[n++] = nv("etag", "\"1\"");
 	if (p->declared && p->status != 204)
 		fields[n++] = nv("content-length", length);

@@ -68,6 +68,7 @@ struct plan {
 	enum plan_stop stop; /* what goes wrong */
 	bool stop_before_head;
 	uint64_t stop_at;             /* body bytes, when not before the head */
+	unsigned number;              /* of the request, from 1 on */
 	unsigned nonce;               /* counted, one more than it; 0: none */
 	unsigned delay, pace, linger; /* ms: before the head, between KiBs, after the answer */
 	bool hints, go_on, early, last, vanish, until_eof, trailers, hop;

@@ -216,6 +216,7 @@ void plan_make(struct plan *p, struct origin *o, const char *path)
 		r++;
 	sscanf(path + strlen(r->path), "%" SCNu64 "/%" SCNu64, &a, &b);
 	*p = (struct plan){.status = r->status, .text = r->text, .declared = true};
+	p->number = origin_counts(o).requests;
 	if (r->more)
 		r->more(p, o, a, b);
 }

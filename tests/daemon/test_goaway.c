@@ -9,24 +9,6 @@
 #include "tests/daemon/harness.h"
 #include "tests/daemon/load.h"
 
-/* What was reached is worth knowing, for the long forms above all. */
-static void tell(const char *what, const struct load *l)
-{
-	if (harness_full())
-		fprintf(stderr, "%s: %u requests in %llu ms, slowest %llu ms, bad %u\n", what,
-			l->asked, (unsigned long long)l->took, (unsigned long long)l->slowest,
-			l->bad);
-}
-
-static void assert_all_good(const char *what, const struct load *l)
-{
-	tell(what, l);
-	ck_assert_msg(
-		l->bad == 0, "%s: %u of %u, the first %s", what, l->bad, l->asked, l->first_bad);
-	ck_assert_uint_eq(l->good, l->asked);
-	ck_assert_uint_gt(l->asked, 0);
-}
-
 static void assert_each_once(struct origin *o, unsigned n)
 {
 	unsigned lost = 0, doubled = 0;
@@ -60,7 +42,7 @@ START_TEST(connections_retired_under_load_cost_no_request)
 
 	daemon_for(o, "");
 	load_run(&l);
-	assert_all_good(how[_i], &l);
+	load_assert_good(how[_i], &l);
 	assert_each_once(o, l.asked);
 	ck_assert_uint_ge(origin_counts(o).accepted, l.asked / opts.retire_after);
 	ck_assert_uint_le(origin_counts(o).peak, 8);
@@ -82,9 +64,40 @@ START_TEST(ninety_five_requests_at_ten_a_connection_open_ten)
 
 	daemon_for(o, "max_connections = 95;");
 	load_run(&l);
-	assert_all_good("95 at once", &l);
+	load_assert_good("95 at once", &l);
 	assert_each_once(o, l.asked);
 	ck_assert_uint_eq(origin_counts(o).accepted, 10);
+}
+END_TEST
+
+static struct client *ask(const char *path)
+{
+	struct client *c = client_open();
+
+	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", path);
+	return c;
+}
+
+/* One more connection would be no use, and hundreds a second have been seen. */
+START_TEST(a_server_that_allows_no_streams_is_not_dialled_again_and_again)
+{
+	struct origin_opts opts = {.tls = true, .h2 = true};
+	struct origin *o = some_origin(&opts);
+	struct client *c[20];
+
+	origin_set_max_streams(o, 0);
+	daemon_for(o, "max_connections = 12;");
+	for (int i = 0; i < 20; i++)
+		c[i] = ask("/bytes/10");
+	ck_assert(client_quiet(c[19], 700));
+	/* The second may have been on its way when the first one's limit was told. */
+	ck_assert_uint_le(origin_counts(o).accepted, 2);
+	origin_set_max_streams(o, 100);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_uint_eq(client_answer(c[i]).status, 200);
+		client_close(c[i]);
+	}
+	ck_assert_uint_le(origin_counts(o).accepted, 2);
 }
 END_TEST
 
@@ -117,7 +130,7 @@ START_TEST(limits_that_fall_to_zero_and_rise_again_cost_no_request)
 	l.arg = o;
 	daemon_for(o, "max_connections = 12;");
 	load_run(&l);
-	assert_all_good("changing limits", &l);
+	load_assert_good("changing limits", &l);
 	assert_each_once(o, l.asked);
 	ck_assert_uint_le(origin_counts(o).peak, 12);
 	ck_assert_uint_lt(l.slowest, 4000); /* queue_timeout is 5 s */
@@ -171,7 +184,7 @@ START_TEST(nginx_that_retires_each_connection_costs_no_request)
 	daemon_start(config("", text("%s, %s", upstream_at("h2", true, "h2", n.h2, ""),
 					upstream_at("h1", false, "h1", n.h1, ""))));
 	load_run(&l);
-	assert_all_good("nginx", &l);
+	load_assert_good("nginx", &l);
 	stop(n.pid);
 	assert_logged_once(&n, l.asked);
 }
@@ -187,6 +200,7 @@ int main(void)
 	tcase_add_loop_test(retired, connections_retired_under_load_cost_no_request, 0, 3);
 	tcase_add_test(retired, nginx_that_retires_each_connection_costs_no_request);
 	tcase_add_test(streams, ninety_five_requests_at_ten_a_connection_open_ten);
+	tcase_add_test(streams, a_server_that_allows_no_streams_is_not_dialled_again_and_again);
 	tcase_add_test(streams, limits_that_fall_to_zero_and_rise_again_cost_no_request);
 	return harness_main(s);
 }

@@ -1,0 +1,297 @@
+/*
+ * test_lives.c - which connection a request gets, and whose request gets it: ages, the choice, and
+ * turns between users.
+ */
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tests/daemon/harness.h"
+#include "tests/daemon/load.h"
+
+static struct client *ask(const char *path)
+{
+	struct client *c = client_open();
+
+	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", path);
+	return c;
+}
+
+static struct answer hear(struct client *c)
+{
+	struct answer a = client_answer(c);
+
+	client_close(c);
+	return a;
+}
+
+static unsigned conn_of(const struct answer *a)
+{
+	const char *n = answer_field(a, "x-conn");
+
+	ck_assert_uint_eq(a->status, 200);
+	ck_assert_ptr_nonnull(n);
+	return (unsigned)strtoul(n, NULL, 10);
+}
+
+/* ---- age ---- */
+
+/* After the first three were up: how few that can be used, and how many at once in a handshake. */
+struct generations {
+	struct origin *o;
+	bool begun;
+	unsigned fewest, connecting;
+};
+
+static void look_at_generations(void *arg, uint64_t ms)
+{
+	struct generations *g = arg;
+	struct origin_counts c = origin_counts(g->o);
+	unsigned up = c.open - c.ungreeted;
+
+	(void)ms;
+	g->begun = g->begun || up == 3;
+	if (!g->begun)
+		return;
+	if (up < g->fewest)
+		g->fewest = up;
+	if (c.ungreeted > g->connecting)
+		g->connecting = c.ungreeted;
+}
+
+/* All three are born together and have no jitter: the worst case. */
+START_TEST(connections_that_grow_old_are_replaced_one_after_the_other)
+{
+	struct origin_opts opts = {.tls = true, .h2 = _i, .greet_late = 60};
+	struct generations g = {.o = some_origin(&opts), .fewest = 3};
+	struct load l = {
+		.clients = 3, .rate = 200, .ms = 3500, .look = look_at_generations, .arg = &g};
+
+	daemon_for(g.o, "min_connections = 3; max_lifetime = \"600ms\"; max_lifetime_jitter = 0;");
+	load_run(&l);
+	load_assert_good("generations", &l);
+	ck_assert(g.begun);
+	ck_assert_uint_ge(origin_counts(g.o).accepted, 9); /* three generations */
+	ck_assert_uint_le(origin_counts(g.o).accepted, 21);
+	ck_assert_uint_eq(g.fewest, 3);
+	ck_assert_uint_eq(g.connecting, 1);
+}
+END_TEST
+
+/* Ages in the daemon's own words. */
+START_TEST(lifetimes_differ_by_the_jitter)
+{
+	struct origin *o = h1_origin();
+	unsigned long youngest = ULONG_MAX, oldest = 0;
+	const char *p;
+
+	daemon_for(o, "min_connections = 6; max_lifetime = \"2s\"; max_lifetime_jitter = 60;");
+	WAIT_FOR(daemon_logged("event=\"closed\"") >= 8);
+	for (p = daemon_log(); (p = strstr(p, " age_ms=")); p++) {
+		unsigned long age = strtoul(p + 8, NULL, 10);
+
+		youngest = age < youngest ? age : youngest;
+		oldest = age > oldest ? age : oldest;
+	}
+	ck_assert_uint_ge(youngest, 780);
+	ck_assert_uint_le(oldest, 3000);
+	ck_assert_uint_ge(oldest - youngest, 150);
+}
+END_TEST
+
+/* ---- which one ---- */
+
+#define WARM 4
+
+/* So many requests one after the other on WARM connections: how many went to each. */
+static void spread_of(const char *pick, unsigned requests, unsigned on[WARM + 1])
+{
+	struct origin *o = h1_origin();
+	struct client *c = NULL;
+
+	memset(on, 0, (WARM + 1) * sizeof(*on));
+	daemon_for(o, text("min_connections = %d; max_connections = %d; pick = \"%s\";", WARM, WARM,
+			      pick));
+	WAIT_FOR(daemon_logged("event=\"connected\"") == WARM);
+	c = client_open();
+	for (unsigned i = 0; i < requests; i++) {
+		struct answer a = get(c, "/");
+		unsigned n = conn_of(&a);
+
+		ck_assert_uint_le(n, WARM);
+		on[n]++;
+	}
+	client_close(c);
+}
+
+static unsigned used(const unsigned on[WARM + 1])
+{
+	unsigned n = 0;
+
+	for (int i = 1; i <= WARM; i++)
+		n += on[i] > 0;
+	return n;
+}
+
+START_TEST(one_request_at_a_time_stays_on_the_connection_used_last)
+{
+	unsigned on[WARM + 1];
+
+	spread_of(_i ? "lifo" : "most_available", 20, on);
+	ck_assert_uint_eq(used(on), 1);
+}
+END_TEST
+
+START_TEST(fifo_goes_round)
+{
+	unsigned on[WARM + 1];
+
+	spread_of("fifo", 20, on);
+	for (int i = 1; i <= WARM; i++)
+		ck_assert_uint_eq(on[i], 20 / WARM);
+}
+END_TEST
+
+/* 400 times one of four: 100 each, and 40 is seven standard deviations away. */
+START_TEST(random2_uses_all_of_them_alike)
+{
+	unsigned on[WARM + 1];
+
+	spread_of("random2", 400, on);
+	for (int i = 1; i <= WARM; i++)
+		ck_assert_uint_ge(on[i], 40);
+}
+END_TEST
+
+/* Ten at once on two connections that could take ten each. */
+START_TEST(many_at_once_are_spread_as_pick_says)
+{
+	static const struct {
+		const char *pick;
+		unsigned low, high;
+	} rows[] = {{"most_available", 5, 5}, {"fifo", 5, 5}, {"lifo", 0, 0}, {"random2", 1, 9}};
+	struct origin_opts opts = {.tls = true, .h2 = true, .max_streams = 10};
+	struct origin *o = some_origin(&opts);
+	unsigned first = 0, fewer;
+	struct client *c[10];
+
+	daemon_for(
+		o, text("min_connections = 2; max_connections = 2; pick = \"%s\";", rows[_i].pick));
+	WAIT_FOR(daemon_logged("event=\"connected\"") == 2);
+	ck_assert_uint_eq(get_once("/slow/100").status, 200); /* the limits are known by then */
+	for (int i = 0; i < 10; i++)
+		c[i] = ask("/slow/500");
+	for (int i = 0; i < 10; i++) {
+		struct answer a = hear(c[i]);
+
+		first += conn_of(&a) == 1;
+	}
+	fewer = first < 5 ? first : 10 - first;
+	ck_assert_msg(fewer >= rows[_i].low && fewer <= rows[_i].high, "%s: %u and %u",
+		rows[_i].pick, first, 10 - first);
+}
+END_TEST
+
+/* ---- turns between users ---- */
+
+/* Users of no account: only their number counts. */
+#define ANNE 61001
+#define BERT 61002
+
+/* This thread alone: seteuid would interrupt those of the origin, too. */
+static void become(uid_t uid)
+{
+	ck_assert_int_eq(syscall(SYS_setresuid, -1, uid, -1), 0);
+}
+
+/* The kernel notes who connects. */
+static struct client *ask_as(uid_t uid, const char *path)
+{
+	become(uid);
+	struct client *c = client_open();
+
+	become(0);
+	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", path);
+	return c;
+}
+
+/* The socket and the folders above it, for everybody. */
+static void let_everybody_in(void)
+{
+	char *dir = text("%s", harness_dir());
+
+	ck_assert_int_eq(chmod(dir, 0711), 0);
+	ck_assert_int_eq(chmod(dirname(dir), 0711), 0);
+	ck_assert_int_eq(chmod(daemon_socket(), 0666), 0);
+}
+
+/* Requests that the origin got after Bert asked and until his, which counts, too. */
+static unsigned turns_until_bert(const char *fair)
+{
+	struct origin *o = h1_origin();
+	struct client *anne[1000], *bert, *probe;
+	unsigned before, turns = UINT_MAX;
+
+	daemon_for(o, text("max_connections = 1; max_queue = 2000; queue_timeout = \"off\"; "
+			   "queue_fair = \"%s\";",
+			      fair));
+	let_everybody_in();
+	anne[0] = ask_as(ANNE, "/slow/2500");
+	WAIT_FOR(origin_counts(o).requests == 1);
+	for (int i = 1; i < 1000; i++)
+		anne[i] = ask_as(ANNE, "/slow/100");
+	probe = client_open(); /* answered by the daemon: all before it have been accepted */
+	client_say(probe, "nonsense\r\n\r\n");
+	ck_assert_uint_ge(hear(probe).status, 400);
+	before = origin_counts(o).requests;
+	bert = ask_as(BERT, "/sha");
+	/* Either he is answered, or that many others were. */
+	WAIT_FOR(!client_quiet(bert, 1) || origin_counts(o).requests > before + 12);
+	if (!client_quiet(bert, 1)) {
+		struct answer a = client_answer(bert);
+
+		turns = (unsigned)strtoul(answer_field(&a, "x-number"), NULL, 10) - before;
+	}
+	client_close(bert);
+	for (int i = 0; i < 1000; i++)
+		client_close(anne[i]);
+	return turns;
+}
+
+START_TEST(a_thousand_waiting_requests_delay_another_users_by_two)
+{
+	if (geteuid() != 0) /* no second user to be had */
+		return;
+	ck_assert_uint_le(turns_until_bert("user"), 3);
+}
+END_TEST
+
+START_TEST(without_turns_they_delay_it_by_as_many)
+{
+	if (geteuid() != 0)
+		return;
+	ck_assert_uint_gt(turns_until_bert("fifo"), 12);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("lives");
+	TCase *ages = harness_case(s, "ages"), *picks = harness_case(s, "picks");
+	TCase *users = harness_case(s, "users");
+
+	tcase_add_loop_test(ages, connections_that_grow_old_are_replaced_one_after_the_other, 0, 2);
+	tcase_add_test(ages, lifetimes_differ_by_the_jitter);
+	tcase_add_loop_test(picks, one_request_at_a_time_stays_on_the_connection_used_last, 0, 2);
+	tcase_add_test(picks, fifo_goes_round);
+	tcase_add_test(picks, random2_uses_all_of_them_alike);
+	tcase_add_loop_test(picks, many_at_once_are_spread_as_pick_says, 0, 4);
+	tcase_add_test(users, a_thousand_waiting_requests_delay_another_users_by_two);
+	tcase_add_test(users, without_turns_they_delay_it_by_as_many);
+	return harness_main(s);
+}
