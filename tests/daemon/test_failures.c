@@ -641,7 +641,7 @@ START_TEST(a_post_that_died_on_a_new_connection_is_not_sent_again)
 {
 	struct origin *o = origin_of(_i);
 
-	daemon_for(o, "response_timeout = \"5s\";");
+	daemon_for(o, "response_timeout = \"5s\"; backoff_min = \"10ms\";");
 	for (unsigned i = 1; i <= 20; i++) {
 		struct client *c = client_open();
 		struct answer a;
@@ -693,7 +693,7 @@ START_TEST(a_post_that_broke_in_its_body_is_not_sent_again)
 	char *body = text("%060000d", 1);
 	unsigned rounds = harness_full() ? 4000 : 400;
 
-	daemon_for(o, "");
+	daemon_for(o, "backoff_min = \"10ms\";");
 	atomic_store(&acted, 0);
 	for (unsigned i = 1; i <= rounds; i++) {
 		struct client *c = client_open();
