@@ -29,7 +29,6 @@
 #define UNREAD_SHARE   80u    /* percent of the buffers; from 90 on new requests are refused */
 #define GRANTS_A_ROUND 64
 #define USELESS_AGE    1000u /* ms */
-#define SLAMS_BORNE    3     /* one request may be the reason; several hardly are */
 #define FRESH_AGE      1000u /* ms: no server is that quick to give up one that was never used */
 #define RELIEF_DELAY   5u    /* ms until a connection that was given up has closed */
 
@@ -379,7 +378,7 @@ static struct pick_demand demand_of(struct pool *pool)
 		.reserve_after = pool->up->reserve_after,
 		.now = now,
 		.not_before = pool->not_before,
-		.failing = pool->failures > 0 || pool->slams > SLAMS_BORNE,
+		.failing = pool->failures > 0,
 	};
 }
 
@@ -479,12 +478,6 @@ static void find_endpoint(struct pool_conn *pc)
 		retire_stranded(pc->pool);
 }
 
-static void end_backoff(struct pool *pool)
-{
-	pool->failures = 0;
-	pool->not_before = 0;
-}
-
 static void conn_opened(struct pool_conn *pc)
 {
 	struct pool *pool = pc->pool;
@@ -493,8 +486,8 @@ static void conn_opened(struct pool_conn *pc)
 	find_endpoint(pc);
 	histogram_add(&pool->stats.connect, (ctx_now(pool->ctx) - pc->opened_at) * 1000);
 	pool->unsettled++;
-	if (pool->slams <= SLAMS_BORNE)
-		end_backoff(pool);
+	pool->failures = 0;
+	pool->not_before = 0;
 	pool->left_busy = false;
 	pool->stats.opened++;
 	pool->last_proto = cc_conn_proto(pc->cc);
@@ -525,25 +518,6 @@ static void count_failure(struct queue *q)
 		waiter_of(container_of(l, struct queue_item, age))->failures++;
 }
 
-/* It took requests perhaps, and closed at once; not one answer came from the upstream since. */
-static bool was_slammed(const struct pool_conn *pc)
-{
-	return pc->ready && !pc->useful && cc_conn_reason(pc->cc) != CC_REASON_OWNER &&
-	       ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE;
-}
-
-void pool_answered(struct pool_conn *pc)
-{
-	struct pool *pool = pc->pool;
-
-	pc->useful = true;
-	if (pool->slams > SLAMS_BORNE) /* who waits need not wait for the end of the pause */
-		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
-	if (pool->slams > 0)
-		end_backoff(pool);
-	pool->slams = 0;
-}
-
 /* Nothing up, nothing on its way: who saw enough attempts fail gets the reason. */
 static void fail_patient(struct pool *pool)
 {
@@ -562,9 +536,8 @@ static void fail_patient(struct pool *pool)
 
 static void back_off(struct pool *pool, int err, const char *detail)
 {
-	unsigned in_a_row = ++pool->failures > pool->slams ? pool->failures : pool->slams;
 	uint64_t delay = backoff_delay(
-		pool->up->backoff_min, pool->up->backoff_max, in_a_row, pool_random(pool));
+		pool->up->backoff_min, pool->up->backoff_max, ++pool->failures, pool_random(pool));
 
 	pool->not_before = ctx_now(pool->ctx) + delay;
 	pool->failed_err = err;
@@ -592,7 +565,6 @@ static void conn_closed(struct pool_conn *pc)
 	struct pool *pool = pc->pool;
 	int err = cc_conn_err(pc->cc);
 	bool useless = was_useless(pc);
-	bool slammed = was_slammed(pc);
 	char detail[256];
 
 	snprintf(detail, sizeof(detail), "%s", cc_conn_detail(pc->cc));
@@ -619,10 +591,7 @@ static void conn_closed(struct pool_conn *pc)
 			pool->up->url, detail, pool_waiting(pool));
 	}
 	pool_conn_free(pc);
-	pool->slams += slammed;
-	if (is_relieved(pool, err))
-		return;
-	if (useless || (slammed && pool->slams > SLAMS_BORNE))
+	if (useless && !is_relieved(pool, err))
 		back_off(pool, err, detail);
 }
 
