@@ -29,6 +29,7 @@
 #define UNREAD_SHARE   80u    /* percent of the buffers; from 90 on new requests are refused */
 #define GRANTS_A_ROUND 64
 #define USELESS_AGE    1000u /* ms */
+#define SLAMS_BORNE    3     /* one request may be the reason; several hardly are */
 #define FRESH_AGE      1000u /* ms: no server is that quick to give up one that was never used */
 #define RELIEF_DELAY   5u    /* ms until a connection that was given up has closed */
 
@@ -378,7 +379,7 @@ static struct pick_demand demand_of(struct pool *pool)
 		.reserve_after = pool->up->reserve_after,
 		.now = now,
 		.not_before = pool->not_before,
-		.failing = pool->failures > 0,
+		.failing = pool->failures > 0 || pool->slams > SLAMS_BORNE,
 	};
 }
 
@@ -487,7 +488,8 @@ static void conn_opened(struct pool_conn *pc)
 	histogram_add(&pool->stats.connect, (ctx_now(pool->ctx) - pc->opened_at) * 1000);
 	pool->unsettled++;
 	pool->failures = 0;
-	pool->not_before = 0;
+	if (pool->slams <= SLAMS_BORNE) /* else the pause goes on: one connection in backoff_min */
+		pool->not_before = 0;
 	pool->left_busy = false;
 	pool->stats.opened++;
 	pool->last_proto = cc_conn_proto(pc->cc);
@@ -516,6 +518,28 @@ static void count_failure(struct queue *q)
 {
 	list_each (l, tmp, &q->by_age)
 		waiter_of(container_of(l, struct queue_item, age))->failures++;
+}
+
+/* It closed at once, whatever was sent on it, without any answer. */
+static bool was_slammed(const struct pool_conn *pc)
+{
+	enum cc_reason reason = cc_conn_reason(pc->cc);
+
+	return pc->ready && !pc->useful &&
+	       (reason == CC_REASON_EOF || reason == CC_REASON_RESET || reason == CC_REASON_TLS) &&
+	       ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE;
+}
+
+void pool_answered(struct pool_conn *pc)
+{
+	struct pool *pool = pc->pool;
+
+	pc->useful = true;
+	if (pool->slams > SLAMS_BORNE) { /* who waits need not wait for the end of the pause */
+		pool->not_before = 0;
+		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
+	}
+	pool->slams = 0;
 }
 
 /* Nothing up, nothing on its way: who saw enough attempts fail gets the reason. */
@@ -565,6 +589,7 @@ static void conn_closed(struct pool_conn *pc)
 	struct pool *pool = pc->pool;
 	int err = cc_conn_err(pc->cc);
 	bool useless = was_useless(pc);
+	bool slammed = was_slammed(pc);
 	char detail[256];
 
 	snprintf(detail, sizeof(detail), "%s", cc_conn_detail(pc->cc));
@@ -591,7 +616,10 @@ static void conn_closed(struct pool_conn *pc)
 			pool->up->url, detail, pool_waiting(pool));
 	}
 	pool_conn_free(pc);
-	if (useless && !is_relieved(pool, err))
+	pool->slams += slammed;
+	if (is_relieved(pool, err))
+		return;
+	if (useless || (slammed && pool->slams > SLAMS_BORNE))
 		back_off(pool, err, detail);
 }
 

@@ -60,6 +60,7 @@ struct pool_conn {
 	uint64_t hint;       /* ms, of Keep-Alive; LEARN_NO_HINT */
 	uint64_t completed;  /* requests, when it was idle last */
 	bool ready;          /* it came up: logged */
+	bool useful;         /* an answer came */
 	bool settled;        /* its limits are known */
 	bool stranded;       /* its address has vanished: it goes when another is up */
 	bool watched;        /* carries no more requests: how long does the server keep it? */
@@ -117,6 +118,7 @@ struct pool {
 	struct queue want_fresh;   /* struct waiter that are fresh: before the others */
 	struct timer later;        /* dials that wait for their time */
 	unsigned failures;         /* connects in a row */
+	unsigned slams;            /* connections in a row that closed before any answer */
 	uint64_t not_before;       /* ms: backoff */
 	int failed_err;            /* of the last one */
 	char failed_detail[256];
@@ -161,6 +163,9 @@ void pool_unuse(struct pool *pool);
 
 /* The server said in Keep-Alive how long it keeps this connection (ms). */
 void pool_hint(struct pool_conn *pc, uint64_t ms);
+
+/* An answer began on it: the server is well. */
+void pool_answered(struct pool_conn *pc);
 
 unsigned pool_connections(const struct pool *pool);
 unsigned pool_waiting(const struct pool *pool);
