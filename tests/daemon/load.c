@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -266,4 +267,14 @@ void load_assert_good(const char *what, const struct load *l)
 		l->bad == 0, "%s: %u of %u, the first %s", what, l->bad, l->asked, l->first_bad);
 	ck_assert_uint_eq(l->good, l->asked);
 	ck_assert_uint_gt(l->asked, 0);
+}
+
+unsigned load_clients(unsigned n)
+{
+	struct rlimit files;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+	return files.rlim_max >= n + 200 ? n : (unsigned)files.rlim_max - 200;
 }

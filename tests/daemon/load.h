@@ -32,6 +32,11 @@ struct load {
 	char first_bad[400];
 };
 
+/*
+ * Before the daemon starts: descriptors for n clients, here and in it. n, or fewer where there are
+ * not so many.
+ */
+unsigned load_clients(unsigned n);
 /* GET (even) or POST (odd) of /once/NONCE at "origin". */
 void load_once(unsigned nonce, char out[LOAD_REQUEST_MAX]);
 /* Returns when every request has an answer, or had none for PATIENCE after the last was sent. */

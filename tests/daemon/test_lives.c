@@ -237,6 +237,8 @@ static unsigned turns_until_bert(const char *fair)
 	struct client *anne[1000], *bert, *probe;
 	unsigned before, turns = UINT_MAX;
 
+	ck_assert_uint_eq(load_clients(1000), 1000);
+
 	daemon_for(o, text("max_connections = 1; max_queue = 2000; queue_timeout = \"off\"; "
 			   "queue_fair = \"%s\";",
 			      fair));

@@ -81,7 +81,7 @@ START_TEST(a_thousand_clients_get_no_ninth_connection)
 		.tls = _i & 1, .h2 = _i & 1, .max_streams = 5, .retire_after = 50};
 	struct origin *o = some_origin(&opts);
 	struct outside seen = {.port = origin_port(o)};
-	struct load l = {.clients = 1000,
+	struct load l = {.clients = load_clients(1000),
 		.ms = harness_full() ? 15000 : 1000,
 		.look = look_outside,
 		.arg = &seen};
