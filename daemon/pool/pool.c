@@ -24,17 +24,20 @@
 #include "daemon/pool/upstream.h"
 #include "lib/base/ctx.h"
 
-#define WINDOW_MIN     16384u /* HTTP/2 frames are as large */
-#define WINDOW_FAIR    65536u /* what HTTP/2 begins with: less would be slow */
-#define UNREAD_SHARE   80u    /* percent of the buffers; from 90 on new requests are refused */
-#define GRANTS_A_ROUND 64
-#define USELESS_AGE    1000u /* ms */
-#define SLAMS_BORNE    3     /* one request may be the reason; several hardly are */
-#define FRESH_AGE      1000u /* ms: no server is that quick to give up one that was never used */
-#define RELIEF_DELAY   5u    /* ms until a connection that was given up has closed */
+#define WINDOW_MIN      16384u /* HTTP/2 frames are as large */
+#define WINDOW_FAIR     65536u /* what HTTP/2 begins with: less would be slow */
+#define UNREAD_SHARE    80u    /* percent of the buffers; from 90 on new requests are refused */
+#define GRANTS_A_ROUND  64
+#define PING_SELDOM_MAX 6     /* 64 times check_after */
+#define USELESS_AGE     1000u /* ms */
+#define SLAMS_BORNE     3     /* one request may be the reason; several hardly are */
+#define FRESH_AGE       1000u /* ms: no server is that quick to give up one that was never used */
+#define RELIEF_DELAY    5u    /* ms until a connection that was given up has closed */
 
 static void pool_serve(struct pool *pool);
 static void pool_dial_wanted(struct pool *pool);
+static int make_transport(struct cc_ctx *ctx, const struct conf *conf,
+	const struct conf_upstream *up, unsigned ping_seldom, struct cc_transport **ret);
 
 unsigned pool_connections(const struct pool *pool)
 {
@@ -649,6 +652,25 @@ static void learn_limits(struct pool_conn *pc)
 	pool->limit_seen = true;
 }
 
+/* gRPC servers count PINGs (its proposal A8 doubles the time between them, too). */
+static void heed_complaint(struct pool *pool, const struct cc_conn *cc)
+{
+	struct cc_transport *transport;
+
+	if (cc_conn_reason(cc) != CC_REASON_GOAWAY ||
+		!strstr(cc_conn_detail(cc), "too_many_pings") ||
+		pool->ping_seldom == PING_SELDOM_MAX ||
+		make_transport(pool->ctx, pool->conf, pool->up, pool->ping_seldom + 1, &transport) <
+			0)
+		return;
+	cc_transport_free(pool->transport);
+	pool->transport = transport;
+	pool->ping_seldom++;
+	log_line(pool->log, LOG_LEVEL_WARNING, "fewer PINGs",
+		"upstream=%s reason=too_many_pings check_after_ms=%" PRIu64, pool->up->name,
+		pool->up->check_after << pool->ping_seldom);
+}
+
 static void state_hook(struct cc_conn *cc, void *arg)
 {
 	struct pool_conn *pc = arg;
@@ -656,6 +678,8 @@ static void state_hook(struct cc_conn *cc, void *arg)
 
 	if (cc_conn_state(cc) >= CC_READY && cc_conn_proto(cc) != CC_PROTO_NONE && !pc->ready)
 		conn_opened(pc);
+	if (cc_conn_state(cc) >= CC_DRAINING && pc->place < POOL_DRAINING)
+		heed_complaint(pool, cc);
 	if (cc_conn_state(cc) == CC_CLOSED) {
 		conn_closed(pc);
 	} else {
@@ -786,8 +810,9 @@ static size_t window_of(const struct conf *conf, const struct conf_upstream *up)
 	return window < of_all ? window : of_all;
 }
 
+/* ping_seldom: how often the server has complained about PINGs. */
 static int make_transport(struct cc_ctx *ctx, const struct conf *conf,
-	const struct conf_upstream *up, struct cc_transport **ret)
+	const struct conf_upstream *up, unsigned ping_seldom, struct cc_transport **ret)
 {
 	struct cc_transport_opts o = {
 		.size = sizeof(o),
@@ -800,8 +825,8 @@ static int make_transport(struct cc_ctx *ctx, const struct conf *conf,
 		.idle_timeout = CC_NEVER, /* it and max_lifetime: janitor.c */
 		.proxy = up->proxy,
 		.max_requests = up->max_requests,
-		.ping_after = or_never(up->check_after),
-		.stale_after = or_never(up->check_after),
+		.ping_after = or_never(up->check_after << ping_seldom),
+		.stale_after = or_never(up->check_after << ping_seldom),
 		.ping_timeout = up->ping_timeout,
 		.tcp_keepalive = up->tcp_keepalive,
 		.tcp_user_timeout = up->tcp_user_timeout,
@@ -847,7 +872,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 
 	if (!pool)
 		return CC_ENOMEM;
-	err = make_transport(ctx, conf, up, &pool->transport);
+	err = make_transport(ctx, conf, up, 0, &pool->transport);
 	if (err == 0)
 		err = upstream_new(ctx, up, &upstream_ops, pool, &pool->upstream);
 	if (err < 0) {
@@ -881,7 +906,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up)
 {
 	struct cc_transport *transport;
-	int err = make_transport(pool->ctx, conf, up, &transport);
+	int err = make_transport(pool->ctx, conf, up, pool->ping_seldom, &transport);
 
 	if (err < 0)
 		return err;

@@ -129,6 +129,7 @@ struct pool {
 	struct turn_item hopeless; /* who waits is told that connecting keeps failing */
 	struct turn_item reap;
 	struct pool_stats stats;
+	unsigned ping_seldom; /* check_after is doubled so often: the server called PINGs abuse */
 	struct budget budget; /* of attempts after the first */
 	uint64_t last_limit;  /* streams of the last h2 connection */
 	bool limit_seen;

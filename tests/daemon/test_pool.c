@@ -3,6 +3,7 @@
  * limits, queue, idle time, GOAWAY and Connection: close.
  */
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -372,6 +373,49 @@ START_TEST(nothing_to_do_costs_no_cpu)
 }
 END_TEST
 
+/* ---- PINGs ---- */
+
+static atomic_uint_fast64_t ping_after[2]; /* ms from the request on, of the first connections */
+static atomic_uint connection;
+
+/* Waits for a PING under the request; the first connection calls that abuse (ENHANCE_YOUR_CALM). */
+static void count_pings(struct origin_conn *oc)
+{
+	static const char goaway[] = "\0\0\0\0\0\0\0\013too_many_pings";
+	unsigned which = atomic_fetch_add(&connection, 1);
+	uint8_t head[9], payload[64];
+	uint32_t stream;
+	uint64_t begun;
+
+	if (!oc_h2_greet(oc) || (stream = oc_h2_request(oc)) == 0)
+		return;
+	begun = harness_now();
+	do {
+		if (!oc_read_exactly(oc, head, 9) || head[1] != 0 || head[2] > sizeof(payload) ||
+			!oc_read_exactly(oc, payload, head[2]))
+			return;
+	} while (head[3] != 6);
+	if (which < 2)
+		atomic_store(&ping_after[which], harness_now() - begun);
+	if (which == 0)
+		oc_say_frame(oc, 7, 0, 0, goaway, sizeof(goaway) - 1);
+	else
+		oc_say_frame(oc, 1, 5, stream, "\x88", 1); /* 200, and that is all */
+	oc_wait_hangup(oc);
+}
+
+START_TEST(who_calls_pings_abuse_gets_half_as_many)
+{
+	atomic_store(&connection, 0);
+	daemon_for(some_origin(&(struct origin_opts){.h2 = true, .serve = count_pings}),
+		"check_after = \"200ms\";");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	ck_assert_uint_ge(atomic_load(&ping_after[0]), 150);
+	ck_assert_uint_ge(atomic_load(&ping_after[1]), 350);
+	ck_assert_uint_eq(daemon_logged("event=\"fewer PINGs\""), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("pool");
@@ -396,5 +440,6 @@ int main(void)
 	tcase_add_test(ends, goaway_hurts_no_running_request);
 	tcase_add_test(ends, abandoned_requests_leave_an_http_2_connection_usable);
 	tcase_add_loop_test(ends, nothing_to_do_costs_no_cpu, 0, 2);
+	tcase_add_test(ends, who_calls_pings_abuse_gets_half_as_many);
 	return harness_main(s);
 }
