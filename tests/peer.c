@@ -18,7 +18,7 @@
 
 #include "tests/peer.h"
 
-bool peer_at_work;
+_Thread_local bool peer_at_work;
 
 /* ---- the loop --------------------------------------------------------- */
 

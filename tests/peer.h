@@ -28,7 +28,7 @@
 #define PEER_WAIT_MAX 5 /* s: then the test has failed */
 
 /* The peer is at work, not the code under test: an allocator that fails spares it. */
-extern bool peer_at_work;
+extern _Thread_local bool peer_at_work;
 
 struct bio_method_st;
 struct nghttp2_hd_inflater;
