@@ -105,6 +105,7 @@ enum reject_reason {
 	X(abandoned, "given up by the client")                                                     \
 	X(moved, "taken over by the pool that a reload put in this one's place")                   \
 	X(attempts, "requests given to a connection, repeats included")                            \
+	X(reused, "attempts on a connection that had carried others")                              \
 	X(retried, "attempts after the first")                                                     \
 	X(retry_denied, "attempts after the first that retry_budget did not allow")                \
 	X(opened, "connections opened")                                                            \

@@ -404,6 +404,7 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 
 	ex->state = EX_SENDING;
 	count_attempt(ex);
+	ex->pool->stats.reused += cc_conn_requests_completed(pc->cc) > 0;
 	ex->conn_id = cc_conn_id(pc->cc);
 	ex->pc = pc;
 	ex->reused = !pool_is_fresh(pc);

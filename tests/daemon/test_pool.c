@@ -57,6 +57,7 @@ START_TEST(requests_one_after_the_other_use_one_connection)
 		ck_assert_uint_eq(get_once("/bytes/100").status, 200);
 	ck_assert_uint_eq(origin_counts(o).accepted, 1);
 	ck_assert_uint_eq(origin_counts(o).requests, 200);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "reused"), 199);
 }
 END_TEST
 
