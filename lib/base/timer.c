@@ -100,7 +100,7 @@ static uint64_t round_up(uint64_t ms)
 	return (ms + step - 1) / step * step;
 }
 
-static struct timer_queue *queue_of(struct cc_ctx *ctx, uint64_t ms)
+static struct timer_queue *find_queue(struct cc_ctx *ctx, uint64_t ms)
 {
 	struct timer_set *set = &ctx->timers;
 	struct timer_queue *q;
@@ -111,7 +111,7 @@ static struct timer_queue *queue_of(struct cc_ctx *ctx, uint64_t ms)
 			return q;
 	}
 	if (set->count >= EXACT_QUEUES && round_up(ms) != ms)
-		return queue_of(ctx, round_up(ms));
+		return find_queue(ctx, round_up(ms));
 
 	q = mem_alloc(ctx, sizeof(*q));
 	if (!q)
@@ -121,6 +121,17 @@ static struct timer_queue *queue_of(struct cc_ctx *ctx, uint64_t ms)
 	list_add_tail(&set->queues, &q->link);
 	set->count++;
 	return q;
+}
+
+/* A request starts a handful of timers, of the same few durations as the one before it. */
+static struct timer_queue *queue_of(struct cc_ctx *ctx, uint64_t ms)
+{
+	struct timer_queue **recent =
+		&ctx->timers.recent[(ms * 0x9e3779b97f4a7c15u) >> 32 & (TIMER_RECENT - 1)];
+
+	if (!*recent || (*recent)->duration != ms)
+		*recent = find_queue(ctx, ms);
+	return *recent;
 }
 
 /* Behind those that are due before it. */

@@ -27,8 +27,11 @@ struct timer_queue {
 	struct list timers; /* earliest deadline first */
 };
 
+#define TIMER_RECENT 16 /* a power of two */
+
 struct timer_set {
-	struct list queues;        /* struct timer_queue, one a duration */
+	struct list queues;                       /* struct timer_queue, one a duration */
+	struct timer_queue *recent[TIMER_RECENT]; /* found last, by a hash of the duration */
 	struct timer_queue shared; /* of durations for whose queue there was no memory */
 	unsigned count;            /* queues */
 	uint64_t armed_for;        /* ms: when the event fires, UINT64_MAX: not armed */
