@@ -227,17 +227,19 @@ static void on_tcp(evutil_socket_t fd, short what, void *arg)
 	event_add(d->on_conn, NULL);
 }
 
-/* One port number that is free for both protocols. */
-static uint16_t bind_both(struct dns *d)
+/* One port number that is free for both protocols; port 0: any. */
+static uint16_t bind_both(struct dns *d, uint16_t port)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET};
 	socklen_t len = sizeof(sa);
+	int on = 1;
 
 	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	for (int tries = 0; tries < 20; tries++) {
 		d->tcp = socket(AF_INET, SOCK_STREAM, 0);
 		d->udp = socket(AF_INET, SOCK_DGRAM, 0);
-		sa.sin_port = 0;
+		setsockopt(d->tcp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		sa.sin_port = htons(port);
 		ck_assert_int_eq(bind(d->tcp, (struct sockaddr *)&sa, sizeof(sa)), 0);
 		ck_assert_int_eq(getsockname(d->tcp, (struct sockaddr *)&sa, &len), 0);
 		if (bind(d->udp, (struct sockaddr *)&sa, sizeof(sa)) == 0)
@@ -251,12 +253,17 @@ static uint16_t bind_both(struct dns *d)
 
 struct dns *dns_new(struct event_base *base)
 {
+	return dns_new_at(base, 0);
+}
+
+struct dns *dns_new_at(struct event_base *base, uint16_t port)
+{
 	struct dns *d = calloc(1, sizeof(*d));
 
 	ck_assert_ptr_nonnull(d);
 	d->base = base;
 	d->conn = -1;
-	snprintf(d->address, sizeof(d->address), "127.0.0.1:%u", bind_both(d));
+	snprintf(d->address, sizeof(d->address), "127.0.0.1:%u", bind_both(d, port));
 	ck_assert_int_eq(listen(d->tcp, 4), 0);
 	d->on_udp = event_new(base, d->udp, EV_READ | EV_PERSIST, on_udp, d);
 	d->on_tcp = event_new(base, d->tcp, EV_READ | EV_PERSIST, on_tcp, d);

@@ -47,7 +47,8 @@ struct dns {
 	struct event *on_udp, *on_tcp, *on_conn;
 };
 
-struct dns *dns_new(struct event_base *base);
+struct dns *dns_new(struct event_base *base); /* on a free port */
+struct dns *dns_new_at(struct event_base *base, uint16_t port);
 void dns_free(struct dns *d);
 
 #endif

@@ -147,12 +147,13 @@ static void *accept_main(void *arg)
 	}
 }
 
-static void listen_free_port(struct origin *o)
+static void listen_there(struct origin *o)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET};
+	const char *address = o->opts.address ? o->opts.address : "127.0.0.1";
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->opts.port)};
 	socklen_t len = sizeof(a);
 
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	MUST(inet_pton(AF_INET, address, &a.sin_addr) == 1);
 	o->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	MUST(o->listener >= 0);
 	MUST(bind(o->listener, (struct sockaddr *)&a, sizeof(a)) == 0);
@@ -178,7 +179,7 @@ struct origin *origin_start(const struct origin_opts *opts, const char *certs)
 	pthread_mutex_init(&o->lock, NULL);
 	o->stop = eventfd(0, EFD_CLOEXEC);
 	MUST(o->stop >= 0);
-	listen_free_port(o);
+	listen_there(o);
 	MUST(pthread_create(&o->acceptor, NULL, accept_main, o) == 0);
 	return o;
 }

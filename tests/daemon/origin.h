@@ -1,7 +1,7 @@
 /*
  * origin.h - an HTTP server inside the test program that behaves as the test wants.
  *
- * A thread accepts on a free port of 127.0.0.1 and each connection has a
+ * A thread accepts, on a free port of 127.0.0.1 unless told else, and each connection has a
  * thread of its own, so behaviours are written straight down with blocking
  * calls. The built-in server speaks HTTP/1.1 or HTTP/2, in clear or over TLS, and does what
  * the path of the request says:
@@ -55,6 +55,8 @@ struct origin_opts {
 	bool tls, h2;
 	unsigned max_streams; /* HTTP/2: 0 means 100 */
 	const char *name;     /* NULL: "origin" */
+	const char *address;  /* NULL: 127.0.0.1 */
+	unsigned port;        /* 0: a free one */
 	/* GOAWAY or Connection: close with so many requests; 0: never. */
 	unsigned retire_after;
 	bool gently;         /* HTTP/2: two GOAWAYs, as RFC 9113 6.8 advises */
