@@ -1,0 +1,445 @@
+/*
+ * test_names.c - upstreams that are names: answers that change, several addresses, services (RFC 2782),
+ * a name server that says nothing.
+ *
+ * The program has a network and an /etc/resolv.conf of its own, so that port 53 and all of
+ * 127.0.0.0/8 are free. It is skipped where it may not have them.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "tests/daemon/harness.h"
+#include "tests/daemon/load.h"
+#include "tests/dns.h"
+
+#define SKIP   77   /* status, for automake */
+#define TTL    1000 /* ms, of every answer */
+#define NONCES 4000
+
+/* ---- the name server, in a thread ---- */
+
+static struct {
+	pthread_t thread;
+	pthread_mutex_t lock; /* over all below */
+	struct event_base *base;
+	struct dns *dns;
+	bool over;
+} ns = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void *serve_names(void *arg)
+{
+	struct pollfd p[2] = {
+		{.fd = ns.dns->udp, .events = POLLIN}, {.fd = ns.dns->tcp, .events = POLLIN}};
+	bool over = false;
+
+	while (!over) {
+		poll(p, 2, 20);
+		pthread_mutex_lock(&ns.lock);
+		event_base_loop(ns.base, EVLOOP_NONBLOCK);
+		over = ns.over;
+		pthread_mutex_unlock(&ns.lock);
+	}
+	return arg;
+}
+
+static void begin_names(void)
+{
+	ns.base = event_base_new();
+	ck_assert_ptr_nonnull(ns.base);
+	ns.dns = dns_new_at(ns.base, 53);
+	ck_assert_int_eq(pthread_create(&ns.thread, NULL, serve_names, NULL), 0);
+}
+
+static void end_names(void)
+{
+	pthread_mutex_lock(&ns.lock);
+	ns.over = true;
+	pthread_mutex_unlock(&ns.lock);
+	pthread_join(ns.thread, NULL);
+	dns_free(ns.dns);
+	event_base_free(ns.base);
+}
+
+/* Every name has these addresses from now on. */
+static void names_are(const char *const addresses[])
+{
+	unsigned i = 0;
+
+	pthread_mutex_lock(&ns.lock);
+	memset(ns.dns->a, 0, sizeof(ns.dns->a));
+	for (; addresses[i]; i++) {
+		ns.dns->a[i] = addresses[i];
+		ns.dns->a_ttl[i] = TTL / 1000;
+	}
+	ns.dns->rcode = RCODE_OK;
+	ns.dns->silent = false;
+	pthread_mutex_unlock(&ns.lock);
+}
+
+#define NAMES_ARE(...) names_are((const char *const[]){__VA_ARGS__, NULL})
+
+static void names_fail(unsigned rcode, bool silent)
+{
+	pthread_mutex_lock(&ns.lock);
+	ns.dns->rcode = rcode;
+	ns.dns->silent = silent;
+	pthread_mutex_unlock(&ns.lock);
+}
+
+static void services_are(const struct dns_srv *srv, const struct dns_host *hosts, unsigned n)
+{
+	pthread_mutex_lock(&ns.lock);
+	memcpy(ns.dns->srv, srv, n * sizeof(*srv));
+	memcpy(ns.dns->hosts, hosts, n * sizeof(*hosts));
+	pthread_mutex_unlock(&ns.lock);
+}
+
+static unsigned names_asked(void)
+{
+	pthread_mutex_lock(&ns.lock);
+	unsigned n = ns.dns->asked;
+	pthread_mutex_unlock(&ns.lock);
+	return n;
+}
+
+/* ---- servers and the daemon ---- */
+
+static struct origin *origin_at(const char *address, unsigned port, bool h2)
+{
+	return some_origin(&(struct origin_opts){
+		.h2 = h2, .name = address, .address = address, .port = port, .nonces = NONCES});
+}
+
+static void daemon_at(const char *url, bool h2, const char *more)
+{
+	daemon_start(config("",
+		text("{ name = \"origin\"; url = \"%s\"; protocols = [ \"%s\" ]; "
+		     "dns_ttl_min = \"1s\"; backoff_min = \"50ms\"; backoff_max = \"100ms\"; %s }",
+			url, h2 ? "h2c" : "h1", more)));
+}
+
+static void daemon_for_name(unsigned port, bool h2, const char *more)
+{
+	daemon_at(text("http://api.test:%u", port), h2, more);
+}
+
+/* Each needs a connection of its own. */
+static void ask_and_close(unsigned nonce, char out[LOAD_REQUEST_MAX])
+{
+	(void)nonce;
+	snprintf(out, LOAD_REQUEST_MAX, "GET /close-after HTTP/1.1\r\nHost: origin\r\n\r\n");
+}
+
+/*
+ * Takes no connection and refuses none: its queue is full, and the kernel drops every further SYN.
+ * As long as the test lives.
+ */
+static void swallow_at(const char *address, unsigned port)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct pollfd last = {.events = POLLOUT};
+
+	ck_assert_int_eq(inet_pton(AF_INET, address, &sa.sin_addr), 1);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(listen(listener, 0), 0);
+	for (int i = 0; i < 4; i++) {
+		last.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		ck_assert_int_ge(last.fd, 0);
+		connect(last.fd, (struct sockaddr *)&sa, sizeof(sa));
+	}
+	ck_assert_msg(poll(&last, 1, 100) == 0, "it was to be swallowed");
+}
+
+/* ---- answers that change ---- */
+
+#define FLIP_AT 300 /* ms */
+
+struct flip {
+	struct origin *old, *new;
+	bool flipped, late;
+	unsigned old_requests; /* once none may come any more */
+};
+
+static void look(void *arg, uint64_t ms)
+{
+	struct flip *f = arg;
+
+	if (!f->flipped && ms >= FLIP_AT) {
+		f->flipped = true;
+		NAMES_ARE("127.0.0.3");
+	}
+	if (!f->late && ms >= FLIP_AT + TTL + 1000) {
+		f->late = true;
+		f->old_requests = origin_counts(f->old).requests;
+	}
+}
+
+static void flip_names(bool h2)
+{
+	struct origin *old = origin_at("127.0.0.2", 0, h2);
+	struct flip f = {.old = old, .new = origin_at("127.0.0.3", origin_port(old), h2)};
+	struct load l = {
+		.clients = 8, .rate = 200, .ms = FLIP_AT + TTL + 1200, .look = look, .arg = &f};
+
+	NAMES_ARE("127.0.0.2");
+	daemon_for_name(origin_port(old), h2, "");
+	load_run(&l);
+	load_assert_good("flip", &l);
+	ck_assert_uint_gt(f.old_requests, 0);
+	ck_assert_uint_eq(origin_counts(f.old).requests, f.old_requests);
+	ck_assert_uint_gt(origin_counts(f.new).requests, 100);
+	ck_assert_uint_eq(origin_counts(f.old).requests + origin_counts(f.new).requests, l.asked);
+	WAIT_FOR(origin_counts(f.old).open == 0);
+}
+
+START_TEST(h1_requests_follow_the_name_to_its_new_address)
+{
+	flip_names(false);
+}
+END_TEST
+
+START_TEST(h2_requests_follow_the_name_to_its_new_address)
+{
+	flip_names(true);
+}
+END_TEST
+
+/* ---- several addresses ---- */
+
+#define DIALS 600
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+START_TEST(connects_stay_fast_while_one_of_three_addresses_swallows_them)
+{
+	struct origin *o = origin_at("127.0.0.2", 0, false);
+	struct client *c;
+	uint64_t took[DIALS];
+
+	origin_at("127.0.0.4", origin_port(o), false);
+	swallow_at("127.0.0.3", origin_port(o));
+	NAMES_ARE("127.0.0.2", "127.0.0.3", "127.0.0.4");
+	daemon_for_name(origin_port(o), false, "");
+	c = client_open();
+	for (unsigned i = 0; i < DIALS; i++) {
+		uint64_t begun = harness_now();
+
+		ck_assert_uint_eq(get(c, "/close-after").status, 200);
+		took[i] = harness_now() - begun;
+	}
+	client_close(c);
+	qsort(took, DIALS, sizeof(*took), by_value);
+	ck_assert_uint_lt(took[DIALS * 99 / 100], 300);
+	/* It is left out soon, so most never wait for the race to go on. */
+	ck_assert_uint_lt(took[DIALS * 97 / 100], 200);
+}
+END_TEST
+
+START_TEST(connections_are_spread_evenly_over_four_addresses)
+{
+	static const char *const at[] = {"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", NULL};
+	struct origin *o[4];
+	struct client *c[40];
+
+	for (unsigned i = 0; i < 4; i++)
+		o[i] = origin_at(at[i], i > 0 ? origin_port(o[0]) : 0, false);
+	names_are(at);
+	daemon_for_name(origin_port(o[0]), false, "max_connections = 40;");
+	for (unsigned i = 0; i < 40; i++) {
+		c[i] = client_open();
+		client_say(c[i], "GET /slow/1000 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	}
+	for (unsigned i = 0; i < 40; i++) {
+		ck_assert_uint_eq(client_answer(c[i]).status, 200);
+		client_close(c[i]);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_eq(origin_counts(o[i]).accepted, 10);
+}
+END_TEST
+
+/* ---- services ---- */
+
+START_TEST(services_are_used_by_priority_each_at_its_port)
+{
+	struct origin *first = origin_at("127.0.0.2", 0, false);
+	struct origin *second = origin_at("127.0.0.3", 0, false);
+	const struct dns_host hosts[] = {
+		{"one.test", "127.0.0.2", false}, {"two.test", "127.0.0.3", false}};
+	const struct dns_srv srv[] = {{"two.test", (uint16_t)origin_port(second), 20, 1, 1},
+		{"one.test", (uint16_t)origin_port(first), 10, 1, 1}};
+
+	services_are(srv, hosts, 2);
+	daemon_at("srv+http://api.test", false, "");
+	for (unsigned i = 0; i < 10; i++)
+		ck_assert_uint_eq(get_once("/close-after").status, 200);
+	ck_assert_uint_eq(origin_counts(first).requests, 10);
+	ck_assert_uint_eq(origin_counts(second).accepted, 0);
+	origin_refuse(first);
+	origin_kill(first);
+	for (unsigned i = 0; i < 10; i++)
+		ck_assert_uint_eq(get_once("/close-after").status, 200);
+	ck_assert_uint_eq(origin_counts(second).requests, 10);
+}
+END_TEST
+
+/* ---- name servers that do not help ---- */
+
+START_TEST(the_last_good_answer_is_kept_while_the_name_server_is_silent)
+{
+	struct origin *old = origin_at("127.0.0.2", 0, false);
+	struct origin *new = origin_at("127.0.0.3", origin_port(old), false);
+	struct load l = {.clients = 8, .rate = 100, .ms = 2800, .request = ask_and_close};
+
+	NAMES_ARE("127.0.0.2");
+	daemon_for_name(origin_port(old), false, "");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	names_fail(RCODE_OK, true);
+	unsigned asked = names_asked();
+
+	load_run(&l);
+	load_assert_good("silent name server", &l);
+	ck_assert_uint_lt(l.slowest, 1000);
+	ck_assert_uint_gt(names_asked(), asked + 2);
+	NAMES_ARE("127.0.0.3");
+	WAIT_FOR(get_once("/close-after").status == 200 && origin_counts(new).requests > 0);
+}
+END_TEST
+
+START_TEST(a_question_that_is_lost_is_asked_again_soon)
+{
+	struct origin *o = origin_at("127.0.0.2", 0, false);
+	struct client *c;
+	uint64_t begun = harness_now();
+
+	names_fail(RCODE_OK, true);
+	daemon_for_name(origin_port(o), false, "");
+	c = client_open();
+	client_say(c, "GET / HTTP/1.1\r\nHost: origin\r\n\r\n");
+	WAIT_FOR(names_asked() >= 2); /* IPv4 and IPv6 */
+	NAMES_ARE("127.0.0.2");
+	ck_assert_uint_eq(client_answer(c).status, 200);
+	ck_assert_uint_lt(harness_now() - begun, 3000);
+	client_close(c);
+}
+END_TEST
+
+static const struct {
+	unsigned rcode;
+	bool silent;
+	const char *words;
+} failures[] = {
+	{RCODE_NXDOMAIN, false, "resolve api.test: Domain name not found"},
+	{RCODE_SERVFAIL, false, "resolve api.test: "},
+	{RCODE_OK, false, "resolve api.test: "},
+	{RCODE_OK, true, "resolve api.test: Timeout while contacting DNS servers"},
+};
+
+START_TEST(a_name_without_address_is_told_until_it_has_one)
+{
+	struct origin *o = origin_at("127.0.0.2", 0, false);
+	struct answer a;
+
+	names_fail(failures[_i].rcode, failures[_i].silent);
+	daemon_for_name(origin_port(o), false, "");
+	a = get_once("/");
+	assert_own_answer(&a, 502);
+	ck_assert_msg(strstr(answer_field(&a, "proxy-status"), "dns_error") != NULL, "%s", a.head);
+	ck_assert_msg(strstr(a.body, failures[_i].words) != NULL, "%s", a.body);
+	NAMES_ARE("127.0.0.2");
+	WAIT_FOR(get_once("/").status == 200);
+}
+END_TEST
+
+/* ---- a network and a resolv.conf of its own ---- */
+
+static bool network_of_its_own(void)
+{
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd, err;
+
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	err = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &lo);
+	if (fd >= 0)
+		close(fd);
+	return err == 0;
+}
+
+/*
+ * c-ares asks again after half a second, and once. (It does not know the "timeout:" and "attempts:" of
+ * resolv.conf(5).) The mount is seen by this program and its children, and ends with them.
+ */
+static bool resolv_conf_of_its_own(void)
+{
+	static const char words[] = "nameserver 127.0.0.1\noptions retrans:500 retry:2\n";
+	char path[] = "/tmp/resolv.conf-XXXXXX";
+	int fd = mkstemp(path);
+	bool good = fd >= 0 && write(fd, words, sizeof(words) - 1) == (ssize_t)sizeof(words) - 1 &&
+	            fchmod(fd, 0644) == 0 &&
+	            mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	            mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL) == 0;
+	int why = errno;
+
+	if (fd >= 0) {
+		close(fd);
+		unlink(path);
+	}
+	errno = why;
+	return good;
+}
+
+static void add_tests(Suite *s)
+{
+	TCase *c = harness_case(s, "names");
+
+	tcase_add_checked_fixture(c, begin_names, end_names);
+	tcase_add_test(c, h1_requests_follow_the_name_to_its_new_address);
+	tcase_add_test(c, h2_requests_follow_the_name_to_its_new_address);
+	tcase_add_test(c, connects_stay_fast_while_one_of_three_addresses_swallows_them);
+	tcase_add_test(c, connections_are_spread_evenly_over_four_addresses);
+	tcase_add_test(c, services_are_used_by_priority_each_at_its_port);
+	tcase_add_test(c, the_last_good_answer_is_kept_while_the_name_server_is_silent);
+	tcase_add_test(c, a_question_that_is_lost_is_asked_again_soon);
+	tcase_add_loop_test(c, a_name_without_address_is_told_until_it_has_one, 0,
+		(int)(sizeof(failures) / sizeof(*failures)));
+}
+
+int main(void)
+{
+	Suite *s;
+
+	if (!network_of_its_own() || !resolv_conf_of_its_own()) {
+		fprintf(stderr, "skipped: no network or resolv.conf of its own: %s\n",
+			strerror(errno));
+		return SKIP;
+	}
+	/* They would say something else than the file. */
+	unsetenv("LOCALDOMAIN");
+	unsetenv("RES_OPTIONS");
+	s = suite_create("names");
+	add_tests(s);
+	return harness_main(s);
+}
