@@ -180,9 +180,10 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 /* How long the server keeps the connection, before the field goes with the others of its hop. */
 static void take_hint(struct exchange *ex, const struct cc_head *head)
 {
-	int at = cc_head_find(head, CC_T_KEEP_ALIVE, 0);
+	int at = cc_conn_proto(ex->pc->cc) == CC_PROTO_H1 ? cc_head_find(head, CC_T_KEEP_ALIVE, 0)
+	                                                  : -1;
 
-	if (at >= 0 && cc_conn_proto(ex->pc->cc) == CC_PROTO_H1)
+	if (at >= 0)
 		pool_hint(ex->pc, learn_hint(cc_head_value(head, (size_t)at)));
 }
 

@@ -173,9 +173,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 }
 
 /* RFC 9113 5.1.1: ids are not used twice. It drains while all of its slots can still be served. */
-static void spare_ids(struct h2_conn *h)
+static void spare_ids(struct h2_conn *h, uint32_t next)
 {
-	uint32_t next = nghttp2_session_get_next_stream_id(h->session);
 	uint32_t left = next > LAST_STREAM ? 0 : (LAST_STREAM - next) / 2 + 1;
 
 	if (left < conn_state_at_once(&h->conn->st))
@@ -212,7 +211,7 @@ static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	if (conn->st.active == 1) /* those that follow in this turn leave with it */
 		h->rested = conn->last_read != ctx_now(conn->ctx);
 	flush(h);
-	spare_ids(h);
+	spare_ids(h, (uint32_t)stream + 2);
 	return 0;
 }
 
@@ -427,7 +426,7 @@ static void settings_came(struct h2_conn *h)
 
 	timer_stop(&h->settings);
 	conn_set_limit(h->conn, limit); /* untold: no limit but our own */
-	spare_ids(h);
+	spare_ids(h, nghttp2_session_get_next_stream_id(h->session));
 	give_back_unsent(h);
 }
 
