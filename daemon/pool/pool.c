@@ -553,8 +553,6 @@ static void fail_patient(struct pool *pool)
 
 	if (pool->failed_err == CC_ECERT) /* does not get better by asking again */
 		patience = 0;
-	count_failure(&pool->waiters);
-	count_failure(&pool->want_fresh);
 	if (!nothing_is_up(pool) || pool->count[POOL_CONNECTING] > 0)
 		return;
 	while ((oldest = oldest_waiter(pool)) && oldest->failures > patience)
@@ -563,8 +561,15 @@ static void fail_patient(struct pool *pool)
 
 static void back_off(struct pool *pool, int err, const char *detail)
 {
+	/* Several that were opened together and fail together are one failure to who waits. */
+	bool together = pool->failures > 0 && ctx_now(pool->ctx) < pool->not_before;
 	uint64_t delay = backoff_delay(
 		pool->up->backoff_min, pool->up->backoff_max, ++pool->failures, pool_random(pool));
+
+	if (!together) {
+		count_failure(&pool->waiters);
+		count_failure(&pool->want_fresh);
+	}
 
 	pool->not_before = ctx_now(pool->ctx) + delay;
 	pool->failed_err = err;
@@ -686,7 +691,7 @@ static void state_hook(struct cc_conn *cc, void *arg)
 		learn_limits(pc);
 		/* It leaves with requests: others will follow them, and it cannot take those. */
 		if (cc_conn_state(cc) == CC_DRAINING && pc->place < POOL_DRAINING &&
-			cc_conn_reason(cc) != CC_REASON_OWNER && cc_conn_in_flight(cc) > 0)
+			cc_conn_reason(cc) == CC_REASON_GOAWAY && cc_conn_in_flight(cc) > 0)
 			pool->left_busy = true;
 		pool_look(pc);
 	}

@@ -32,6 +32,8 @@ run_one() {
 	set -- -max_total_time="$seconds" -timeout=30 -rss_limit_mb=2048 -malloc_limit_mb=512 \
 		-print_final_stats=1 -artifact_prefix="fuzz/found/$name-" "$run/corpus"
 	[ ! -f "$dict" ] || set -- -dict="$dict" "$@"
+	# libconfig loses some bytes of its own when a file is not well formed.
+	[ "$name" != conf ] || set -- "$@" -detect_leaks=0
 	if timeout -k 10 $((seconds + 120)) "fuzz/tests/fuzz/fuzz_$name" "$@" >"$log" 2>&1; then
 		echo "PASS: fuzz_$name: $(result "$log" number_of_executed_units) runs," \
 			"$(sed -n 's/.*DONE *cov: *\([0-9]*\).*/\1/p' "$log") edges"
