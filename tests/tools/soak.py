@@ -221,15 +221,15 @@ def log_text():
 
 
 def counters(pid, upstreams):
-    """The last ones of each upstream, asked for now."""
-    before = log_text().count('event="counters"')
+    """The last ones of each upstream, asked for now: its line that has the connections by place."""
+    line = r'event="counters" json=(\{.*"available":.*\})'
+    before = len(re.findall(line, log_text()))
     os.kill(pid, signal.SIGUSR1)
     for _ in range(500):
-        if log_text().count('event="counters"') >= before + upstreams:
+        if len(re.findall(line, log_text())) >= before + upstreams:
             break
         time.sleep(0.02)
-    found = re.findall(r'event="counters" json=(\{.*\})', log_text())
-    return [json.loads(line) for line in found[before:]]
+    return [json.loads(found) for found in re.findall(line, log_text())[before:]]
 
 
 def identities(c):
