@@ -166,6 +166,14 @@ static void fail_waiter(struct waiter *w, enum waiter_failure why, int err, cons
 	w->fail(w, why, err, detail);
 }
 
+static void fail_all(struct pool *pool, enum waiter_failure why, int err, const char *detail)
+{
+	struct waiter *oldest;
+
+	while ((oldest = oldest_waiter(pool)))
+		fail_waiter(oldest, why, err, detail);
+}
+
 static bool nothing_is_up(const struct pool *pool)
 {
 	return pool->count[POOL_AVAILABLE] + pool->count[POOL_FULL] == 0;
@@ -304,12 +312,9 @@ static bool is_hopeless(const struct pool *pool)
 static void hopeless_run(struct turn_item *item)
 {
 	struct pool *pool = container_of(item, struct pool, hopeless);
-	struct waiter *next;
 
-	if (!is_hopeless(pool))
-		return;
-	while ((next = oldest_waiter(pool)))
-		fail_waiter(next, WAITER_CONNECT_FAILED, pool->failed_err, pool->failed_detail);
+	if (is_hopeless(pool))
+		fail_all(pool, WAITER_CONNECT_FAILED, pool->failed_err, pool->failed_detail);
 }
 
 enum pool_answer pool_ask(struct pool *pool, struct waiter *w, bool at_head, struct pool_conn **ret)
@@ -585,8 +590,7 @@ static void back_off(struct pool *pool, int err, const char *detail)
  */
 static bool is_relieved(struct pool *pool, int err)
 {
-	if (err != CC_EMFILE || queue_count(&pool->waiters) == 0 ||
-		!pool->owner->relieve(pool->owner->arg))
+	if (err != CC_EMFILE || pool_waiting(pool) == 0 || !pool->owner->relieve(pool->owner->arg))
 		return false;
 	pool->not_before = ctx_now(pool->ctx) + RELIEF_DELAY;
 	return true;
@@ -930,29 +934,31 @@ int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_ups
 	return 0;
 }
 
-void pool_drain(struct pool *pool, struct pool *to)
+/* Those who waited get their slots from another pool; its max_queue is for newcomers. */
+static void hand_over(struct queue *q, struct pool *to)
 {
-	struct queue_item *item;
-
-	pool->draining = true;
-	while ((item = queue_take(&pool->want_fresh)) || (item = queue_take(&pool->waiters))) {
-		struct waiter *w = waiter_of(item);
+	list_each (l, tmp, &q->by_age) {
+		struct waiter *w = waiter_of(container_of(l, struct queue_item, age));
 
 		w->pool = to;
 		w->fresh = false;
-		if (!to) {
-			timer_stop(&w->timer);
-			w->pool = pool;
-			w->fail(w, WAITER_POOL_GONE, CC_ECLOSED, "");
-		} else {
-			queue_push(&to->waiters, item, w->uid, item->at_head);
-		}
+	}
+	queue_move(&to->waiters, q);
+}
+
+void pool_drain(struct pool *pool, struct pool *to)
+{
+	pool->draining = true;
+	if (to) {
+		hand_over(&pool->want_fresh, to);
+		hand_over(&pool->waiters, to);
+		turn_add(to->ctx, TURN_NOTIFY, &to->serve);
+	} else {
+		fail_all(pool, WAITER_POOL_GONE, CC_ECLOSED, "");
 	}
 	for (int i = 0; i < POOL_PLACES; i++)
 		list_each (c, tmp, &pool->conns[i])
 			pool_retire(container_of(c, struct pool_conn, link));
-	if (to)
-		turn_add(to->ctx, TURN_NOTIFY, &to->serve);
 	free_if_done(pool);
 }
 

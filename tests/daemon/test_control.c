@@ -602,6 +602,31 @@ START_TEST(waiting_requests_follow_an_upstream_that_moved)
 }
 END_TEST
 
+START_TEST(requests_that_wait_are_not_lost_to_a_smaller_queue)
+{
+	struct origin *before = h1_origin(), *after = h2_origin();
+	struct client *runs, *waits[3];
+
+	daemon_start(config("", upstream("origin", before, "max_connections = 1;")));
+	runs = client_open();
+	client_say(runs, "GET /slow/600 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	WAIT_FOR(origin_counts(before).requests == 1);
+	for (int i = 0; i < 3; i++) {
+		waits[i] = client_open();
+		client_say(waits[i], "GET / HTTP/1.1\r\nHost: origin\r\n\r\n");
+		ck_assert(client_quiet(waits[i], 50));
+	}
+	reload(config("", upstream("origin", after, "max_queue = 1; queue_timeout = \"0s\";")));
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(client_answer(waits[i]).status, 200);
+	ck_assert_uint_eq(origin_counts(after).requests, 3);
+	ck_assert_uint_eq(client_answer(runs).status, 200);
+	for (int i = 0; i < 3; i++)
+		client_close(waits[i]);
+	client_close(runs);
+}
+END_TEST
+
 static char *at_path(const struct origin *o, const char *path)
 {
 	return text("{ name = \"origin\"; url = \"http://127.0.0.1:%u%s\"; "
@@ -663,6 +688,7 @@ int main(void)
 	tcase_add_loop_test(reloads, reload_keeps_connections_when_only_limits_change, 0, 2);
 	tcase_add_test(reloads, reload_moves_an_upstream_without_hurting_what_runs);
 	tcase_add_test(reloads, waiting_requests_follow_an_upstream_that_moved);
+	tcase_add_test(reloads, requests_that_wait_are_not_lost_to_a_smaller_queue);
 	tcase_add_loop_test(reloads, reload_removes_an_upstream_without_hurting_what_runs, 0, 2);
 	tcase_add_loop_test(reloads, an_invalid_file_changes_nothing_and_is_reported, 0, 2);
 	tcase_add_loop_test(reloads, reloads_under_load_cost_no_request, 0, 2);
