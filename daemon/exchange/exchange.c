@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <event2/util.h>
 
 #include "daemon/base/log.h"
 #include "daemon/exchange/client_timeout.h"
