@@ -185,7 +185,7 @@ static void life_over(struct timer *t)
 
 bool janitor_wants_successor(const struct pool *pool)
 {
-	return !list_empty(&pool->old) && pool->count[POOL_CONNECTING] == 0;
+	return !list_empty(&pool->old);
 }
 
 /* ---- what the pool tells ----------------------------------------------- */

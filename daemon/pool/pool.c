@@ -32,6 +32,7 @@
 #define USELESS_AGE     1000u /* ms */
 #define SLAMS_BORNE     3     /* one request may be the reason; several hardly are */
 #define FRESH_AGE       1000u /* ms: no server is that quick to give up one that was never used */
+#define NO_MEMORY_PAUSE 1000u /* ms until it is tried again */
 #define RELIEF_DELAY    5u    /* ms until a connection that was given up has closed */
 
 static void pool_serve(struct pool *pool);
@@ -144,7 +145,7 @@ unsigned pool_waiting(const struct pool *pool)
 }
 
 /* NULL: nobody waits. */
-static struct waiter *oldest_waiter(struct pool *pool)
+static struct waiter *oldest_waiter(const struct pool *pool)
 {
 	struct queue_item *a = queue_oldest(&pool->waiters), *b = queue_oldest(&pool->want_fresh);
 
@@ -367,7 +368,7 @@ static bool takes_nothing(const struct pool *pool)
 
 static int dial(struct pool *pool);
 
-static struct pick_demand demand_of(struct pool *pool)
+static struct pick_demand demand_of(const struct pool *pool)
 {
 	uint64_t now = ctx_now(pool->ctx);
 	const struct waiter *oldest = oldest_waiter(pool);
@@ -391,40 +392,73 @@ static struct pick_demand demand_of(struct pool *pool)
 	};
 }
 
-/* One that retires for its age goes when another is there; at the limit there cannot be one. */
+/* For one that retires for its age, one whose address has vanished, or one that left with requests. */
+static bool wants_successor(const struct pool *pool)
+{
+	return pool->count[POOL_CONNECTING] == 0 &&
+	       (janitor_wants_successor(pool) || pool->stranded > 0 ||
+		       (pool->left_busy && pick_count(&pool->pick) == 0));
+}
+
+/* At the limit there cannot be one. */
 static bool successor_may_come(const struct pool *pool, const struct pick_demand *d)
 {
-	bool wanted = janitor_wants_successor(pool) || (pool->stranded > 0 && d->connecting == 0) ||
-	              (pool->left_busy && pick_count(&pool->pick) == 0 && d->connecting == 0);
-
-	return wanted && !pool->draining && d->now >= d->not_before &&
+	return wants_successor(pool) && !pool->draining && d->now >= d->not_before &&
 	       d->connections + d->reserve_connections < d->max_connections;
+}
+
+/* So it is after nearly every request: all that is wanted is there. */
+static bool wants_no_dial(const struct pool *pool)
+{
+	return pool_waiting(pool) == 0 && !wants_successor(pool) &&
+	       pool->count[POOL_CONNECTING] + pool->count[POOL_AVAILABLE] +
+	                       pool->count[POOL_FULL] >=
+	               pool->up->min_connections;
+}
+
+/* 0, or CC_ERESOLVE: ops->resolved() goes on; or why it ended before n were opened. */
+static int dial_some(struct pool *pool, unsigned n)
+{
+	int err = 0;
+
+	for (; n > 0 && err == 0; n--)
+		err = dial(pool);
+	if (err < 0 && err != CC_ERESOLVE)
+		log_line(pool->log, LOG_LEVEL_ERROR, "cannot open a connection",
+			"upstream=%s reason=\"%s\"", pool->up->name, cc_strerror(err));
+	return err;
+}
+
+/* In how many ms time alone allows another dial; UINT64_MAX: it does not. */
+static uint64_t dials_again(const struct pool *pool, int err)
+{
+	struct pick_demand d = demand_of(pool);
+
+	if (err < 0 && err != CC_ERESOLVE)
+		return NO_MEMORY_PAUSE;
+	if (wants_successor(pool) && d.now < d.not_before)
+		return d.not_before - d.now;
+	return pick_dials_again(&d);
 }
 
 static void pool_dial_wanted(struct pool *pool)
 {
-	struct pick_demand d = demand_of(pool);
-	unsigned n = pick_dials(&d);
+	struct pick_demand d;
 	uint64_t again;
+	unsigned n;
 
-	if (n == 0 && successor_may_come(pool, &d))
-		n = 1;
-	for (; n > 0; n--) {
-		int err = dial(pool);
-
-		if (err == CC_ERESOLVE)
-			break;
-		if (err < 0) { /* memory: who waits is told by its timeout or by the next end */
-			log_line(pool->log, LOG_LEVEL_ERROR, "cannot open a connection",
-				"upstream=%s reason=\"%s\"", pool->up->name, cc_strerror(err));
-			return;
-		}
+	if (wants_no_dial(pool)) {
+		timer_stop(&pool->later);
+		return;
 	}
 	d = demand_of(pool);
-	again = pick_dials_again(&d);
+	n = pick_dials(&d);
+	if (n == 0 && successor_may_come(pool, &d))
+		n = 1;
+	again = dials_again(pool, dial_some(pool, n));
 	if (again == UINT64_MAX)
 		timer_stop(&pool->later);
-	else if (!timer_running(&pool->later))
+	else if (!timer_running(&pool->later) || pool->later.deadline > d.now + again)
 		timer_start(pool->ctx, &pool->later, again);
 }
 
