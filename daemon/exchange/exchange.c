@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 #include "daemon/base/log.h"
 #include "daemon/exchange/client_timeout.h"
 #include "daemon/exchange/exchange_int.h"
@@ -137,6 +136,16 @@ static void watch(struct exchange *ex)
 		timer_stop(&ex->timer);
 }
 
+/* The answer begins. A timer that is due before it can be late goes on, and then finds the rest. */
+static void watch_answer(struct exchange *ex)
+{
+	uint64_t timeout = ex->pool->up->body_idle_timeout;
+
+	active(ex);
+	if (!timer_running(&ex->timer) || ex->timer.deadline > ex->activity + timeout)
+		watch(ex);
+}
+
 static void continue_fired(struct timer *t)
 {
 	struct exchange *ex = container_of(t, struct exchange, continue_timer);
@@ -200,7 +209,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 	take_hint(ex, head);
 	cc_buf_clear(&ex->kept); /* nothing is sent again from here on */
 	ex->replayable = false;
-	watch(ex);
+	watch_answer(ex);
 	ex->ops->head(ex->stream, head);
 }
 

@@ -368,9 +368,16 @@ static bool begin_request(struct front_conn *fc)
 	if (fc->refused) /* the time that it has runs on */
 		return true;
 	timer_stop(&fc->timer);
-	if (lc->header_timeout > 0)
-		timer_start(fc->ctx, &fc->timer, lc->header_timeout);
 	return true;
+}
+
+/* Most heads come in one piece: only the others need a timer. */
+static void await_head(struct front_conn *fc)
+{
+	uint64_t timeout = fc->fl->conf->header_timeout;
+
+	if (fc->state == FRONT_HEAD && timeout > 0 && !timer_running(&fc->timer))
+		timer_start(fc->ctx, &fc->timer, timeout);
 }
 
 /* true: the client is another worker's now. */
@@ -561,6 +568,8 @@ static void front_parse(struct front_conn *fc)
 		if (ev == H1_MORE && in->len == 0) {
 			if (fc->link->eof)
 				front_close(fc);
+			else
+				await_head(fc);
 			return;
 		}
 		event_came(fc, ev, data, len);
