@@ -401,9 +401,9 @@ int64_t cc_head_content_length(const struct cc_head *h)
 	for (size_t k = 0; k < v.n; k++) {
 		int digit = v.p[k] - '0';
 
-		if (digit < 0 || digit > 9 || n > (INT64_MAX - digit) / 10)
+		if (digit < 0 || digit > 9 || __builtin_mul_overflow(n, 10, &n) ||
+			__builtin_add_overflow(n, digit, &n))
 			return -1;
-		n = n * 10 + digit;
 	}
 	return n;
 }

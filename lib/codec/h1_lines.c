@@ -51,7 +51,13 @@ static const char *read_target(struct h1_lines *l, const char *s, const char *e)
 static const char *read_version(struct h1_lines *l, const char *s, const char *e)
 {
 	static const char version[] = "HTTP/1.";
+	size_t len = sizeof(version) - 1;
 
+	if (l->at == 0 && (size_t)(e - s) > len &&
+		memcmp(s, version, len) == 0) { /* in one piece */
+		s += len;
+		l->at = (uint8_t)len;
+	}
 	for (; s < e && l->at < sizeof(version); s++, l->at++) {
 		bool last = l->at == sizeof(version) - 1;
 		bool digit = last || l->at == sizeof("HTTP/") - 1;
