@@ -205,7 +205,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 	ex->expects = false;
 	ex->status = cc_head_status(head);
 	timer_stop(&ex->continue_timer);
-	pool_answered(ex->pc);
+	pool_answered(ex->pc, ex->status);
 	take_hint(ex, head);
 	cc_buf_clear(&ex->kept); /* nothing is sent again from here on */
 	ex->replayable = false;

@@ -20,6 +20,27 @@ bool address_is_out(const struct address_health *a, uint64_t now)
 	return now < a->out_until;
 }
 
+static uint64_t ready_at(const struct address_health *a)
+{
+	return a->out_until > a->pause_until ? a->out_until : a->pause_until;
+}
+
+bool address_is_ready(const struct address_health *a, uint64_t now)
+{
+	return now >= ready_at(a);
+}
+
+uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64_t now)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (ready_at(&all[i]) < first)
+			first = ready_at(&all[i]);
+	}
+	return n > 0 && first > now ? first : 0;
+}
+
 static unsigned count_out(const struct address_health *all, unsigned n, uint64_t now)
 {
 	unsigned out = 0;
@@ -29,44 +50,49 @@ static unsigned count_out(const struct address_health *all, unsigned n, uint64_t
 	return out;
 }
 
-static bool one_more_may_be_out(
-	const struct address_health *all, unsigned n, const struct eject_rules *rules, uint64_t now)
+static bool one_more_may_be_out(const struct address_health *all, unsigned n,
+	const struct address_rules *rules, uint64_t now)
 {
 	uint64_t out = count_out(all, n, now) + 1u;
 
-	return out < n && out * 100 <= (uint64_t)n * rules->max_percent;
+	return out < n && out * 100 <= (uint64_t)n * rules->max_ejected;
 }
 
 bool address_failed(struct address_health *all, unsigned n, unsigned which,
-	const struct eject_rules *rules, uint64_t now)
+	const struct address_rules *rules, uint64_t now)
 {
 	struct address_health *a = &all[which];
 
 	if (a->failures < UINT32_MAX)
 		a->failures++;
-	if (address_is_out(a, now) || rules->after == 0 || a->failures < rules->after ||
+	if (address_is_out(a, now) || rules->eject_after == 0 || a->failures < rules->eject_after ||
 		!one_more_may_be_out(all, n, rules, now))
-		return address_is_out(a, now);
-	a->out_until = now + rules->time;
+		return false;
+	a->out_until = now + rules->eject_time;
 	return true;
+}
+
+bool address_unconnected(struct address_health *all, unsigned n, unsigned which,
+	const struct address_rules *rules, uint64_t now, uint64_t random)
+{
+	struct address_health *a = &all[which];
+
+	if (now < a->pause_until) /* they were dialled together: one failure */
+		return false;
+	if (a->unconnected < UINT32_MAX)
+		a->unconnected++;
+	a->pause_until =
+		now + backoff_delay(rules->backoff_min, rules->backoff_max, a->unconnected, random);
+	return address_failed(all, n, which, rules, now);
+}
+
+void address_connected(struct address_health *a)
+{
+	a->unconnected = 0;
+	a->pause_until = 0;
 }
 
 void address_succeeded(struct address_health *a)
 {
-	*a = (struct address_health){0};
-}
-
-unsigned address_next(const struct address_health *all, unsigned n, unsigned start, uint64_t now)
-{
-	unsigned first = start % n;
-
-	for (unsigned k = 0; k < n; k++) {
-		unsigned i = (start % n + k) % n;
-
-		if (!address_is_out(&all[i], now))
-			return i;
-		if (all[i].out_until < all[first].out_until)
-			first = i;
-	}
-	return first;
+	a->failures = 0;
 }

@@ -1,8 +1,9 @@
 /*
  * backoff.h - how long to leave an upstream, or one of its addresses, alone after failures. Pure.
  *
- * Backoff is for the upstream as a whole: nothing is dialled until it is over. Ejection is for
- * one address among several: the others are dialled meanwhile.
+ * An address that could not be connected to pauses: it is not dialled until backoff is over; the
+ * others are. One that fails eject_after times in a row, be it that connecting fails or that its
+ * answers say that nobody is behind it, is out: it is not dialled and its connections go.
  */
 #ifndef BACKOFF_H
 #define BACKOFF_H
@@ -19,30 +20,41 @@ uint64_t backoff_delay(uint64_t min, uint64_t max, unsigned failures, uint64_t r
 
 /* ---- addresses --------------------------------------------------------- */
 
-struct eject_rules {
-	unsigned after;       /* failures in a row; 0: never */
-	uint64_t time;        /* ms */
-	unsigned max_percent; /* of the addresses that may be out at once; never all of them */
+struct address_rules {
+	uint64_t backoff_min, backoff_max; /* ms */
+	unsigned eject_after;              /* failures in a row; 0: never */
+	uint64_t eject_time;               /* ms */
+	unsigned
+		max_ejected; /* percent of the addresses that may be out at once; never all of them */
 };
 
 /* One address of an upstream; zeroed: a good one. */
 struct address_health {
-	unsigned failures;  /* in a row */
-	uint64_t out_until; /* ms */
+	unsigned failures;    /* in a row, of both kinds */
+	unsigned unconnected; /* connects that failed in a row */
+	uint64_t pause_until; /* ms */
+	uint64_t out_until;   /* ms */
 };
 
 bool address_is_out(const struct address_health *a, uint64_t now);
+/* It is to be dialled: neither out nor in a pause. */
+bool address_is_ready(const struct address_health *a, uint64_t now);
+/* When the first of n addresses is to be dialled, in ms; 0: one is now, or there are none. */
+uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64_t now);
+
 /*
- * all[which] of the n addresses failed. true: it is out from now on. One that comes back and fails
- * again is out at once, since nothing succeeded in between.
+ * all[which] of the n addresses failed. true: it is out from now on, and was not before. One that
+ * comes back and fails again is out at once, unless it succeeded in between.
  */
 bool address_failed(struct address_health *all, unsigned n, unsigned which,
-	const struct eject_rules *rules, uint64_t now);
-void address_succeeded(struct address_health *a); /* in again, whatever was before */
+	const struct address_rules *rules, uint64_t now);
 /*
- * The first address from start on, round the end, that is not out. If all are (those that were in
- * are no longer among the n): the one that comes back first. n is at least 1.
+ * It could not be connected to, or as good as: that is a failure, and it pauses. While it pauses,
+ * what was dialled before fails with it and does not count. random: any number.
  */
-unsigned address_next(const struct address_health *all, unsigned n, unsigned start, uint64_t now);
+bool address_unconnected(struct address_health *all, unsigned n, unsigned which,
+	const struct address_rules *rules, uint64_t now, uint64_t random);
+void address_connected(struct address_health *a); /* the next pause is the first again */
+void address_succeeded(struct address_health *a); /* the row of failures is over */
 
 #endif

@@ -7,9 +7,9 @@
  * it cannot disagree with them. Nothing here runs inside a call of the
  * library: hooks come from the turn. How long connections live is janitor.c's.
  *
- * When connecting fails, who waits goes on waiting through retry_attempts more attempts, which backoff
- * keeps apart: a server that restarts costs time and no errors. Once the next attempt is further
- * away than queue_timeout, requests are told at once.
+ * When connecting fails, its address pauses (upstream.c); nothing is dialled while all do. Who waits
+ * goes on waiting through retry_attempts more rounds: a server that restarts costs time and no
+ * errors. Once the next attempt is further away than queue_timeout, requests are told at once.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -368,6 +368,18 @@ static bool takes_nothing(const struct pool *pool)
 
 static int dial(struct pool *pool);
 
+static uint64_t pause_after(struct pool *pool, unsigned failures, uint64_t random)
+{
+	return ctx_now(pool->ctx) +
+	       backoff_delay(pool->up->backoff_min, pool->up->backoff_max, failures, random);
+}
+
+/* The server takes connections and closes them without an answer, whatever is sent. */
+static bool slams_all(const struct pool *pool)
+{
+	return pool->slams > SLAMS_BORNE;
+}
+
 static struct pick_demand demand_of(const struct pool *pool)
 {
 	uint64_t now = ctx_now(pool->ctx);
@@ -388,7 +400,7 @@ static struct pick_demand demand_of(const struct pool *pool)
 		.reserve_after = pool->up->reserve_after,
 		.now = now,
 		.not_before = pool->not_before,
-		.failing = pool->failures > 0 || pool->slams > SLAMS_BORNE,
+		.failing = pool->failures > 0,
 	};
 }
 
@@ -455,6 +467,10 @@ static void pool_dial_wanted(struct pool *pool)
 	n = pick_dials(&d);
 	if (n == 0 && successor_may_come(pool, &d))
 		n = 1;
+	if (n > 0 && slams_all(pool)) { /* one a pause, until one brings an answer */
+		n = 1;
+		pool->not_before = pause_after(pool, 1, pool_random(pool));
+	}
 	again = dials_again(pool, dial_some(pool, n));
 	if (again == UINT64_MAX)
 		timer_stop(&pool->later);
@@ -530,7 +546,7 @@ static void conn_opened(struct pool_conn *pc)
 	histogram_add(&pool->stats.connect, (ctx_now(pool->ctx) - pc->opened_at) * 1000);
 	pool->unsettled++;
 	pool->failures = 0;
-	if (pool->slams <= SLAMS_BORNE) /* else the pause goes on: one connection in backoff_min */
+	if (!slams_all(pool)) /* else the pause goes on */
 		pool->not_before = 0;
 	pool->left_busy = false;
 	pool->stats.opened++;
@@ -572,12 +588,40 @@ static bool was_slammed(const struct pool_conn *pc)
 	       ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE;
 }
 
-void pool_answered(struct pool_conn *pc)
+static void strand_all(struct pool *pool, const struct endpoint *ep)
+{
+	for (int i = 0; i < POOL_PLACES; i++)
+		list_each (l, tmp, &pool->conns[i])
+			if (container_of(l, struct pool_conn, link)->endpoint == ep)
+				strand(container_of(l, struct pool_conn, link));
+	turn_add(pool->ctx, TURN_NOTIFY, &pool->serve); /* dials a successor */
+}
+
+static void leave_out(struct pool *pool, const struct endpoint *ep)
+{
+	log_line(pool->log, LOG_LEVEL_WARNING, "address left out",
+		"upstream=%s address=%s failures=%u for_ms=%" PRIu64 " connections=%u",
+		pool->up->name, ep->text, pool->up->eject_after, pool->up->eject_time,
+		ep->connections);
+	strand_all(pool, ep);
+}
+
+/* Whoever is behind the address cannot reach whom it speaks for. */
+static bool is_gateway_failure(unsigned status)
+{
+	return status >= 502 && status <= 504;
+}
+
+void pool_answered(struct pool_conn *pc, unsigned status)
 {
 	struct pool *pool = pc->pool;
 
 	pc->useful = true;
-	if (pool->slams > SLAMS_BORNE) { /* who waits need not wait for the end of the pause */
+	if (!is_gateway_failure(status))
+		endpoint_succeeded(pc->endpoint);
+	else if (endpoint_failed(pc->endpoint))
+		leave_out(pool, pc->endpoint);
+	if (slams_all(pool)) { /* who waits need not wait for the end of the pause */
 		pool->not_before = 0;
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
 	}
@@ -592,25 +636,28 @@ static void fail_patient(struct pool *pool)
 
 	if (pool->failed_err == CC_ECERT) /* does not get better by asking again */
 		patience = 0;
-	if (!nothing_is_up(pool) || pool->count[POOL_CONNECTING] > 0)
+	if (!nothing_is_up(pool) || pool->count[POOL_CONNECTING] > 0 ||
+		ctx_now(pool->ctx) >= pool->not_before) /* another address is next */
 		return;
 	while ((oldest = oldest_waiter(pool)) && oldest->failures > patience)
 		fail_waiter(oldest, WAITER_CONNECT_FAILED, pool->failed_err, pool->failed_detail);
 }
 
-static void back_off(struct pool *pool, int err, const char *detail)
+/* Who waits reckons in rounds: what fails within the shortest pause there is was dialled together. */
+static void count_round(struct pool *pool)
 {
-	/* Several that were opened together and fail together are one failure to who waits. */
-	bool together = pool->failures > 0 && ctx_now(pool->ctx) < pool->not_before;
-	uint64_t delay = backoff_delay(
-		pool->up->backoff_min, pool->up->backoff_max, ++pool->failures, pool_random(pool));
+	if (pool->failures > 0 && ctx_now(pool->ctx) < pool->round_until)
+		return;
+	pool->failures++;
+	pool->round_until = pause_after(pool, pool->failures, 0);
+	count_failure(&pool->waiters);
+	count_failure(&pool->want_fresh);
+}
 
-	if (!together) {
-		count_failure(&pool->waiters);
-		count_failure(&pool->want_fresh);
-	}
-
-	pool->not_before = ctx_now(pool->ctx) + delay;
+/* Nothing is dialled before until. */
+static void back_off(struct pool *pool, int err, const char *detail, uint64_t until)
+{
+	pool->not_before = until;
 	pool->failed_err = err;
 	snprintf(pool->failed_detail, sizeof(pool->failed_detail), "%s", detail);
 	fail_patient(pool);
@@ -630,43 +677,69 @@ static bool is_relieved(struct pool *pool, int err)
 	return true;
 }
 
+static void came_up_and_closed(struct pool_conn *pc, bool useless, bool slammed, const char *detail)
+{
+	struct pool *pool = pc->pool;
+
+	pool->stats.closed++;
+	pool->stats.closed_by[cc_conn_reason(pc->cc)]++;
+	if (useless ? endpoint_useless(pc->endpoint) : slammed && endpoint_failed(pc->endpoint))
+		leave_out(pool, pc->endpoint);
+	log_line(pool->log, LOG_LEVEL_INFO, "closed",
+		"upstream=%s conn=%" PRIu64 " reason=%s detail=\"%s\" requests=%" PRIu64
+		" age_ms=%" PRIu64,
+		pool->up->name, cc_conn_id(pc->cc), cc_reason_name(cc_conn_reason(pc->cc)), detail,
+		cc_conn_requests_completed(pc->cc), ctx_now(pool->ctx) - pc->opened_at);
+	janitor_closed(pc);
+}
+
+static void never_came_up(struct pool_conn *pc, bool of_address, const char *detail)
+{
+	struct pool *pool = pc->pool;
+
+	if (of_address) {
+		upstream_failed(pc->first, cc_conn_address(pc->cc));
+		pc->first = NULL;
+	}
+	pool->stats.connect_failed++;
+	log_line(pool->log, LOG_LEVEL_WARNING, "connect failed",
+		"upstream=%s url=%s reason=\"%s\" waiting=%u", pool->up->name, pool->up->url,
+		detail, pool_waiting(pool));
+}
+
+/* An address pauses alone; what is not its fault, or nobody's, stops them all. */
+static uint64_t next_dial(struct pool *pool, bool of_address)
+{
+	if (slams_all(pool))
+		return pause_after(pool, 1, pool_random(pool));
+	if (of_address)
+		return upstream_ready_at(pool->upstream);
+	return pause_after(pool, pool->failures, pool_random(pool));
+}
+
 static void conn_closed(struct pool_conn *pc)
 {
 	struct pool *pool = pc->pool;
 	int err = cc_conn_err(pc->cc);
 	bool useless = was_useless(pc);
 	bool slammed = was_slammed(pc);
+	bool of_address = pc->ready || (cc_conn_reason(pc->cc) != CC_REASON_OWNER &&
+					       err != CC_EMFILE && err != CC_ENOMEM);
 	char detail[256];
 
 	snprintf(detail, sizeof(detail), "%s", cc_conn_detail(pc->cc));
-	if (pc->ready) {
-		pool->stats.closed++;
-		pool->stats.closed_by[cc_conn_reason(pc->cc)]++;
-		if (useless)
-			endpoint_failed(pc->endpoint);
-		log_line(pool->log, LOG_LEVEL_INFO, "closed",
-			"upstream=%s conn=%" PRIu64 " reason=%s detail=\"%s\" requests=%" PRIu64
-			" age_ms=%" PRIu64,
-			pool->up->name, cc_conn_id(pc->cc), cc_reason_name(cc_conn_reason(pc->cc)),
-			detail, cc_conn_requests_completed(pc->cc),
-			ctx_now(pool->ctx) - pc->opened_at);
-		janitor_closed(pc);
-	} else {
-		if (cc_conn_reason(pc->cc) != CC_REASON_OWNER && err != CC_EMFILE) {
-			upstream_failed(pc->first, cc_conn_address(pc->cc), err);
-			pc->first = NULL;
-		}
-		pool->stats.connect_failed++;
-		log_line(pool->log, LOG_LEVEL_WARNING, "connect failed",
-			"upstream=%s url=%s reason=\"%s\" waiting=%u", pool->up->name,
-			pool->up->url, detail, pool_waiting(pool));
-	}
+	if (pc->ready)
+		came_up_and_closed(pc, useless, slammed, detail);
+	else
+		never_came_up(pc, of_address, detail);
 	pool_conn_free(pc);
 	pool->slams += slammed;
 	if (is_relieved(pool, err))
 		return;
-	if (useless || (slammed && pool->slams > SLAMS_BORNE))
-		back_off(pool, err, detail);
+	if (useless || (slammed && slams_all(pool))) {
+		count_round(pool);
+		back_off(pool, err, detail, next_dial(pool, of_address));
+	}
 }
 
 static void free_if_done(struct pool *pool)
@@ -782,7 +855,8 @@ static void resolved(void *arg, int err, const char *detail)
 		log_line(pool->log, LOG_LEVEL_WARNING, "no address", "upstream=%s reason=\"%s\"",
 			pool->up->name, detail);
 		pool->stats.connect_failed++;
-		back_off(pool, err, detail);
+		count_round(pool);
+		back_off(pool, err, detail, pause_after(pool, pool->failures, pool_random(pool)));
 	}
 	pool_serve(pool);
 }
@@ -793,11 +867,7 @@ static void address_gone(void *arg, struct endpoint *ep)
 
 	log_line(pool->log, LOG_LEVEL_INFO, "address gone", "upstream=%s address=%s connections=%u",
 		pool->up->name, ep->text, ep->connections);
-	for (int i = 0; i < POOL_PLACES; i++)
-		list_each (l, tmp, &pool->conns[i])
-			if (container_of(l, struct pool_conn, link)->endpoint == ep)
-				strand(container_of(l, struct pool_conn, link));
-	turn_add(pool->ctx, TURN_NOTIFY, &pool->serve); /* dials a successor */
+	strand_all(pool, ep);
 }
 
 static const struct upstream_ops upstream_ops = {.resolved = resolved, .gone = address_gone};

@@ -117,10 +117,11 @@ struct pool {
 	struct queue waiters;      /* struct waiter */
 	struct queue want_fresh;   /* struct waiter that are fresh: before the others */
 	struct timer later;        /* dials that wait for their time */
-	unsigned failures;         /* connects in a row */
+	unsigned failures;         /* rounds of connects in a row that failed */
 	unsigned slams;            /* connections in a row that closed before any answer */
-	uint64_t not_before;       /* ms: backoff */
-	int failed_err;            /* of the last one */
+	uint64_t not_before;  /* ms: nothing is dialled, as all addresses pause or the pool does */
+	uint64_t round_until; /* ms: what fails before it is the same round */
+	int failed_err;       /* of the last one */
 	char failed_detail[256];
 	struct learn learn;
 	uint64_t chance;           /* state of the random numbers */
@@ -165,8 +166,8 @@ void pool_unuse(struct pool *pool);
 /* The server said in Keep-Alive how long it keeps this connection (ms). */
 void pool_hint(struct pool_conn *pc, uint64_t ms);
 
-/* An answer began on it: the server is well. */
-void pool_answered(struct pool_conn *pc);
+/* An answer began on it. 502, 503 and 504 count against its address (eject_after). */
+void pool_answered(struct pool_conn *pc, unsigned status);
 
 unsigned pool_connections(const struct pool *pool);
 unsigned pool_waiting(const struct pool *pool);

@@ -83,9 +83,15 @@ static struct place *place_of(const struct endpoint *ep)
 	return container_of(ep, struct place, ep);
 }
 
-static struct eject_rules rules_of(const struct upstream *u)
+static struct address_rules rules_of(const struct upstream *u)
 {
-	return (struct eject_rules){u->up->eject_after, u->up->eject_time, u->up->max_ejected};
+	return (struct address_rules){
+		.backoff_min = u->up->backoff_min,
+		.backoff_max = u->up->backoff_max,
+		.eject_after = u->up->eject_after,
+		.eject_time = u->up->eject_time,
+		.max_ejected = u->up->max_ejected,
+	};
 }
 
 /* ---- places ------------------------------------------------------------ */
@@ -146,13 +152,21 @@ static struct place *find_text(const struct upstream *u, const char *text)
 
 /* ---- health ------------------------------------------------------------ */
 
-static void place_failed(struct place *p)
+static uint64_t chance(void)
+{
+	uint64_t random;
+
+	evutil_secure_rng_get_bytes(&random, sizeof(random));
+	return random;
+}
+
+static bool place_unconnected(struct place *p)
 {
 	struct upstream *u = p->ep.upstream;
-	struct eject_rules rules = rules_of(u);
+	struct address_rules rules = rules_of(u);
 
-	if (!p->ep.gone)
-		address_failed(u->health, u->count, p->index, &rules, ctx_now(u->ctx));
+	return !p->ep.gone && address_unconnected(u->health, u->count, p->index, &rules,
+				      ctx_now(u->ctx), chance());
 }
 
 /* Those that the library could not connect to since it was looked last. */
@@ -164,7 +178,7 @@ static void count_failures(struct upstream *u)
 
 		if (at > 0 && at != p->failed_at) {
 			p->failed_at = at;
-			place_failed(p);
+			place_unconnected(p);
 		}
 	}
 }
@@ -176,7 +190,7 @@ static void count_failures_and(struct upstream *u, struct place *p)
 
 	count_failures(u);
 	if (p->failed_at == before)
-		place_failed(p);
+		place_unconnected(p);
 }
 
 static bool failed_a_moment_ago(const struct upstream *u, const struct place *p)
@@ -488,11 +502,8 @@ static void next_service(struct upstream *u)
 
 static uint32_t by_chance(void *arg, uint32_t n)
 {
-	uint32_t value;
-
 	(void)arg;
-	evutil_secure_rng_get_bytes(&value, sizeof(value));
-	return (uint32_t)(value % ((uint64_t)n + 1));
+	return (uint32_t)(chance() % ((uint64_t)n + 1));
 }
 
 static void on_services(void *arg, const struct resolved *found)
@@ -591,7 +602,7 @@ static struct endpoint *choose(struct upstream *u)
 		const struct place *p = u->places[i];
 
 		items[i] = (struct spread_item){p->ep.connections + p->ep.dialling, p->priority,
-			p->weight, address_is_out(&u->health[i], ctx_now(u->ctx)),
+			p->weight, !address_is_ready(&u->health[i], ctx_now(u->ctx)),
 			failed_a_moment_ago(u, p)};
 	}
 	n = spread_order(items, u->count, u->up->spread, u->last, order);
@@ -632,19 +643,18 @@ struct endpoint *upstream_connected(struct endpoint *first, const char *address)
 		count_failures_and(u, dialled); /* if it did not fail, it was too slow */
 	p->ep.connections++;
 	if (!p->ep.gone)
-		address_succeeded(&u->health[p->index]);
+		address_connected(&u->health[p->index]);
 	first->dialling--;
 	place_release(dialled);
 	return &p->ep;
 }
 
-void upstream_failed(struct endpoint *first, const char *address, int err)
+void upstream_failed(struct endpoint *first, const char *address)
 {
 	struct upstream *u = first->upstream;
 	struct place *p = find_text(u, address), *dialled = place_of(first);
 
-	if (err != CC_ENOMEM)
-		count_failures_and(u, p ? p : dialled);
+	count_failures_and(u, p ? p : dialled);
 	first->dialling--;
 	place_release(dialled);
 }
@@ -655,9 +665,23 @@ void upstream_gave_up(struct endpoint *first)
 	place_release(place_of(first));
 }
 
-void endpoint_failed(struct endpoint *ep)
+uint64_t upstream_ready_at(const struct upstream *u)
 {
-	place_failed(place_of(ep));
+	return addresses_ready_at(u->health, u->count, ctx_now(u->ctx));
+}
+
+bool endpoint_useless(struct endpoint *ep)
+{
+	return place_unconnected(place_of(ep));
+}
+
+bool endpoint_failed(struct endpoint *ep)
+{
+	struct upstream *u = ep->upstream;
+	struct address_rules rules = rules_of(u);
+
+	return !ep->gone &&
+	       address_failed(u->health, u->count, place_of(ep)->index, &rules, ctx_now(u->ctx));
 }
 
 void endpoint_succeeded(struct endpoint *ep)

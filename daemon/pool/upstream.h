@@ -62,8 +62,8 @@ void upstream_free(struct upstream *u);
  * What cc_transport_new_client_conn shall have as address now, valid until the next call; numbers
  * need the transport's tls_name. NULL: not known yet, ops->resolved comes.
  * With spread the address with the fewest connections comes first, of equal ones the next in turn,
- * and the others follow to be raced; else they come as they were resolved. Ejected ones are left
- * out. Of SRV records those of the lowest priority that has a good one are taken.
+ * and the others follow to be raced; else they come as they were resolved. Those that are out or
+ * pause (backoff.h) are left out, unless all do. Of SRV records those of the lowest priority that has a good one are taken.
  * *first is the one in front. It counts the dial until upstream_connected, upstream_failed or
  * upstream_gave_up is called for it, which must be done once.
  */
@@ -71,15 +71,22 @@ const char *upstream_target(struct upstream *u, struct endpoint **first);
 /* address: of cc_conn_address(). The one that has the connection from now on; it may be gone. */
 struct endpoint *upstream_connected(struct endpoint *first, const char *address);
 /*
- * The dial failed, err and address are those of the connection: who answered and then failed, or
- * if nobody did all that were tried, as the library knows.
+ * The dial failed, address is that of the connection: who answered and then failed, or if nobody
+ * did all that were tried, as the library knows.
  */
-void upstream_failed(struct endpoint *first, const char *address, int err);
+void upstream_failed(struct endpoint *first, const char *address);
 void upstream_gave_up(struct endpoint *first); /* nobody's fault: it was closed by ourselves */
 
-/* A connection of it broke, or answered as one does that is not well; a good answer ends the row. */
-void endpoint_failed(struct endpoint *ep);
-void endpoint_succeeded(struct endpoint *ep);
+/* When one of the addresses is to be dialled again, in ms; 0: now, as far as is known. */
+uint64_t upstream_ready_at(const struct upstream *u);
+
+/*
+ * What became of a connection. These two return true if its address is out from now on: its
+ * connections should go when others are there.
+ */
+bool endpoint_useless(struct endpoint *ep);   /* it closed unused: like a connect that failed */
+bool endpoint_failed(struct endpoint *ep);    /* an answer that says that nobody is behind it */
+void endpoint_succeeded(struct endpoint *ep); /* a good answer: the row of failures is over */
 /* A connection that upstream_connected counted is no more. */
 void endpoint_closed(struct endpoint *ep);
 

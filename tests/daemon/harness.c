@@ -243,16 +243,16 @@ struct origin *h2_origin(void)
 
 /* ---- the daemon ---- */
 
+char *trust(void)
+{
+	return text("tls : { ca_file = \"%s/ca.pem\"; server_name = \"localhost\"; };", h.top);
+}
+
 char *upstream_at(const char *name, bool tls, const char *protocol, unsigned port, const char *more)
 {
-	const char *trust =
-		tls ? text("tls : { ca_file = \"%s/ca.pem\"; server_name = \"localhost\"; };",
-			      h.top)
-		    : "";
-
 	return text(
 		"{ name = \"%s\"; url = \"http%s://127.0.0.1:%u\"; protocols = [ \"%s\" ]; %s %s }",
-		name, tls ? "s" : "", port, protocol, trust, more);
+		name, tls ? "s" : "", port, protocol, tls ? trust() : "", more);
 }
 
 char *upstream(const char *name, const struct origin *o, const char *more)

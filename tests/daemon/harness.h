@@ -54,6 +54,7 @@ struct origin *some_origin(const struct origin_opts *opts);
 
 /* ---- the daemon ---- */
 
+char *trust(void); /* the tls group with which an upstream believes the origins of the tests */
 /* The group of one upstream; more: further settings. NULL name: "origin". */
 char *upstream(const char *name, const struct origin *o, const char *more);
 char *upstream_at(

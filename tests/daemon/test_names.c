@@ -125,12 +125,17 @@ static struct origin *origin_at(const char *address, unsigned port, bool h2)
 		.h2 = h2, .name = address, .address = address, .port = port, .nonces = NONCES});
 }
 
+static void daemon_that_pauses(const char *pause, const char *url, bool h2, const char *more)
+{
+	daemon_start(config(
+		"", text("{ name = \"origin\"; url = \"%s\"; protocols = [ \"%s\" ]; "
+			 "dns_ttl_min = \"1s\"; backoff_min = \"%s\"; backoff_max = \"%s\"; %s }",
+			    url, h2 ? "h2c" : "h1", pause, pause, more)));
+}
+
 static void daemon_at(const char *url, bool h2, const char *more)
 {
-	daemon_start(config("",
-		text("{ name = \"origin\"; url = \"%s\"; protocols = [ \"%s\" ]; "
-		     "dns_ttl_min = \"1s\"; backoff_min = \"50ms\"; backoff_max = \"100ms\"; %s }",
-			url, h2 ? "h2c" : "h1", more)));
+	daemon_that_pauses("50ms", url, h2, more);
 }
 
 static void daemon_for_name(unsigned port, bool h2, const char *more)
@@ -279,6 +284,67 @@ START_TEST(connections_are_spread_evenly_over_four_addresses)
 }
 END_TEST
 
+/* ---- addresses that are not well ---- */
+
+static void serve_bad_gateway(struct origin_conn *oc)
+{
+	while (oc_read_head(oc))
+		oc_say(oc, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+}
+
+static void serve_close(struct origin_conn *oc)
+{
+	(void)oc;
+}
+
+static struct origin *bad_at(const char *address, void (*serve)(struct origin_conn *))
+{
+	return some_origin(&(struct origin_opts){.address = address, .serve = serve});
+}
+
+START_TEST(an_address_whose_answers_are_502_is_left_by_its_connections)
+{
+	struct origin *bad = bad_at("127.0.0.2", serve_bad_gateway);
+	struct origin *good = origin_at("127.0.0.3", origin_port(bad), false);
+	struct client *c;
+	unsigned failed = 0;
+
+	NAMES_ARE("127.0.0.2", "127.0.0.3");
+	daemon_for_name(origin_port(bad), false, "spread = false; eject_after = 3;");
+	c = client_open();
+	for (unsigned i = 0; i < 100; i++) {
+		unsigned status = get(c, "/").status;
+
+		failed += status == 502;
+		ck_assert_uint_eq(status, failed == i + 1 ? 502 : 200);
+	}
+	ck_assert_uint_ge(failed, 3);
+	ck_assert_uint_le(failed, 10); /* some while the other one is connected to */
+	ck_assert_uint_eq(origin_counts(bad).accepted, 1);
+	ck_assert_uint_eq(origin_counts(good).accepted, 1);
+	WAIT_FOR(origin_counts(bad).open == 0);
+	client_close(c);
+}
+END_TEST
+
+START_TEST(an_address_without_tls_makes_nobody_wait)
+{
+	struct origin *bad = bad_at("127.0.0.2", serve_close);
+	struct origin *good = some_origin(&(struct origin_opts){
+		.tls = true, .address = "127.0.0.3", .port = origin_port(bad)});
+	uint64_t begun;
+
+	NAMES_ARE("127.0.0.2", "127.0.0.3");
+	daemon_that_pauses("30s", text("https://api.test:%u", origin_port(bad)), false, trust());
+	begun = harness_now();
+	for (unsigned i = 0; i < 10; i++)
+		ck_assert_uint_eq(get_once("/close-after").status, 200);
+	ck_assert_uint_lt(harness_now() - begun, 5000); /* not even one pause */
+	ck_assert_uint_eq(origin_counts(bad).accepted, 1);
+	ck_assert_uint_eq(origin_counts(good).requests, 10);
+}
+END_TEST
+
 /* ---- services ---- */
 
 START_TEST(services_are_used_by_priority_each_at_its_port)
@@ -420,6 +486,8 @@ static void add_tests(Suite *s)
 	tcase_add_test(c, h2_requests_follow_the_name_to_its_new_address);
 	tcase_add_test(c, connects_stay_fast_while_one_of_three_addresses_swallows_them);
 	tcase_add_test(c, connections_are_spread_evenly_over_four_addresses);
+	tcase_add_test(c, an_address_whose_answers_are_502_is_left_by_its_connections);
+	tcase_add_test(c, an_address_without_tls_makes_nobody_wait);
 	tcase_add_test(c, services_are_used_by_priority_each_at_its_port);
 	tcase_add_test(c, the_last_good_answer_is_kept_while_the_name_server_is_silent);
 	tcase_add_test(c, a_question_that_is_lost_is_asked_again_soon);

@@ -1,5 +1,6 @@
 /* test_backoff.c - pauses after failed connects, and addresses left out for a while. */
 #include <check.h>
+#include <string.h>
 
 #include "daemon/pool/backoff.h"
 #include "tests/unit/run.h"
@@ -44,23 +45,26 @@ END_TEST
 
 /* ---- addresses --------------------------------------------------------- */
 
-static const struct eject_rules rules = {.after = 3, .time = 30000, .max_percent = 50};
+static const struct address_rules rules = {.backoff_min = 1000,
+	.backoff_max = 30000,
+	.eject_after = 3,
+	.eject_time = 30000,
+	.max_ejected = 50};
 static struct address_health address[10];
 
 static void setup(void)
 {
-	for (int i = 0; i < 10; i++)
-		address_succeeded(&address[i]);
+	memset(address, 0, sizeof(address));
 }
 
 static bool fails(unsigned n, unsigned which, unsigned times, uint64_t now)
 {
-	bool out = false;
+	bool was_out = address_is_out(&address[which], now), told = false;
 
 	for (unsigned i = 0; i < times; i++)
-		out = address_failed(address, n, which, &rules, now);
-	ck_assert(out == address_is_out(&address[which], now));
-	return out;
+		told |= address_failed(address, n, which, &rules, now);
+	ck_assert(told == (!was_out && address_is_out(&address[which], now))); /* told once */
+	return told;
 }
 
 START_TEST(an_address_is_out_after_failures_in_a_row)
@@ -78,8 +82,16 @@ START_TEST(a_success_in_between_starts_the_count_again)
 	address_succeeded(&address[1]);
 	ck_assert(!fails(4, 1, 2, 1000));
 	ck_assert(fails(4, 1, 1, 1000));
+}
+END_TEST
+
+START_TEST(one_that_is_out_stays_out_whatever_its_old_connections_bring)
+{
+	fails(4, 1, 3, 1000);
 	address_succeeded(&address[1]);
-	ck_assert(!address_is_out(&address[1], 1000));
+	ck_assert(address_is_out(&address[1], 30999));
+	ck_assert(!fails(4, 1, 2, 31000)); /* but the row is over */
+	ck_assert(fails(4, 1, 1, 31000));
 }
 END_TEST
 
@@ -110,13 +122,13 @@ END_TEST
 
 START_TEST(the_last_address_is_never_out)
 {
-	struct eject_rules all = rules;
+	struct address_rules all = rules;
 
 	ck_assert(!fails(1, 0, 10, 1000));
 	ck_assert(fails(2, 0, 3, 1000));
 	ck_assert(!fails(2, 1, 10, 1000));
 	setup();
-	all.max_percent = 100;
+	all.max_ejected = 100;
 	for (unsigned i = 0; i < 3; i++)
 		for (int n = 0; n < 10; n++)
 			address_failed(address, 3, i, &all, 1000);
@@ -127,10 +139,10 @@ END_TEST
 
 START_TEST(rules_may_say_never)
 {
-	struct eject_rules never = rules, none = rules;
+	struct address_rules never = rules, none = rules;
 
-	never.after = 0;
-	none.max_percent = 0;
+	never.eject_after = 0;
+	none.max_ejected = 0;
 	for (int i = 0; i < 10; i++) {
 		ck_assert(!address_failed(address, 4, 0, &never, 1000));
 		ck_assert(!address_failed(address, 4, 1, &none, 1000));
@@ -138,27 +150,58 @@ START_TEST(rules_may_say_never)
 }
 END_TEST
 
-START_TEST(the_next_address_is_one_that_is_not_out)
+START_TEST(an_address_that_cannot_be_connected_to_pauses_longer_each_time)
 {
-	fails(4, 1, 3, 1000);
-	fails(4, 2, 3, 1000);
-	ck_assert_uint_eq(address_next(address, 4, 0, 1000), 0);
-	ck_assert_uint_eq(address_next(address, 4, 1, 1000), 3);
-	ck_assert_uint_eq(address_next(address, 4, 6, 1000), 3);
-	ck_assert_uint_eq(address_next(address, 4, UINT32_MAX, 1000), 3);
-	ck_assert_uint_eq(address_next(address, 4, 1, 31000), 1);
-	fails(7, 3, 3, 50000);
-	ck_assert_uint_eq(address_next(address, 7, UINT32_MAX, 50000), 4); /* 3 by division */
+	uint64_t now = 1000;
+
+	for (unsigned i = 0; i < 9; i++) {
+		uint64_t pause = backoff_delay(1000, 30000, i + 1, MIDDLE);
+
+		address_unconnected(address, 4, 2, &rules, now, MIDDLE);
+		ck_assert(!address_is_ready(&address[2], now + pause - 1));
+		address[2].out_until = 0; /* another matter */
+		ck_assert(address_is_ready(&address[2], now + pause));
+		now += pause;
+	}
+	address_connected(&address[2]);
+	ck_assert(address_is_ready(&address[2], now));
+	address_unconnected(address, 4, 2, &rules, now, MIDDLE);
+	ck_assert(!address_is_ready(&address[2], now + 999));
+	address[2].out_until = 0;
+	ck_assert(address_is_ready(&address[2], now + 1000));
 }
 END_TEST
 
-START_TEST(when_only_those_out_are_left_the_first_to_return_is_used)
+START_TEST(connects_that_fail_together_are_one_failure)
 {
-	fails(4, 1, 3, 2000);
-	fails(4, 0, 3, 3000);
-	ck_assert_uint_eq(
-		address_next(address, 2, 0, 4000), 1); /* the name has two addresses now */
-	ck_assert_uint_eq(address_next(address, 2, 1, 4000), 1);
+	for (int i = 0; i < 10; i++)
+		ck_assert(!address_unconnected(address, 4, 0, &rules, 1000 + i, MIDDLE));
+	ck_assert(address_is_ready(&address[0], 2000));
+	ck_assert_uint_eq(address[0].failures, 1);
+}
+END_TEST
+
+START_TEST(connects_that_fail_again_and_again_put_an_address_out)
+{
+	ck_assert(!address_unconnected(address, 4, 0, &rules, 1000, MIDDLE));
+	ck_assert(!address_unconnected(address, 4, 0, &rules, 3000, MIDDLE));
+	address_connected(&address[0]); /* and closes at once: nothing came of it */
+	ck_assert(address_unconnected(address, 4, 0, &rules, 6000, MIDDLE));
+	ck_assert(address_is_out(&address[0], 35999));
+}
+END_TEST
+
+START_TEST(the_first_address_that_is_ready_says_when_to_dial)
+{
+	ck_assert_uint_eq(addresses_ready_at(address, 0, 5), 0);
+	ck_assert_uint_eq(addresses_ready_at(address, 2, 5), 0);
+	address_unconnected(address, 2, 0, &rules, 1000, 0);
+	ck_assert_uint_eq(addresses_ready_at(address, 2, 1000), 0); /* the other one */
+	address_unconnected(address, 2, 1, &rules, 1000, MIDDLE);
+	ck_assert_uint_eq(addresses_ready_at(address, 2, 1000), 1800);
+	ck_assert_uint_eq(addresses_ready_at(address, 2, 1800), 0);
+	fails(2, 0, 3, 1100);
+	ck_assert_uint_eq(addresses_ready_at(address, 2, 1100), 2000);
 }
 END_TEST
 
@@ -176,13 +219,16 @@ int main(void)
 	tcase_add_checked_fixture(c, setup, NULL);
 	tcase_add_test(c, an_address_is_out_after_failures_in_a_row);
 	tcase_add_test(c, a_success_in_between_starts_the_count_again);
+	tcase_add_test(c, one_that_is_out_stays_out_whatever_its_old_connections_bring);
 	tcase_add_test(c, one_that_comes_back_and_fails_is_out_at_once);
 	tcase_add_test(c, failures_of_one_that_is_out_do_not_keep_it_out_longer);
 	tcase_add_test(c, no_more_than_the_share_is_out);
 	tcase_add_test(c, the_last_address_is_never_out);
 	tcase_add_test(c, rules_may_say_never);
-	tcase_add_test(c, the_next_address_is_one_that_is_not_out);
-	tcase_add_test(c, when_only_those_out_are_left_the_first_to_return_is_used);
+	tcase_add_test(c, an_address_that_cannot_be_connected_to_pauses_longer_each_time);
+	tcase_add_test(c, connects_that_fail_together_are_one_failure);
+	tcase_add_test(c, connects_that_fail_again_and_again_put_an_address_out);
+	tcase_add_test(c, the_first_address_that_is_ready_says_when_to_dial);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

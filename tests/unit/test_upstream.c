@@ -238,7 +238,7 @@ START_TEST(what_is_no_name_is_one_address_and_never_resolved)
 		ck_assert_uint_eq(ep->connections, 1);
 		endpoint_closed(ep);
 		for (int k = 0; k < 10; k++)
-			upstream_failed(begin_dial(), "", CC_ECONNECT);
+			upstream_failed(begin_dial(), "");
 		advance(400000);
 		ck_assert_str_eq(target(), rows[i].address); /* the only one is never left out */
 		upstream_free(u);
@@ -447,7 +447,7 @@ START_TEST(dial_under_way_may_arrive_at_an_address_that_is_gone)
 	dns->a[0] = "192.0.2.1";
 	advance(32000);
 	wait_until(&told.resolved, 3);
-	upstream_failed(first, "", CC_ETIMEOUT);
+	upstream_failed(first, "");
 }
 END_TEST
 
@@ -804,6 +804,66 @@ START_TEST(all_that_failed_in_a_race_are_counted)
 }
 END_TEST
 
+START_TEST(address_that_cannot_be_connected_to_pauses_while_the_others_are_dialled)
+{
+	struct endpoint *good;
+
+	addresses(2);
+	up.backoff_min = 1000;
+	up.backoff_max = 30000;
+	up.spread = false;
+	open_upstream();
+	resolve();
+	good = upstream_connected(begin_dial(), "192.0.2.2:443"); /* the first one was too slow */
+	ck_assert_str_eq(target(), "192.0.2.2:443");
+	ck_assert_uint_eq(upstream_ready_at(u), 0); /* for somebody is there */
+	advance(1200);                              /* a second, 20 % more at most */
+	ck_assert_uint_eq(entries(target()), 2);
+	endpoint_closed(good);
+}
+END_TEST
+
+START_TEST(while_all_addresses_pause_the_first_to_return_says_when)
+{
+	uint64_t now = ctx_now(f.ctx);
+
+	addresses(2);
+	up.backoff_min = up.backoff_max = 1000;
+	open_upstream();
+	resolve();
+	upstream_failed(begin_dial(), "192.0.2.1:443");
+	ck_assert_uint_eq(upstream_ready_at(u), 0);
+	ck_assert_str_eq(target(), "192.0.2.2:443");
+	advance(500);
+	upstream_failed(begin_dial(), "192.0.2.2:443");
+	ck_assert_uint_ge(upstream_ready_at(u), now + 800);
+	ck_assert_uint_le(upstream_ready_at(u), now + 1200);
+	advance(700);
+	ck_assert_uint_eq(upstream_ready_at(u), 0);
+	ck_assert_str_eq(target(), "192.0.2.1:443"); /* the other pauses for 100 ms or more */
+}
+END_TEST
+
+START_TEST(address_that_closes_unused_connections_pauses_and_is_left_out_in_the_end)
+{
+	struct endpoint *ep;
+
+	addresses(2);
+	up.backoff_min = up.backoff_max = 1000;
+	up.spread = false;
+	open_upstream();
+	resolve();
+	for (int i = 0; i < 3; i++) {
+		ep = upstream_connected(begin_dial(), "192.0.2.1:443");
+		ck_assert(endpoint_useless(ep) == (i == 2)); /* eject_after */
+		endpoint_closed(ep);
+		ck_assert_str_eq(target(), "192.0.2.2:443");
+		advance(1200);
+	}
+	ck_assert_uint_eq(upstream_ejected(u), 1);
+}
+END_TEST
+
 START_TEST(address_that_failed_a_moment_ago_comes_last)
 {
 	addresses(3);
@@ -842,11 +902,9 @@ START_TEST(failed_dial_counts_for_who_answered_or_for_who_was_dialled)
 	up.eject_after = 1;
 	open_upstream();
 	resolve();
-	upstream_failed(begin_dial(), "", CC_ENOMEM); /* nobody's fault */
-	ck_assert_uint_eq(upstream_ejected(u), 0);
 	upstream_gave_up(begin_dial());
 	ck_assert_uint_eq(upstream_ejected(u), 0);
-	upstream_failed(begin_dial(), "192.0.2.2:443", CC_ETLS);
+	upstream_failed(begin_dial(), "192.0.2.2:443");
 	ck_assert_str_eq(target(), "192.0.2.1:443");
 	advance(30000);
 	ck_assert_uint_eq(entries(target()), 2);
@@ -854,7 +912,7 @@ START_TEST(failed_dial_counts_for_who_answered_or_for_who_was_dialled)
 	char text[128];
 
 	snprintf(text, sizeof(text), "%s", first->text);
-	upstream_failed(first, "", CC_ETIMEOUT);
+	upstream_failed(first, "");
 	ck_assert_ptr_null(strstr(target(), text));
 }
 END_TEST
@@ -880,7 +938,7 @@ static struct endpoint *dial(struct cc_transport *t)
 	if (cc_conn_state(conn) == CC_READY)
 		ep = upstream_connected(first, cc_conn_address(conn));
 	else
-		upstream_failed(first, cc_conn_address(conn), cc_conn_err(conn));
+		upstream_failed(first, cc_conn_address(conn));
 	cc_conn_free(conn);
 	return ep;
 }
@@ -1166,6 +1224,9 @@ int main(void)
 		fewer_addresses_let_fewer_be_left_out,
 		failures_that_the_library_saw_are_counted_once_each,
 		all_that_failed_in_a_race_are_counted,
+		address_that_cannot_be_connected_to_pauses_while_the_others_are_dialled,
+		while_all_addresses_pause_the_first_to_return_says_when,
+		address_that_closes_unused_connections_pauses_and_is_left_out_in_the_end,
 		address_that_failed_a_moment_ago_comes_last,
 		address_that_is_always_overtaken_is_left_out,
 		failed_dial_counts_for_who_answered_or_for_who_was_dialled,
