@@ -21,12 +21,10 @@
 #include "daemon/pool/janitor.h"
 #include "daemon/pool/pick.h"
 #include "daemon/pool/pool.h"
+#include "daemon/pool/pool_transport.h"
 #include "daemon/pool/upstream.h"
 #include "lib/base/ctx.h"
 
-#define WINDOW_MIN      16384u /* HTTP/2 frames are as large */
-#define WINDOW_FAIR     65536u /* what HTTP/2 begins with: less would be slow */
-#define UNREAD_SHARE    80u    /* percent of the buffers; from 90 on new requests are refused */
 #define GRANTS_A_ROUND  64
 #define PING_SELDOM_MAX 6     /* 64 times check_after */
 #define USELESS_AGE     1000u /* ms */
@@ -37,8 +35,6 @@
 
 static void pool_serve(struct pool *pool);
 static void pool_dial_wanted(struct pool *pool);
-static int make_transport(struct cc_ctx *ctx, const struct conf *conf,
-	const struct conf_upstream *up, unsigned ping_seldom, struct cc_transport **ret);
 
 unsigned pool_connections(const struct pool *pool)
 {
@@ -180,12 +176,19 @@ static bool nothing_is_up(const struct pool *pool)
 	return pool->count[POOL_AVAILABLE] + pool->count[POOL_FULL] == 0;
 }
 
-/* What kept it waiting: a server that cannot be reached, or too many requests for it. */
+/* What kept it waiting: name servers, a server that cannot be reached, or too many requests for it. */
 static void queue_timeout(struct timer *t)
 {
 	struct waiter *w = container_of(t, struct waiter, timer);
 	struct pool *pool = w->pool;
+	const char *name = upstream_awaited(pool->upstream);
 
+	if (nothing_is_up(pool) && name) {
+		snprintf(pool->failed_detail, sizeof(pool->failed_detail),
+			"resolve %s: no name server has answered within queue_timeout", name);
+		fail_waiter(w, WAITER_CONNECT_FAILED, CC_ERESOLVE, pool->failed_detail);
+		return;
+	}
 	if (nothing_is_up(pool) && pool->failures > 0) {
 		fail_waiter(w, WAITER_CONNECT_FAILED, pool->failed_err, pool->failed_detail);
 		return;
@@ -776,8 +779,8 @@ static void heed_complaint(struct pool *pool, const struct cc_conn *cc)
 	if (cc_conn_reason(cc) != CC_REASON_GOAWAY ||
 		!strstr(cc_conn_detail(cc), "too_many_pings") ||
 		pool->ping_seldom == PING_SELDOM_MAX ||
-		make_transport(pool->ctx, pool->conf, pool->up, pool->ping_seldom + 1, &transport) <
-			0)
+		pool_transport_new(
+			pool->ctx, pool->conf, pool->up, pool->ping_seldom + 1, &transport) < 0)
 		return;
 	cc_transport_free(pool->transport);
 	pool->transport = transport;
@@ -895,66 +898,6 @@ static void reap_run(struct turn_item *item)
 		pool_release(pool);
 }
 
-static uint64_t or_never(uint64_t ms)
-{
-	return ms > 0 ? ms : CC_NEVER;
-}
-
-static size_t at_least(size_t n, size_t least)
-{
-	return n > least ? n : least;
-}
-
-/*
- * What an answer may hold that its client does not read. All of one connection at once, and, above
- * WINDOW_FAIR, all of the upstream leave room in the worker's buffers for those who read.
- */
-static size_t window_of(const struct conf *conf, const struct conf_upstream *up)
-{
-	size_t window = up->h2_stream_window < up->buffer ? up->h2_stream_window : up->buffer;
-	bool multiplexed = up->protocols & (CONF_PROTO_H2 | CONF_PROTO_H2C);
-	size_t streams = multiplexed ? up->max_streams : 1;
-	size_t share = conf->memory_limit / conf->workers / 100 * UNREAD_SHARE;
-	size_t of_conn = at_least(share / streams, WINDOW_MIN);
-	size_t of_all = at_least(share / streams / up->max_connections, WINDOW_FAIR);
-
-	if (of_all > of_conn)
-		of_all = of_conn;
-	return window < of_all ? window : of_all;
-}
-
-/* ping_seldom: how often the server has complained about PINGs. */
-static int make_transport(struct cc_ctx *ctx, const struct conf *conf,
-	const struct conf_upstream *up, unsigned ping_seldom, struct cc_transport **ret)
-{
-	struct cc_transport_opts o = {
-		.size = sizeof(o),
-		.tls = up->ssl,
-		.tls_name = up->tls.server_name[0] ? up->tls.server_name : up->host,
-		.race_delay = up->happy_eyeballs_delay,
-		.no_resumption = !up->tls.resumption,
-		.connect_timeout = up->connect_timeout,
-		.tls_timeout = up->tls_timeout,
-		.idle_timeout = CC_NEVER, /* it and max_lifetime: janitor.c */
-		.proxy = up->proxy,
-		.max_requests = up->max_requests,
-		.ping_after = or_never(up->check_after << ping_seldom),
-		.stale_after = or_never(up->check_after << ping_seldom),
-		.ping_timeout = up->ping_timeout,
-		.tcp_keepalive = up->tcp_keepalive,
-		.tcp_user_timeout = up->tcp_user_timeout,
-		.max_concurrent = up->max_streams,
-		.window = window_of(conf, up),
-		.conn_window = up->h2_connection_window,
-	};
-
-	if (up->protocols & CONF_PROTO_H1)
-		o.offer |= CC_OFFER_H1;
-	if (up->protocols & (CONF_PROTO_H2 | CONF_PROTO_H2C))
-		o.offer |= CC_OFFER_H2;
-	return cc_transport_new(ctx, &o, ret);
-}
-
 static enum pick_mode pick_mode_of(const struct conf_upstream *up)
 {
 	switch (up->pick) {
@@ -985,7 +928,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 
 	if (!pool)
 		return CC_ENOMEM;
-	err = make_transport(ctx, conf, up, 0, &pool->transport);
+	err = pool_transport_new(ctx, conf, up, 0, &pool->transport);
 	if (err == 0)
 		err = upstream_new(ctx, up, &upstream_ops, pool, &pool->upstream);
 	if (err < 0) {
@@ -1019,7 +962,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up)
 {
 	struct cc_transport *transport;
-	int err = make_transport(pool->ctx, conf, up, pool->ping_seldom, &transport);
+	int err = pool_transport_new(pool->ctx, conf, up, pool->ping_seldom, &transport);
 
 	if (err < 0)
 		return err;

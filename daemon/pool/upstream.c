@@ -665,6 +665,13 @@ void upstream_gave_up(struct endpoint *first)
 	place_release(place_of(first));
 }
 
+const char *upstream_awaited(const struct upstream *u)
+{
+	if (!u->lookup || u->count > 0)
+		return NULL;
+	return *u->up->srv ? u->up->srv : u->up->host;
+}
+
 uint64_t upstream_ready_at(const struct upstream *u)
 {
 	return addresses_ready_at(u->health, u->count, ctx_now(u->ctx));

@@ -77,6 +77,8 @@ struct endpoint *upstream_connected(struct endpoint *first, const char *address)
 void upstream_failed(struct endpoint *first, const char *address);
 void upstream_gave_up(struct endpoint *first); /* nobody's fault: it was closed by ourselves */
 
+/* The name of which no address is known while a name server is asked; NULL: it is not so. */
+const char *upstream_awaited(const struct upstream *u);
 /* When one of the addresses is to be dialled again, in ms; 0: now, as far as is known. */
 uint64_t upstream_ready_at(const struct upstream *u);
 

@@ -411,6 +411,20 @@ START_TEST(a_question_that_is_lost_is_asked_again_soon)
 }
 END_TEST
 
+START_TEST(who_waits_for_a_silent_name_server_is_told_so)
+{
+	struct origin *o = origin_at("127.0.0.2", 0, false);
+	struct answer a;
+
+	names_fail(RCODE_OK, true);
+	daemon_for_name(origin_port(o), false, "queue_timeout = \"200ms\";");
+	a = get_once("/");
+	assert_own_answer(&a, 502);
+	ck_assert_msg(strstr(answer_field(&a, "proxy-status"), "dns_error") != NULL, "%s", a.head);
+	ck_assert_msg(strstr(a.body, "resolve api.test: no name server") != NULL, "%s", a.body);
+}
+END_TEST
+
 static const struct {
 	unsigned rcode;
 	bool silent;
@@ -491,6 +505,7 @@ static void add_tests(Suite *s)
 	tcase_add_test(c, services_are_used_by_priority_each_at_its_port);
 	tcase_add_test(c, the_last_good_answer_is_kept_while_the_name_server_is_silent);
 	tcase_add_test(c, a_question_that_is_lost_is_asked_again_soon);
+	tcase_add_test(c, who_waits_for_a_silent_name_server_is_told_so);
 	tcase_add_loop_test(c, a_name_without_address_is_told_until_it_has_one, 0,
 		(int)(sizeof(failures) / sizeof(*failures)));
 }
