@@ -1,11 +1,7 @@
 /*
- * pool.c - the connections of one upstream, and the queue.
+ * pool.c - the queue of one upstream, which connection a request gets, and when one is dialled.
  *
- *   CONNECTING ──> AVAILABLE <──> FULL ──> DRAINING ──> freed
- *
- * A connection's place follows from the library's numbers alone (place_of), so
- * it cannot disagree with them. Nothing here runs inside a call of the
- * library: hooks come from the turn. How long connections live is janitor.c's.
+ * The connections themselves are pool_conn.c's, how long they live is janitor.c's.
  *
  * When connecting fails, its address pauses (upstream.c); nothing is dialled while all do. Who waits
  * goes on waiting through retry_attempts more rounds: a server that restarts costs time and no
@@ -20,18 +16,15 @@
 #include "daemon/pool/backoff.h"
 #include "daemon/pool/janitor.h"
 #include "daemon/pool/pick.h"
-#include "daemon/pool/pool.h"
+#include "daemon/pool/pool_int.h"
 #include "daemon/pool/pool_transport.h"
 #include "daemon/pool/upstream.h"
 #include "lib/base/ctx.h"
 
 #define GRANTS_A_ROUND  64
-#define PING_SELDOM_MAX 6     /* 64 times check_after */
-#define USELESS_AGE     1000u /* ms */
 #define SLAMS_BORNE     3     /* one request may be the reason; several hardly are */
 #define FRESH_AGE       1000u /* ms: no server is that quick to give up one that was never used */
 #define NO_MEMORY_PAUSE 1000u /* ms until it is tried again */
-#define RELIEF_DELAY    5u    /* ms until a connection that was given up has closed */
 
 static void pool_serve(struct pool *pool);
 static void pool_dial_wanted(struct pool *pool);
@@ -53,62 +46,6 @@ uint64_t pool_random(struct pool *pool)
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
 	return z ^ (z >> 31);
-}
-
-/* ---- places ------------------------------------------------------------ */
-
-static void pool_move(struct pool_conn *pc, enum pool_place to)
-{
-	if (pc->place == to)
-		return;
-	list_del(&pc->link);
-	pc->pool->count[pc->place]--;
-	pc->place = to;
-	pc->pool->count[to]++;
-	list_add_tail(&pc->pool->conns[to], &pc->link);
-}
-
-static enum pool_place place_of(const struct cc_conn *cc)
-{
-	switch (cc_conn_state(cc)) {
-	case CC_CONNECTING:
-		return POOL_CONNECTING;
-	case CC_READY:
-		return cc_conn_available(cc) > 0 ? POOL_AVAILABLE : POOL_FULL;
-	default:
-		return POOL_DRAINING;
-	}
-}
-
-static void settle(struct pool_conn *pc, bool settled)
-{
-	if (pc->ready && !pc->settled && settled)
-		pc->pool->unsettled--;
-	pc->settled = settled;
-}
-
-/* The library's numbers have changed, or may have. */
-static void pool_look(struct pool_conn *pc)
-{
-	struct pool *pool = pc->pool;
-
-	pool_move(pc, place_of(pc->cc));
-	pick_update(&pool->pick, &pc->pick, pc->watched ? 0 : cc_conn_available(pc->cc));
-	if (pc->place == POOL_DRAINING)
-		janitor_forget(pc);
-	else if (pc->ready)
-		janitor_look(pc);
-}
-
-void pool_retire(struct pool_conn *pc)
-{
-	cc_conn_drain(pc->cc);
-	pool_look(pc);
-}
-
-void pool_hint(struct pool_conn *pc, uint64_t ms)
-{
-	pc->hint = ms;
 }
 
 /* ---- the queue --------------------------------------------------------- */
@@ -266,6 +203,11 @@ static struct pool_conn *take_fresh_slot(struct pool *pool)
 	return another_may_come(pool) ? NULL : take_slot(pool);
 }
 
+static bool is_at_limit(const struct pool *pool)
+{
+	return pool_connections(pool) + pool->up->reserve_connections >= pool->up->max_connections;
+}
+
 static void serve_run(struct turn_item *item)
 {
 	pool_serve(container_of(item, struct pool, serve));
@@ -284,6 +226,8 @@ static void pool_serve(struct pool *pool)
 	struct pool_conn *pc;
 	int i = 0;
 
+	if (pool->stranded > 0 && is_at_limit(pool))
+		pool_conn_make_way(pool);
 	for (; i < GRANTS_A_ROUND && queue_count(&pool->want_fresh) > 0; i++) {
 		pc = take_fresh_slot(pool);
 		if (!pc)
@@ -369,8 +313,6 @@ static bool takes_nothing(const struct pool *pool)
 	return pool->limit_seen && pool->last_limit == 0 && pool->count[POOL_FULL] > 0;
 }
 
-static int dial(struct pool *pool);
-
 static uint64_t pause_after(struct pool *pool, unsigned failures, uint64_t random)
 {
 	return ctx_now(pool->ctx) +
@@ -378,7 +320,7 @@ static uint64_t pause_after(struct pool *pool, unsigned failures, uint64_t rando
 }
 
 /* The server takes connections and closes them without an answer, whatever is sent. */
-static bool slams_all(const struct pool *pool)
+bool pool_slams(const struct pool *pool)
 {
 	return pool->slams > SLAMS_BORNE;
 }
@@ -419,7 +361,7 @@ static bool wants_successor(const struct pool *pool)
 static bool successor_may_come(const struct pool *pool, const struct pick_demand *d)
 {
 	return wants_successor(pool) && !pool->draining && d->now >= d->not_before &&
-	       d->connections + d->reserve_connections < d->max_connections;
+	       !is_at_limit(pool);
 }
 
 /* So it is after nearly every request: all that is wanted is there. */
@@ -437,7 +379,7 @@ static int dial_some(struct pool *pool, unsigned n)
 	int err = 0;
 
 	for (; n > 0 && err == 0; n--)
-		err = dial(pool);
+		err = pool_conn_dial(pool);
 	if (err < 0 && err != CC_ERESOLVE)
 		log_line(pool->log, LOG_LEVEL_ERROR, "cannot open a connection",
 			"upstream=%s reason=\"%s\"", pool->up->name, cc_strerror(err));
@@ -470,7 +412,7 @@ static void pool_dial_wanted(struct pool *pool)
 	n = pick_dials(&d);
 	if (n == 0 && successor_may_come(pool, &d))
 		n = 1;
-	if (n > 0 && slams_all(pool)) { /* one a pause, until one brings an answer */
+	if (n > 0 && pool_slams(pool)) { /* one a pause, until one brings an answer */
 		n = 1;
 		pool->not_before = pause_after(pool, 1, pool_random(pool));
 	}
@@ -486,149 +428,18 @@ static void later_fired(struct timer *t)
 	pool_serve(container_of(t, struct pool, later));
 }
 
-/* ---- connections ------------------------------------------------------- */
-
-static void pool_conn_free(struct pool_conn *pc)
+static void free_if_done(struct pool *pool)
 {
-	struct pool *pool = pc->pool;
-
-	janitor_forget(pc);
-	settle(pc, true);
-	pick_remove(&pool->pick, &pc->pick);
-	list_del(&pc->link);
-	pool->count[pc->place]--;
-	if (pc->first)
-		upstream_gave_up(pc->first);
-	if (pc->endpoint) {
-		pool->stranded -= pc->stranded;
-		endpoint_closed(pc->endpoint);
-	}
-	cc_conn_free(pc->cc);
-	mem_free(pool->ctx, pc);
+	if (pool->draining && pool->users == 0 && pool_connections(pool) == 0)
+		turn_add(pool->ctx, TURN_REAP, &pool->reap);
 }
 
-static void strand(struct pool_conn *pc)
-{
-	if (!pc->stranded && pc->place != POOL_DRAINING) {
-		pc->pool->stranded++;
-		pc->stranded = true;
-	}
-}
-
-/* There is one to an address that is good: who is on one that has vanished can go. */
-static void retire_stranded(struct pool *pool)
-{
-	for (int i = 0; i < POOL_PLACES && pool->stranded > 0; i++)
-		list_each (l, tmp, &pool->conns[i]) {
-			struct pool_conn *pc = container_of(l, struct pool_conn, link);
-
-			if (!pc->stranded)
-				continue;
-			pc->stranded = false;
-			pool->stranded--;
-			pool_retire(pc);
-		}
-}
-
-static void find_endpoint(struct pool_conn *pc)
-{
-	pc->endpoint = upstream_connected(pc->first, cc_conn_address(pc->cc));
-	pc->first = NULL;
-	if (pc->endpoint->gone)
-		strand(pc);
-	else
-		retire_stranded(pc->pool);
-}
-
-static void conn_opened(struct pool_conn *pc)
-{
-	struct pool *pool = pc->pool;
-
-	pc->ready = true;
-	find_endpoint(pc);
-	histogram_add(&pool->stats.connect, (ctx_now(pool->ctx) - pc->opened_at) * 1000);
-	pool->unsettled++;
-	pool->failures = 0;
-	if (!slams_all(pool)) /* else the pause goes on */
-		pool->not_before = 0;
-	pool->left_busy = false;
-	pool->stats.opened++;
-	pool->last_proto = cc_conn_proto(pc->cc);
-	log_line(pool->log, LOG_LEVEL_INFO, "connected",
-		"upstream=%s conn=%" PRIu64 " address=%s protocol=%s connect_ms=%" PRIu64
-		" connections=%u",
-		pool->up->name, cc_conn_id(pc->cc), cc_conn_address(pc->cc),
-		pool->last_proto == CC_PROTO_H2 ? "h2" : "http/1.1",
-		ctx_now(pool->ctx) - pc->opened_at, pool_connections(pool));
-	janitor_opened(pc);
-}
-
-/*
- * Never carried a request: a failed dial, or a server that accepts and closes.
- * Others are not opened for it at once: that would be a storm.
- */
-static bool was_useless(const struct pool_conn *pc)
-{
-	if (cc_conn_state(pc->cc) != CC_CLOSED || cc_conn_requests_completed(pc->cc) > 0)
-		return false;
-	return !pc->ready || (cc_conn_reason(pc->cc) != CC_REASON_OWNER &&
-				     ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE);
-}
+/* ---- failures ---------------------------------------------------------- */
 
 static void count_failure(struct queue *q)
 {
 	list_each (l, tmp, &q->by_age)
 		waiter_of(container_of(l, struct queue_item, age))->failures++;
-}
-
-/* It closed at once, whatever was sent on it, without any answer. */
-static bool was_slammed(const struct pool_conn *pc)
-{
-	enum cc_reason reason = cc_conn_reason(pc->cc);
-
-	return pc->ready && !pc->useful &&
-	       (reason == CC_REASON_EOF || reason == CC_REASON_RESET || reason == CC_REASON_TLS) &&
-	       ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE;
-}
-
-static void strand_all(struct pool *pool, const struct endpoint *ep)
-{
-	for (int i = 0; i < POOL_PLACES; i++)
-		list_each (l, tmp, &pool->conns[i])
-			if (container_of(l, struct pool_conn, link)->endpoint == ep)
-				strand(container_of(l, struct pool_conn, link));
-	turn_add(pool->ctx, TURN_NOTIFY, &pool->serve); /* dials a successor */
-}
-
-static void leave_out(struct pool *pool, const struct endpoint *ep)
-{
-	log_line(pool->log, LOG_LEVEL_WARNING, "address left out",
-		"upstream=%s address=%s failures=%u for_ms=%" PRIu64 " connections=%u",
-		pool->up->name, ep->text, pool->up->eject_after, pool->up->eject_time,
-		ep->connections);
-	strand_all(pool, ep);
-}
-
-/* Whoever is behind the address cannot reach whom it speaks for. */
-static bool is_gateway_failure(unsigned status)
-{
-	return status >= 502 && status <= 504;
-}
-
-void pool_answered(struct pool_conn *pc, unsigned status)
-{
-	struct pool *pool = pc->pool;
-
-	pc->useful = true;
-	if (!is_gateway_failure(status))
-		endpoint_succeeded(pc->endpoint);
-	else if (endpoint_failed(pc->endpoint))
-		leave_out(pool, pc->endpoint);
-	if (slams_all(pool)) { /* who waits need not wait for the end of the pause */
-		pool->not_before = 0;
-		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
-	}
-	pool->slams = 0;
 }
 
 /* Nothing up, nothing on its way: who saw enough attempts fail gets the reason. */
@@ -657,10 +468,20 @@ static void count_round(struct pool *pool)
 	count_failure(&pool->want_fresh);
 }
 
-/* Nothing is dialled before until. */
-static void back_off(struct pool *pool, int err, const char *detail, uint64_t until)
+/* An address pauses alone; what is not its fault, or nobody's, stops them all. */
+static uint64_t next_dial(struct pool *pool, bool of_address)
 {
-	pool->not_before = until;
+	if (pool_slams(pool))
+		return pause_after(pool, 1, pool_random(pool));
+	if (of_address)
+		return upstream_ready_at(pool->upstream);
+	return pause_after(pool, pool->failures, pool_random(pool));
+}
+
+void pool_failed(struct pool *pool, int err, const char *detail, bool of_address)
+{
+	count_round(pool);
+	pool->not_before = next_dial(pool, of_address);
 	pool->failed_err = err;
 	snprintf(pool->failed_detail, sizeof(pool->failed_detail), "%s", detail);
 	fail_patient(pool);
@@ -668,184 +489,17 @@ static void back_off(struct pool *pool, int err, const char *detail, uint64_t un
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->hopeless);
 }
 
-/*
- * No descriptor was left for it. Those who wait need one more than whoever rests: with an idle
- * connection less there is one. A floor to fill (nobody waits) takes none from others.
- */
-static bool is_relieved(struct pool *pool, int err)
+void pool_connected(struct pool *pool)
 {
-	if (err != CC_EMFILE || pool_waiting(pool) == 0 || !pool->owner->relieve(pool->owner->arg))
-		return false;
-	pool->not_before = ctx_now(pool->ctx) + RELIEF_DELAY;
-	return true;
+	pool->failures = 0;
+	if (!pool_slams(pool)) /* else the pause goes on */
+		pool->not_before = 0;
 }
 
-static void came_up_and_closed(struct pool_conn *pc, bool useless, bool slammed, const char *detail)
+void pool_changed(struct pool *pool)
 {
-	struct pool *pool = pc->pool;
-
-	pool->stats.closed++;
-	pool->stats.closed_by[cc_conn_reason(pc->cc)]++;
-	if (useless ? endpoint_useless(pc->endpoint) : slammed && endpoint_failed(pc->endpoint))
-		leave_out(pool, pc->endpoint);
-	log_line(pool->log, LOG_LEVEL_INFO, "closed",
-		"upstream=%s conn=%" PRIu64 " reason=%s detail=\"%s\" requests=%" PRIu64
-		" age_ms=%" PRIu64,
-		pool->up->name, cc_conn_id(pc->cc), cc_reason_name(cc_conn_reason(pc->cc)), detail,
-		cc_conn_requests_completed(pc->cc), ctx_now(pool->ctx) - pc->opened_at);
-	janitor_closed(pc);
-}
-
-static void never_came_up(struct pool_conn *pc, bool of_address, const char *detail)
-{
-	struct pool *pool = pc->pool;
-
-	if (of_address) {
-		upstream_failed(pc->first, cc_conn_address(pc->cc));
-		pc->first = NULL;
-	}
-	pool->stats.connect_failed++;
-	log_line(pool->log, LOG_LEVEL_WARNING, "connect failed",
-		"upstream=%s url=%s reason=\"%s\" waiting=%u", pool->up->name, pool->up->url,
-		detail, pool_waiting(pool));
-}
-
-/* An address pauses alone; what is not its fault, or nobody's, stops them all. */
-static uint64_t next_dial(struct pool *pool, bool of_address)
-{
-	if (slams_all(pool))
-		return pause_after(pool, 1, pool_random(pool));
-	if (of_address)
-		return upstream_ready_at(pool->upstream);
-	return pause_after(pool, pool->failures, pool_random(pool));
-}
-
-static void conn_closed(struct pool_conn *pc)
-{
-	struct pool *pool = pc->pool;
-	int err = cc_conn_err(pc->cc);
-	bool useless = was_useless(pc);
-	bool slammed = was_slammed(pc);
-	bool of_address = pc->ready || (cc_conn_reason(pc->cc) != CC_REASON_OWNER &&
-					       err != CC_EMFILE && err != CC_ENOMEM);
-	char detail[256];
-
-	snprintf(detail, sizeof(detail), "%s", cc_conn_detail(pc->cc));
-	if (pc->ready)
-		came_up_and_closed(pc, useless, slammed, detail);
-	else
-		never_came_up(pc, of_address, detail);
-	pool_conn_free(pc);
-	pool->slams += slammed;
-	if (is_relieved(pool, err))
-		return;
-	if (useless || (slammed && slams_all(pool))) {
-		count_round(pool);
-		back_off(pool, err, detail, next_dial(pool, of_address));
-	}
-}
-
-static void free_if_done(struct pool *pool)
-{
-	if (pool->draining && pool->users == 0 && pool_connections(pool) == 0)
-		turn_add(pool->ctx, TURN_REAP, &pool->reap);
-}
-
-/* What one connection of this server may carry at once, to reckon with when others are opened. */
-static void learn_limits(struct pool_conn *pc)
-{
-	struct pool *pool = pc->pool;
-	uint64_t limit;
-
-	if (!cc_conn_settled(pc->cc))
-		return;
-	settle(pc, true);
-	if (cc_conn_proto(pc->cc) != CC_PROTO_H2 || cc_conn_state(pc->cc) != CC_READY)
-		return;
-	limit = cc_conn_request_limit(pc->cc) - cc_conn_requests_completed(pc->cc);
-	/* One that is full may have been lowered below what runs: it tells of nothing but less. */
-	if (cc_conn_available(pc->cc) == 0 && limit > 0 &&
-		(!pool->limit_seen || limit > pool->last_limit))
-		return;
-	pool->last_limit = limit;
-	pool->limit_seen = true;
-}
-
-/* gRPC servers count PINGs (its proposal A8 doubles the time between them, too). */
-static void heed_complaint(struct pool *pool, const struct cc_conn *cc)
-{
-	struct cc_transport *transport;
-
-	if (cc_conn_reason(cc) != CC_REASON_GOAWAY ||
-		!strstr(cc_conn_detail(cc), "too_many_pings") ||
-		pool->ping_seldom == PING_SELDOM_MAX ||
-		pool_transport_new(
-			pool->ctx, pool->conf, pool->up, pool->ping_seldom + 1, &transport) < 0)
-		return;
-	cc_transport_free(pool->transport);
-	pool->transport = transport;
-	pool->ping_seldom++;
-	log_line(pool->log, LOG_LEVEL_WARNING, "fewer PINGs",
-		"upstream=%s reason=too_many_pings check_after_ms=%" PRIu64, pool->up->name,
-		pool->up->check_after << pool->ping_seldom);
-}
-
-static void state_hook(struct cc_conn *cc, void *arg)
-{
-	struct pool_conn *pc = arg;
-	struct pool *pool = pc->pool;
-
-	if (cc_conn_state(cc) >= CC_READY && cc_conn_proto(cc) != CC_PROTO_NONE && !pc->ready)
-		conn_opened(pc);
-	if (cc_conn_state(cc) >= CC_DRAINING && pc->place < POOL_DRAINING)
-		heed_complaint(pool, cc);
-	if (cc_conn_state(cc) == CC_CLOSED) {
-		conn_closed(pc);
-	} else {
-		learn_limits(pc);
-		/* It leaves with requests: others will follow them, and it cannot take those. */
-		if (cc_conn_state(cc) == CC_DRAINING && pc->place < POOL_DRAINING &&
-			cc_conn_reason(cc) == CC_REASON_GOAWAY && cc_conn_in_flight(cc) > 0)
-			pool->left_busy = true;
-		pool_look(pc);
-	}
 	pool_serve(pool);
 	free_if_done(pool);
-}
-
-static int dial(struct pool *pool)
-{
-	struct endpoint *first;
-	const char *target = upstream_target(pool->upstream, &first);
-	struct pool_conn *pc;
-	int err;
-
-	if (!target) /* it is being resolved: resolved() goes on */
-		return CC_ERESOLVE;
-	pc = mem_zalloc(pool->ctx, sizeof(*pc));
-	if (!pc) {
-		upstream_gave_up(first);
-		return CC_ENOMEM;
-	}
-	pc->pool = pool;
-	pc->first = first;
-	pc->place = POOL_CONNECTING;
-	pc->opened_at = ctx_now(pool->ctx);
-	pc->hint = LEARN_NO_HINT;
-	list_init(&pc->idle);
-	list_init(&pc->old);
-	timer_init(&pc->rest, NULL);
-	timer_init(&pc->life, NULL);
-	err = cc_transport_new_client_conn(pool->transport, pool->up->https ? "https" : "http",
-		target, state_hook, pc, &pc->cc);
-	if (err < 0) {
-		upstream_gave_up(first);
-		mem_free(pool->ctx, pc);
-		return err;
-	}
-	list_add_tail(&pool->conns[POOL_CONNECTING], &pc->link);
-	pool->count[POOL_CONNECTING]++;
-	return 0;
 }
 
 /* ---- addresses --------------------------------------------------------- */
@@ -858,8 +512,7 @@ static void resolved(void *arg, int err, const char *detail)
 		log_line(pool->log, LOG_LEVEL_WARNING, "no address", "upstream=%s reason=\"%s\"",
 			pool->up->name, detail);
 		pool->stats.connect_failed++;
-		count_round(pool);
-		back_off(pool, err, detail, pause_after(pool, pool->failures, pool_random(pool)));
+		pool_failed(pool, err, detail, false);
 	}
 	pool_serve(pool);
 }
@@ -870,7 +523,7 @@ static void address_gone(void *arg, struct endpoint *ep)
 
 	log_line(pool->log, LOG_LEVEL_INFO, "address gone", "upstream=%s address=%s connections=%u",
 		pool->up->name, ep->text, ep->connections);
-	strand_all(pool, ep);
+	pool_conn_strand(pool, ep);
 }
 
 static const struct upstream_ops upstream_ops = {.resolved = resolved, .gone = address_gone};

@@ -195,7 +195,7 @@ static void look(void *arg, uint64_t ms)
 	}
 }
 
-static void flip_names(bool h2)
+static void flip_names(bool h2, const char *more)
 {
 	struct origin *old = origin_at("127.0.0.2", 0, h2);
 	struct flip f = {.old = old, .new = origin_at("127.0.0.3", origin_port(old), h2)};
@@ -203,7 +203,7 @@ static void flip_names(bool h2)
 		.clients = 8, .rate = 200, .ms = FLIP_AT + TTL + 1200, .look = look, .arg = &f};
 
 	NAMES_ARE("127.0.0.2");
-	daemon_for_name(origin_port(old), h2, "");
+	daemon_for_name(origin_port(old), h2, more);
 	load_run(&l);
 	load_assert_good("flip", &l);
 	ck_assert_uint_gt(f.old_requests, 0);
@@ -213,15 +213,18 @@ static void flip_names(bool h2)
 	WAIT_FOR(origin_counts(f.old).open == 0);
 }
 
+/* At max_connections the old connection has to go before the new one can come. */
+static const char *const limits[] = {"", "max_connections = 1;"};
+
 START_TEST(h1_requests_follow_the_name_to_its_new_address)
 {
-	flip_names(false);
+	flip_names(false, limits[_i]);
 }
 END_TEST
 
 START_TEST(h2_requests_follow_the_name_to_its_new_address)
 {
-	flip_names(true);
+	flip_names(true, limits[_i]);
 }
 END_TEST
 
@@ -496,8 +499,8 @@ static void add_tests(Suite *s)
 	TCase *c = harness_case(s, "names");
 
 	tcase_add_checked_fixture(c, begin_names, end_names);
-	tcase_add_test(c, h1_requests_follow_the_name_to_its_new_address);
-	tcase_add_test(c, h2_requests_follow_the_name_to_its_new_address);
+	tcase_add_loop_test(c, h1_requests_follow_the_name_to_its_new_address, 0, 2);
+	tcase_add_loop_test(c, h2_requests_follow_the_name_to_its_new_address, 0, 2);
 	tcase_add_test(c, connects_stay_fast_while_one_of_three_addresses_swallows_them);
 	tcase_add_test(c, connections_are_spread_evenly_over_four_addresses);
 	tcase_add_test(c, an_address_whose_answers_are_502_is_left_by_its_connections);
