@@ -25,6 +25,8 @@
 #include "lib/net/resolve.h"
 
 #define CHANNEL_AGE 60000u /* ms: then an idle channel is made anew */
+#define SLOW_RETRY  5000   /* ms: c-ares before 1.20 */
+#define FAST_RETRY  2000   /* ms */
 
 struct resolver {
 	struct cc_ctx *ctx;
@@ -78,10 +80,11 @@ static void lookup_free(struct lookup *l)
 /* After every call into c-ares: arm its clock, give up what could not be watched. */
 static void settle(struct resolver *r)
 {
-	struct timeval most = {1, 0}, wait;
+	struct timeval most = {1, 0}, room;
 
 	if (r->asked > 0 && !r->starved) {
-		ares_timeout(r->channel, &most, &wait);
+		/* It is the one or the other, and only then is room written to. */
+		struct timeval wait = *ares_timeout(r->channel, &most, &room);
 		/* Rounded, so that all its waits share ten timer queues. */
 		uint64_t ms = (uint64_t)wait.tv_sec * 1000 + (uint64_t)wait.tv_usec / 1000;
 		timer_start(r->ctx, &r->timer, ms / 100 * 100 + 100);
@@ -158,10 +161,36 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
 
 /* ---- the channel ------------------------------------------------------ */
 
+/*
+ * c-ares asks again after 5 s, and only from 1.20 on after 2 s. Whoever waits for a connection does
+ * so for about as long, so 2 s it is, unless the system says something (retrans: in resolv.conf).
+ */
+static bool asks_slowly(ares_channel channel)
+{
+	struct ares_options is = {0};
+	int known;
+	bool slow =
+		ares_save_options(channel, &is, &known) == ARES_SUCCESS && is.timeout == SLOW_RETRY;
+
+	ares_destroy_options(&is);
+	return slow;
+}
+
+static int channel_init(struct resolver *r, ares_channel *ret)
+{
+	struct ares_options opts = {
+		.sock_state_cb = on_socket_state, .sock_state_cb_data = r, .timeout = FAST_RETRY};
+	int status = ares_init_options(ret, &opts, ARES_OPT_SOCK_STATE_CB);
+
+	if (status != ARES_SUCCESS || !asks_slowly(*ret))
+		return status;
+	ares_destroy(*ret);
+	return ares_init_options(ret, &opts, ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS);
+}
+
 static int channel_open(struct resolver *r, ares_channel *ret)
 {
-	struct ares_options opts = {.sock_state_cb = on_socket_state, .sock_state_cb_data = r};
-	int status = ares_init_options(ret, &opts, ARES_OPT_SOCK_STATE_CB);
+	int status = channel_init(r, ret);
 
 	if (status == ARES_SUCCESS && r->servers) {
 		status = ares_set_servers_ports_csv(*ret, r->servers);

@@ -311,6 +311,27 @@ START_TEST(silent_server_ends_in_a_timeout)
 }
 END_TEST
 
+/* With c-ares' own clock: this test takes two seconds. */
+START_TEST(question_that_was_lost_is_asked_again_in_two_seconds)
+{
+	struct probe p = {0};
+	unsigned first;
+
+	unsetenv("RES_OPTIONS");
+	dns->a[0] = "127.0.0.2";
+	dns->silent = true;
+	ck_assert_int_eq(use_dns(), 0);
+	ck_assert_int_eq(look_up_family(&p, "api.example.test.", AF_INET), 0);
+	wait_until(&dns->asked, 1);
+	dns->silent = false;
+	first = dns->asked;
+	wait_until(&p.calls, 1);
+
+	ck_assert_msg(p.err == 0, "%s", p.detail);
+	ck_assert_uint_eq(dns->asked, first + 1);
+}
+END_TEST
+
 START_TEST(malformed_name_fails)
 {
 	struct probe p = {0};
@@ -622,6 +643,7 @@ int main(void)
 	tcase_add_test(t, unknown_name_fails_with_the_reason);
 	tcase_add_test(t, name_without_addresses_fails_with_the_reason);
 	tcase_add_test(t, silent_server_ends_in_a_timeout);
+	tcase_add_test(t, question_that_was_lost_is_asked_again_in_two_seconds);
 	tcase_add_test(t, malformed_name_fails);
 	tcase_add_test(t, lookup_cancelled_while_the_server_thinks_calls_nobody);
 	tcase_add_test(t, lookup_cancelled_after_its_answer_calls_nobody);
