@@ -442,21 +442,28 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 
 /* ---- waiting ----------------------------------------------------------- */
 
-/* The head was written for the server of another configuration: its authority and base path go. */
-static int readdress(
-	struct exchange *ex, const struct conf_upstream *old, const struct conf_upstream *up)
+/* The head becomes one for this upstream. 0 or enum cc_err. */
+static int address(struct exchange *ex, const struct conf_upstream *up)
+{
+	int err = forward_request(ex->head, up);
+
+	ex->base = err == 0 ? strlen(up->base_path) : 0;
+	return err;
+}
+
+/* It was written for the server of another configuration, whose base path goes. */
+static int readdress(struct exchange *ex, const struct conf_upstream *up)
 {
 	struct cc_str path = cc_head_path(ex->head);
-	size_t base = strlen(old->base_path);
 
-	path.p += base;
-	path.n -= base;
+	path.p += ex->base;
+	path.n -= ex->base;
 	if (path.n == 0)
 		path = CC_STR("*");
 	if (cc_head_set_request(ex->head, cc_head_method(ex->head), cc_head_scheme(ex->head),
 		    cc_head_authority(ex->head), path) < 0)
 		return CC_ENOMEM;
-	return forward_request(ex->head, up);
+	return address(ex, up);
 }
 
 static int bind_pool(struct exchange *ex, struct pool *pool)
@@ -467,7 +474,7 @@ static int bind_pool(struct exchange *ex, struct pool *pool)
 		return 0;
 	pool_use(pool);
 	if (ex->pool) {
-		err = readdress(ex, ex->pool->up, pool->up);
+		err = readdress(ex, pool->up);
 		ex->pool->stats.moved++;
 		pool_unuse(ex->pool);
 	}
@@ -546,15 +553,15 @@ static struct pool *pool_of(const struct exchange_env *env, const struct conf_up
 	return up ? env->pools[up->index] : NULL;
 }
 
-/* false: the configuration dropped the upstream. */
-static bool follow_reload(struct exchange *ex)
+/* 0; CC_ECLOSED: the configuration dropped the upstream; or the head cannot be made the new one's. */
+static int follow_reload(struct exchange *ex)
 {
 	struct pool *pool;
 
 	if (!ex->pool->draining)
-		return true;
+		return 0;
 	pool = pool_of(ex->env, ex->pool->up);
-	return pool && bind_pool(ex, pool) == 0;
+	return pool ? bind_pool(ex, pool) : CC_ECLOSED;
 }
 
 static void ask_pool(struct exchange *ex, bool again)
@@ -565,9 +572,16 @@ static void ask_pool(struct exchange *ex, bool again)
 
 	ex->state = EX_WAITING;
 	ex->asked = ctx_now_us(ex->env->ctx);
-	if (!follow_reload(ex)) {
+	switch (follow_reload(ex)) {
+	case 0:
+		break;
+	case CC_ECLOSED:
 		ex->waiter.pool = ex->pool;
 		not_granted(&ex->waiter, WAITER_POOL_GONE, CC_ECLOSED, "");
+		return;
+	default:
+		a = exchange_no_memory(ex);
+		exchange_answer(ex, &a);
 		return;
 	}
 	switch (pool_ask(ex->pool, &ex->waiter, again, &pc)) {
@@ -643,7 +657,7 @@ static bool prepare(struct exchange *ex)
 	uint64_t ms;
 	const char *wrong = client_timeout_take(ex->head, up->client_timeout_header, &ms);
 
-	if (!wrong && forward_request(ex->head, up) == 0) {
+	if (!wrong && address(ex, up) == 0) {
 		limit_total(ex, ms);
 		return true;
 	}

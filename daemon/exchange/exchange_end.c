@@ -9,6 +9,8 @@
 #include "daemon/exchange/exchange_int.h"
 #include "lib/base/ctx.h"
 
+#define PATH_SHOWN 1024 /* as long as a line of the log */
+
 void exchange_free_run(struct turn_item *item)
 {
 	struct exchange *ex = container_of(item, struct exchange, turn);
@@ -24,12 +26,30 @@ void exchange_free_run(struct turn_item *item)
 	mem_cache_put(&env->exchanges, env->ctx, ex);
 }
 
+/* A quotation mark would end the value in the line; "%22" is the same character in a path. */
+static int without_quotes(struct cc_str path, char shown[PATH_SHOWN])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < path.n && n + 3 <= PATH_SHOWN; i++) {
+		if (path.p[i] == '"') {
+			memcpy(shown + n, "%22", 3);
+			n += 3;
+		} else {
+			shown[n++] = path.p[i];
+		}
+	}
+	return (int)n;
+}
+
 static void access_line(struct exchange *ex, enum ending end)
 {
 	static const char *const words[] = {"ok", "cut", "own", "abandoned"};
 	enum conf_access access = ex->env->conf->access;
 	struct cc_str method, path;
 	const char *query;
+	char shown[PATH_SHOWN];
+	int n;
 
 	if (access == CONF_ACCESS_OFF ||
 		(access == CONF_ACCESS_ERRORS && ex->status < 500 && end == END_OK))
@@ -41,11 +61,12 @@ static void access_line(struct exchange *ex, enum ending end)
 	query = memchr(path.p, '?', path.n);
 	if (query && !ex->env->conf->query_strings)
 		path.n = (size_t)(query - path.p);
+	n = without_quotes(path, shown);
 	log_access(ex->env->log,
 		"method=%.*s path=\"%.*s\" upstream=%s conn=%" PRIu64
 		" status=%u end=%s bytes=%" PRIu64 " attempts=%u us=%" PRIu64,
-		(int)method.n, method.p, (int)path.n, path.p, ex->pool ? ex->pool->up->name : "-",
-		ex->conn_id, ex->status, words[end], ex->received, ex->attempts,
+		(int)method.n, method.p, n, shown, ex->pool ? ex->pool->up->name : "-", ex->conn_id,
+		ex->status, words[end], ex->received, ex->attempts,
 		ctx_now_us(ex->env->ctx) - ex->began);
 }
 

@@ -18,6 +18,7 @@ struct exchange {
 	struct waiter waiter;
 	struct cc_req *req;       /* NULL: no attempt runs */
 	struct cc_head *head;     /* as it is sent; kept for a retry and the access line */
+	size_t base;              /* bytes of its path that are the upstream's base path */
 	struct cc_head *trailers; /* of the request */
 	struct cc_buf pending;    /* body that no attempt has taken */
 	struct cc_buf kept;       /* body from its beginning, while replayable */
