@@ -188,20 +188,51 @@ bool janitor_wants_successor(const struct pool *pool)
 	return !list_empty(&pool->old);
 }
 
+/* Drawn once for each; it begins with the dial. */
+static void begin_life(struct pool_conn *pc)
+{
+	struct pool *pool = pc->pool;
+	uint64_t life = lifetime_draw(
+		pool->up->max_lifetime, pool->up->max_lifetime_jitter, pool_random(pool));
+	uint64_t age = ctx_now(pool->ctx) - pc->opened_at;
+
+	if (life > 0)
+		timer_start(pool->ctx, &pc->life, life > age ? life - age : 0);
+	else
+		timer_stop(&pc->life);
+}
+
 /* ---- what the pool tells ----------------------------------------------- */
 
 void janitor_opened(struct pool_conn *pc)
 {
 	struct pool *pool = pc->pool;
-	uint64_t life = lifetime_draw(
-		pool->up->max_lifetime, pool->up->max_lifetime_jitter, pool_random(pool));
 
 	timer_init(&pc->rest, rest_over);
 	timer_init(&pc->life, life_over);
-	if (life > 0)
-		timer_start(pool->ctx, &pc->life, life);
+	begin_life(pc);
 	if (!list_empty(&pool->old)) /* one at a time */
 		retire(container_of(pool->old.next, struct pool_conn, old));
+}
+
+void janitor_reconfigure(struct pool *pool, const struct conf_upstream *from)
+{
+	bool other_life = pool->up->max_lifetime != from->max_lifetime ||
+	                  pool->up->max_lifetime_jitter != from->max_lifetime_jitter;
+
+	list_each (l, tmp, &pool->idle) {
+		struct pool_conn *pc = container_of(l, struct pool_conn, idle);
+
+		if (!pc->watched)
+			begin_rest(pc);
+	}
+	for (int i = POOL_AVAILABLE; other_life && i <= POOL_FULL; i++)
+		list_each (l, tmp, &pool->conns[i]) {
+			struct pool_conn *pc = container_of(l, struct pool_conn, link);
+
+			if (list_empty(&pc->old))
+				begin_life(pc);
+		}
 }
 
 void janitor_look(struct pool_conn *pc)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct conf_upstream;
 struct pool;
 struct pool_conn;
 
@@ -21,6 +22,8 @@ void janitor_trim(struct pool *pool);
 void janitor_forget(struct pool_conn *pc);
 /* The library says CLOSED, with its reason: what that teaches about the server. */
 void janitor_closed(struct pool_conn *pc);
+/* pool->up are other settings now; from are those before. */
+void janitor_reconfigure(struct pool *pool, const struct conf_upstream *from);
 /*
  * The connection that is idle for longest goes, although it might rest on: its descriptor is
  * needed elsewhere. false: none is idle.

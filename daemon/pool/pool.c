@@ -614,6 +614,8 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 
 int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up)
 {
+	const struct conf_upstream *from = pool->up;
+	struct conf *old = pool->conf;
 	struct cc_transport *transport;
 	int err = pool_transport_new(pool->ctx, conf, up, pool->ping_seldom, &transport);
 
@@ -621,15 +623,15 @@ int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_ups
 		return err;
 	cc_transport_free(pool->transport);
 	pool->transport = transport;
-	conf_ref(conf);
-	conf_unref(pool->conf);
-	pool->conf = conf;
+	pool->conf = conf_ref(conf);
 	pool->up = up;
 	upstream_configure(pool->upstream, up);
 	queue_configure(&pool->waiters, up->queue_fair == CONF_FAIR_USER, up->max_queue);
 	pick_set_init(&pool->pick, pick_mode_of(up));
 	list_each (l, tmp, &pool->conns[POOL_AVAILABLE])
 		enter_pick(container_of(l, struct pool_conn, link));
+	janitor_reconfigure(pool, from);
+	conf_unref(old);                                /* from lies in it */
 	turn_add(pool->ctx, TURN_NOTIFY, &pool->serve); /* the limits may have grown */
 	return 0;
 }

@@ -273,6 +273,13 @@ static struct place *place_add(struct upstream *u, const struct address *addr)
 	return p;
 }
 
+static void lookup_failed(struct upstream *u, int err, bool none, const char *name, const char *why)
+{
+	u->incomplete |= !none;
+	u->err = err;
+	snprintf(u->detail, sizeof(u->detail), "resolve %s: %s", name, why);
+}
+
 static void merge_fresh(struct upstream *u, struct merged *m, const struct fresh *f)
 {
 	struct place *p = find_address(u, &f->addr);
@@ -285,8 +292,8 @@ static void merge_fresh(struct upstream *u, struct merged *m, const struct fresh
 	if (!p)
 		p = place_add(u, &f->addr);
 	if (!p) {
-		u->incomplete = true; /* no memory: like one that was not told */
-		return;
+		lookup_failed(u, CC_ENOMEM, false, u->up->host, cc_strerror(CC_ENOMEM));
+		return; /* like one that was not told */
 	}
 	if (p->ep.gone) { /* it is back */
 		list_del(&p->link);
@@ -404,12 +411,10 @@ static void lookup_over(struct upstream *u, uint64_t ms)
 
 static void take_answer(struct upstream *u)
 {
-	uint64_t ms = u->incomplete ? 0 : rounded(u->ttl) * 1000;
-	bool changed;
+	bool changed = merge(u);
 
 	u->nones = 0;
-	lookup_over(u, clamped(u->up, ms));
-	changed = merge(u);
+	lookup_over(u, clamped(u->up, u->incomplete ? 0 : rounded(u->ttl) * 1000));
 	if (changed || u->waiting)
 		tell_soon(u);
 }
@@ -428,13 +433,6 @@ static void take_failure(struct upstream *u)
 	}
 	if (changed || u->waiting)
 		tell_soon(u);
-}
-
-static void lookup_failed(struct upstream *u, int err, bool none, const char *name, const char *why)
-{
-	u->incomplete |= !none;
-	u->err = err;
-	snprintf(u->detail, sizeof(u->detail), "resolve %s: %s", name, why);
 }
 
 static void lookup_end(struct upstream *u)

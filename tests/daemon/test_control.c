@@ -84,6 +84,28 @@ START_TEST(reload_keeps_connections_when_only_limits_change)
 }
 END_TEST
 
+static const char *const shorter[][2] = {
+	{"idle_timeout = \"1h\";", "idle_timeout = \"100ms\";"},
+	{"idle_timeout = \"0s\";", "idle_timeout = \"100ms\";"},
+	{"max_lifetime = \"0s\";", "max_lifetime = \"100ms\";"},
+};
+
+START_TEST(reload_that_shortens_lives_ends_idle_connections)
+{
+	struct origin *o = h2_origin();
+	struct client *c;
+
+	daemon_for(o, shorter[_i][0]);
+	c = client_open();
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	ck_assert_uint_eq(origin_counts(o).open, 1);
+	reload(config("", upstream(NULL, o, shorter[_i][1])));
+	WAIT_FOR(origin_counts(o).open == 0);
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	client_close(c);
+}
+END_TEST
+
 START_TEST(reload_moves_an_upstream_without_hurting_what_runs)
 {
 	struct origin *before = some_origin(&(struct origin_opts){.name = "before"});
@@ -708,6 +730,7 @@ int main(void)
 
 	tcase_add_loop_test(reloads, reload_keeps_the_connections_of_unchanged_upstreams, 0, 2);
 	tcase_add_loop_test(reloads, reload_keeps_connections_when_only_limits_change, 0, 2);
+	tcase_add_loop_test(reloads, reload_that_shortens_lives_ends_idle_connections, 0, 3);
 	tcase_add_test(reloads, reload_moves_an_upstream_without_hurting_what_runs);
 	tcase_add_test(reloads, waiting_requests_follow_an_upstream_that_moved);
 	tcase_add_test(reloads, requests_that_wait_are_not_lost_to_a_smaller_queue);
