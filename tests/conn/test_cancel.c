@@ -617,6 +617,7 @@ START_TEST(cancelling_on_a_draining_connection_frees_the_slot_at_once)
 			wait_done(&p[1]);
 		}
 		check_closed(&c, (unsigned)n);
+		check_silent(&p[0]);
 		client_close(&c);
 	}
 }
