@@ -475,11 +475,45 @@ void h2_processed(struct client *c)
 	while (!(c->peer->frame.flags & H2_ACK));
 }
 
+void open_h1_running(struct client *c, struct probe *p, const struct cc_transport_opts *opts)
+{
+	open_h1(c, opts);
+	get(c, p, "/");
+	expect_request(c, "GET / HTTP/1.1\r\n");
+	check_counts(c, 1, 0, 1, 0);
+	check_hooks(c, 0);
+}
+
+void open_h2_running(struct client *c, struct probe *p, unsigned n)
+{
+	open_h2(c, 10, NULL);
+	begin(c, p, (int)n);
+	check_counts(c, 10, 0, n, 10 - n);
+	check_hooks(c, 0);
+}
+
 void wait_done(struct probe *p)
 {
 	until(p->client->base, p->done > 0);
 	ck_assert_uint_eq(p->done, 1);
 	check_invariant(p->client);
+}
+
+void check_answered(struct probe *p, const char *text)
+{
+	wait_done(p);
+	ck_assert_int_eq(p->result.err, 0);
+	check_body(p, text);
+	probe_free(p);
+}
+
+void check_closed(struct client *c, uint64_t completed)
+{
+	until(c->base, c->hooks_closed == 1);
+	check_counts(c, completed, completed, 0, 0);
+	ck_assert_int_ne(cc_conn_err(c->conn), 0);
+	check_hooks(c, 1);
+	peer_wait_eof(c->peer);
 }
 
 /* ---- suites ------------------------------------------------------------- */

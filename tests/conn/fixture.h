@@ -88,6 +88,10 @@ void open_h2_unsettled(struct client *c, const struct cc_transport_opts *opts);
 /* Its first request has that stream id: to see how ids run out. */
 void open_h2_at(struct client *c, int64_t max_streams, int32_t first_stream,
 	const struct cc_transport_opts *opts);
+/* open_h1 and a GET of "/" that the server has seen. */
+void open_h1_running(struct client *c, struct probe *p, const struct cc_transport_opts *opts);
+/* 10 streams, and n requests that the server has seen, on streams 1, 3, 5 ... */
+void open_h2_running(struct client *c, struct probe *p, unsigned n);
 /* Over TLS in any case, and not yet connected. alpn: the server's. */
 void open_tls(
 	struct client *c, const char *alpn, unsigned offer, const struct cc_transport_opts *opts);
@@ -113,6 +117,10 @@ void h2_processed(struct client *c);
 
 void wait_done(struct probe *p);
 void wait_state(struct client *c, enum cc_state state);
+/* A whole answer with that body, which is freed. */
+void check_answered(struct probe *p, const char *text);
+/* With an error, so many requests behind it and one call of the hook; the peer hears of it. */
+void check_closed(struct client *c, uint64_t completed);
 /* Moves the clock and runs the timers that are due. */
 void advance(struct client *c, uint64_t ms);
 

@@ -1,22 +1,15 @@
 /*
- * test_goaway_rows.c - the rows of doc/connection.md about GOAWAY (RFC 9113
- * 6.8), each with its exact numbers (L, C, F, A) and its exact number of hook calls.
+ * test_goaway_rows.c - how a server says goodbye (RFC 9113 6.8): the rows of doc/connection.md,
+ * each with its exact numbers (L, C, F, A) and its exact number of hook calls, and what a goodbye
+ * meets.
  */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tests/conn/fixture.h"
 
 #define ALL_STREAMS 0x7fffffffu
-
-/* Four requests that the server has seen, on streams 1, 3, 5 and 7. */
-static void open_with_four(struct client *c, struct probe *p)
-{
-	open_h2(c, 10, NULL);
-	begin(c, p, 4);
-	check_counts(c, 10, 0, 4, 6);
-	check_hooks(c, 0);
-}
 
 static void goaway(struct client *c, uint32_t last, enum h2_error code)
 {
@@ -33,13 +26,10 @@ static void check_refused(struct probe *p, enum h2_error code)
 	ck_assert_uint_eq(p->heads, 0);
 }
 
-static void check_closed(struct client *c, uint64_t completed)
+static void check_gone(struct client *c, uint64_t completed)
 {
-	until(c->base, c->hooks_closed == 1);
-	check_counts(c, completed, completed, 0, 0);
+	check_closed(c, completed);
 	ck_assert_int_eq(cc_conn_err(c->conn), CC_EGOAWAY);
-	check_hooks(c, 1);
-	peer_wait_eof(c->peer);
 }
 
 /* The request on that stream is answered; before more others ended than done - 1. */
@@ -47,16 +37,13 @@ static void answer(
 	struct client *c, struct probe *p, uint32_t stream, uint64_t limit, uint64_t done)
 {
 	h2_answer(c->peer, stream, 200, "ok");
-	wait_done(p);
-	ck_assert_int_eq(p->result.err, 0);
-	check_body(p, "ok");
-	probe_free(p);
+	check_answered(p, "ok");
 	if (done < limit) {
 		check_counts(c, limit, done, limit - done, 0);
 		ck_assert_int_eq(cc_conn_state(c->conn), CC_DRAINING);
 		check_hooks(c, 1);
 	} else {
-		check_closed(c, limit);
+		check_gone(c, limit);
 	}
 }
 
@@ -80,7 +67,7 @@ START_TEST(idle_connection_closes)
 			check_hooks(&c, 1);
 		}
 		h2_goaway(c.peer, cases[i].last, H2_NO_ERROR);
-		check_closed(&c, used);
+		check_gone(&c, used);
 		client_close(&c);
 	}
 }
@@ -91,7 +78,7 @@ START_TEST(goaway_that_covers_all_is_told_at_once)
 	struct client c;
 	struct probe p[4] = {{0}};
 
-	open_with_four(&c, p);
+	open_h2_running(&c, p, 4);
 	goaway(&c, 7, H2_NO_ERROR);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
 	ck_assert_int_eq(cc_conn_err(c.conn), 0);
@@ -108,7 +95,7 @@ START_TEST(requests_above_the_last_id_end_as_unprocessed)
 	struct client c;
 	struct probe p[4] = {{0}};
 
-	open_with_four(&c, p);
+	open_h2_running(&c, p, 4);
 	goaway(&c, 3, H2_NO_ERROR);
 	check_refused(&p[2], H2_NO_ERROR);
 	check_refused(&p[3], H2_NO_ERROR);
@@ -127,9 +114,9 @@ START_TEST(goaway_that_covers_nothing_ends_all_as_unprocessed)
 	struct client c;
 	struct probe p[4] = {{0}};
 
-	open_with_four(&c, p);
+	open_h2_running(&c, p, 4);
 	h2_goaway(c.peer, 0, H2_ENHANCE_YOUR_CALM);
-	check_closed(&c, 4);
+	check_gone(&c, 4);
 	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "ENHANCE_YOUR_CALM"));
 	for (int i = 0; i < 4; i++)
 		check_refused(&p[i], H2_ENHANCE_YOUR_CALM);
@@ -142,7 +129,7 @@ START_TEST(two_steps_are_two_calls)
 	struct client c;
 	struct probe p[4] = {{0}};
 
-	open_with_four(&c, p);
+	open_h2_running(&c, p, 4);
 	goaway(&c, ALL_STREAMS, H2_NO_ERROR);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
 	check_counts(&c, 4, 0, 4, 0);
@@ -162,7 +149,7 @@ START_TEST(last_id_that_grows_is_an_error)
 	struct client c;
 	struct probe p[4] = {{0}};
 
-	open_with_four(&c, p);
+	open_h2_running(&c, p, 4);
 	goaway(&c, 3, H2_NO_ERROR);
 	check_refused(&p[2], H2_NO_ERROR);
 	check_hooks(&c, 1);
@@ -185,7 +172,7 @@ START_TEST(nothing_new_begins)
 	struct client c;
 	struct probe p[4] = {{0}}, q = {0};
 
-	open_with_four(&c, p);
+	open_h2_running(&c, p, 4);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
 	check_counts(&c, 10, 0, 5, 5);
 	goaway(&c, 7, H2_NO_ERROR);
@@ -231,16 +218,131 @@ START_TEST(end_after_goaway_says_goaway)
 	struct client c;
 	struct probe p[4] = {{0}};
 
-	open_with_four(&c, p);
+	open_h2_running(&c, p, 4);
 	goaway(&c, 7, H2_NO_ERROR);
 	check_hooks(&c, 1);
 	peer_finish(c.peer);
-	check_closed(&c, 4);
+	check_gone(&c, 4);
 	for (int i = 0; i < 4; i++) {
 		ck_assert_uint_eq(p[i].done, 1);
 		ck_assert_int_ne(p[i].result.err, 0);
 		ck_assert(!p[i].result.unprocessed); /* covered: it may have run */
 	}
+	client_close(&c);
+}
+END_TEST
+
+/* ---- beside other things ---- */
+
+START_TEST(goaway_and_an_answer_in_one_read_both_count)
+{
+	struct client c;
+	struct probe p[2] = {{0}};
+
+	open_h2_running(&c, p, 2);
+	h2_answer(c.peer, 1, 200, "ok");
+	h2_goaway(c.peer, 1, H2_NO_ERROR);
+	peer_finish(c.peer);
+	check_answered(&p[0], "ok");
+	wait_done(&p[1]);
+	check_refused(&p[1], H2_NO_ERROR); /* not "the server closed" */
+	turns(c.base, 2);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_EGOAWAY);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(goaway_is_read_although_writing_fails)
+{
+	struct client c;
+	struct probe p = {0}, q = {0};
+
+	open_h2_running(&c, &p, 1);
+	h2_answer(c.peer, 1, 200, "ok");
+	h2_goaway(c.peer, 1, H2_NO_ERROR);
+	peer_cut(c.peer); /* our next write fails, what it said lies in the socket */
+	get(&c, &q, "/q");
+	check_answered(&p, "ok");
+	wait_done(&q);
+	ck_assert_int_ne(q.result.err, 0);
+	ck_assert(q.result.unprocessed);
+	turns(c.base, 2);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_EGOAWAY);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(reason_of_the_server_can_be_read_and_is_harmless)
+{
+	struct client c;
+	struct probe p = {0};
+	char payload[8 + 20] = {0};
+	uint32_t code = htonl(H2_INTERNAL_ERROR);
+
+	open_h2_running(&c, &p, 1);
+	memcpy(payload + 4, &code, 4);
+	memcpy(payload + 8, "disk \x1b[31mon\nfire\xff ", 18);
+	h2_send(c.peer, H2_GOAWAY, 0, 0, payload, 8 + 18);
+	wait_done(&p);
+	check_refused(&p, H2_INTERNAL_ERROR);
+	turns(c.base, 2);
+	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "INTERNAL_ERROR"));
+	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "disk"));
+	for (const char *t = cc_conn_detail(c.conn); *t; t++)
+		ck_assert_msg(*t >= ' ' && *t <= '~', "byte %d in a log line", *t);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(first_settings_may_be_followed_by_goaway_at_once)
+{
+	struct client c;
+	struct probe p = {0};
+
+	client_open(&c, peer_unix(event_base_new()), "http", CC_OFFER_H2, NULL);
+	get(&c, &p, "/"); /* rides with the preface */
+	peer_accept(c.peer);
+	h2_preface(c.peer);
+	h2_setting(c.peer, H2_MAX_STREAMS, 10);
+	h2_goaway(c.peer, 0, H2_NO_ERROR);
+	wait_done(&p);
+	check_refused(&p, H2_NO_ERROR);
+	until(c.base, c.hooks_closed == 1);
+	check_counts(&c, 1, 1, 0, 0);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(draining_by_the_owner_finishes_what_runs)
+{
+	struct client c;
+	struct probe p[2] = {{0}};
+
+	open_h2_running(&c, p, 2);
+	cc_conn_drain(c.conn);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+	check_counts(&c, 2, 0, 2, 0);
+	h2_answer(c.peer, 1, 200, "a");
+	h2_answer(c.peer, 3, 200, "b");
+	check_answered(&p[0], "a");
+	check_answered(&p[1], "b");
+	until(c.base, c.hooks_closed == 1);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
+	client_close(&c);
+}
+END_TEST
+
+START_TEST(freeing_in_the_refusal_is_allowed)
+{
+	struct client c;
+	struct probe p[3] = {{0}};
+
+	open_h2_running(&c, p, 3);
+	p[1].on_done = ACT_FREE;
+	h2_goaway(c.peer, 1, H2_NO_ERROR);
+	until(c.base, p[1].done == 1);
+	turns(c.base, 3);
+	ck_assert_uint_eq(p[0].done, 0); /* no callback follows cc_conn_free */
 	client_close(&c);
 }
 END_TEST
@@ -257,6 +359,12 @@ int main(void)
 		nothing_new_begins,
 		what_waits_ends_as_unsent,
 		end_after_goaway_says_goaway,
+		goaway_and_an_answer_in_one_read_both_count,
+		goaway_is_read_although_writing_fails,
+		reason_of_the_server_can_be_read_and_is_harmless,
+		first_settings_may_be_followed_by_goaway_at_once,
+		draining_by_the_owner_finishes_what_runs,
+		freeing_in_the_refusal_is_allowed,
 	};
 
 	return run_suite_twice("goaway rows", tests, sizeof(tests) / sizeof(tests[0]));

@@ -21,25 +21,6 @@ static void use_once(struct client *c)
 	check_hooks(c, 1);
 }
 
-/* A connection and one GET that the server has seen. */
-static void open_with_get(struct client *c, struct probe *p, const struct cc_transport_opts *opts)
-{
-	open_h1(c, opts);
-	get(c, p, "/");
-	expect_request(c, "GET / ");
-	check_counts(c, 1, 0, 1, 0);
-	check_hooks(c, 0);
-}
-
-static void check_closed(struct client *c, uint64_t completed)
-{
-	until(c->base, c->hooks_closed == 1);
-	check_counts(c, completed, completed, 0, 0);
-	ck_assert_int_ne(cc_conn_err(c->conn), 0);
-	check_hooks(c, 1);
-	peer_wait_eof(c->peer);
-}
-
 /* The numbers of a request whose message is whole, on a connection that goes on. */
 static void check_free_again(struct client *c, struct probe *p)
 {
@@ -105,7 +86,7 @@ START_TEST(next_that_waits_begins_where_the_answer_ends)
 	struct client c;
 	struct probe p = {0}, q = {0}, r = {0};
 
-	open_with_get(&c, &p, NULL);
+	open_h1_running(&c, &p, NULL);
 	ck_assert_int_eq(
 		round_trip(&c, &q, "GET", "/no", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
 	check_counts(&c, 1, 0, 1, 0);
@@ -184,7 +165,7 @@ START_TEST(interim_answers_may_be_many)
 	struct client c;
 	struct probe p = {0};
 
-	open_with_get(&c, &p, NULL);
+	open_h1_running(&c, &p, NULL);
 	for (int i = 0; i < 500; i++)
 		peer_say(c.peer, "HTTP/1.1 102 Processing\r\nA: b\r\n\r\n");
 	until(c.base, p.infos == 500);
@@ -204,7 +185,7 @@ START_TEST(interim_answers_without_end_close_the_connection)
 
 	memset(interim + strlen(interim), 'x', 1000);
 	strcat(interim, "\r\n\r\n");
-	open_with_get(&c, &p, NULL);
+	open_h1_running(&c, &p, NULL);
 	for (int i = 0; i < 2000 && p.done == 0; i++) {
 		peer_say(c.peer, interim);
 		turns(c.base, 1);
@@ -223,7 +204,7 @@ START_TEST(upgrade_that_nobody_asked_for_is_an_error)
 	struct client c;
 	struct probe p = {0};
 
-	open_with_get(&c, &p, NULL);
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, "HTTP/1.1 101 Switching Protocols\r\n"
 			 "Upgrade: x\r\nConnection: upgrade\r\n\r\nbytes of x");
 	wait_done(&p);
@@ -248,7 +229,7 @@ START_TEST(last_answer_drains_at_its_head_and_closes_at_its_end)
 		struct client c;
 		struct probe p = {0};
 
-		open_with_get(&c, &p, NULL);
+		open_h1_running(&c, &p, NULL);
 		peer_say(c.peer, heads[i]);
 		until(c.base, p.heads == 1);
 		ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
@@ -271,7 +252,7 @@ START_TEST(last_answer_in_one_piece_calls_the_hook_once)
 	struct client c;
 	struct probe p = {0}, q = {0};
 
-	open_with_get(&c, &p, NULL);
+	open_h1_running(&c, &p, NULL);
 	get(&c, &q, "/waits");
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
 	wait_done(&p);
@@ -291,7 +272,7 @@ START_TEST(http_1_0_with_keep_alive_goes_on)
 	struct client c;
 	struct probe p = {0};
 
-	open_with_get(&c, &p, NULL);
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n");
 	check_free_again(&c, &p);
 	client_close(&c);
@@ -307,7 +288,7 @@ START_TEST(surplus_bytes_close_without_a_moment_of_freedom)
 		struct probe p = {0}, q = {0};
 		char answer[200];
 
-		open_with_get(&c, &p, NULL);
+		open_h1_running(&c, &p, NULL);
 		get(&c, &q, "/waits");
 		snprintf(answer, sizeof(answer), "%s%s", OK_HELLO, surplus[i]);
 		peer_say(c.peer, answer);
@@ -355,7 +336,7 @@ START_TEST(body_without_length_needs_a_proper_end)
 		struct client c;
 		struct probe p = {0};
 
-		open_with_get(&c, &p, NULL);
+		open_h1_running(&c, &p, NULL);
 		peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
 		until(c.base, p.body_len == 5);
 		check_counts(&c, 1, 0, 1, 0);
@@ -453,7 +434,7 @@ START_TEST(timeout_answer_on_a_fresh_connection_is_an_answer)
 	struct client c;
 	struct probe p = {0};
 
-	open_with_get(&c, &p, NULL);
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, TIMEOUT_408);
 	wait_done(&p);
 	ck_assert_int_eq(p.result.err, 0);
@@ -526,7 +507,7 @@ START_TEST(end_without_a_byte_of_answer_says_nothing_about_the_request)
 	struct client c;
 	struct probe p = {0};
 
-	open_with_get(&c, &p, NULL);
+	open_h1_running(&c, &p, NULL);
 	peer_finish(c.peer);
 	wait_done(&p);
 	ck_assert_int_eq(p.result.err, CC_EEOF);
@@ -571,7 +552,7 @@ START_TEST(end_in_the_middle_is_told_without_a_reader)
 		struct client c;
 		struct probe p = {.keep = true}; /* passes nothing on */
 
-		open_with_get(&c, &p, NULL);
+		open_h1_running(&c, &p, NULL);
 		peer_say(c.peer, parts[i]);
 		until(c.base, p.body_len == 5);
 		check_hooks(&c, 0);
@@ -678,7 +659,7 @@ START_TEST(one_request_and_no_more)
 	struct client c;
 	struct probe p = {0};
 
-	open_with_get(&c, &p, &(struct cc_transport_opts){.max_requests = 1});
+	open_h1_running(&c, &p, &(struct cc_transport_opts){.max_requests = 1});
 	ck_assert_int_ne(cc_conn_reserve(c.conn), 0);
 	peer_say(c.peer, OK_EMPTY);
 	wait_done(&p);

@@ -8,15 +8,6 @@
 
 #include "tests/conn/fixture.h"
 
-/* 10 streams, and n requests that the server has seen, on streams 1, 3, 5 ... */
-static void open_with(struct client *c, struct probe *p, unsigned n)
-{
-	open_h2(c, 10, NULL);
-	begin(c, p, (int)n);
-	check_counts(c, 10, 0, n, 10 - n);
-	check_hooks(c, 0);
-}
-
 /* One request has been answered. */
 static void use_once(struct client *c, struct probe *p)
 {
@@ -25,15 +16,6 @@ static void use_once(struct client *c, struct probe *p)
 	wait_done(p);
 	check_counts(c, 11, 1, 0, 10);
 	check_hooks(c, 1);
-}
-
-static void check_closed(struct client *c, uint64_t completed)
-{
-	until(c->base, c->hooks_closed == 1);
-	check_counts(c, completed, completed, 0, 0);
-	ck_assert_int_ne(cc_conn_err(c->conn), 0);
-	check_hooks(c, 1);
-	peer_wait_eof(c->peer);
 }
 
 /* ---- the first SETTINGS --------------------------------------------------- */
@@ -191,7 +173,7 @@ START_TEST(reset_in_a_body_is_a_partial_answer)
 	struct client c;
 	struct probe p = {0};
 
-	open_with(&c, &p, 1);
+	open_h2_running(&c, &p, 1);
 	h2_respond(c.peer, 1, 200, NULL, false);
 	h2_data(c.peer, 1, "hello", false);
 	until(c.base, p.body_len == 5);
@@ -214,7 +196,7 @@ START_TEST(reset_for_a_protocol_error_drains)
 	struct client c;
 	struct probe p[2] = {{0}}, q = {0};
 
-	open_with(&c, p, 2);
+	open_h2_running(&c, p, 2);
 	h2_reset(c.peer, 1, H2_PROTOCOL_ERROR);
 	wait_done(&p[0]);
 	ck_assert_int_lt(p[0].result.err, 0);
@@ -238,7 +220,7 @@ START_TEST(reset_of_the_only_request_for_a_protocol_error_closes)
 	struct client c;
 	struct probe p = {0};
 
-	open_with(&c, &p, 1);
+	open_h2_running(&c, &p, 1);
 	h2_reset(c.peer, 1, H2_PROTOCOL_ERROR);
 	wait_done(&p);
 	check_closed(&c, 1);
@@ -251,7 +233,7 @@ START_TEST(wrong_content_length_is_an_error_of_its_stream)
 	struct client c;
 	struct probe p[2] = {{0}};
 
-	open_with(&c, p, 2);
+	open_h2_running(&c, p, 2);
 	h2_respond(c.peer, 1, 200, "content-length: 10\n", false);
 	h2_data(c.peer, 1, "hello", true);
 	wait_done(&p[0]);
@@ -349,7 +331,7 @@ START_TEST(end_under_requests_is_one_call_of_the_hook)
 	struct probe p[3] = {{0}};
 
 	p[1].keep = true; /* whole, and nobody has passed a byte of it on */
-	open_with(&c, p, 3);
+	open_h2_running(&c, p, 3);
 	h2_respond(c.peer, 1, 200, NULL, false);
 	h2_data(c.peer, 1, "part", false);
 	until(c.base, p[0].body_len == 4);
@@ -402,7 +384,7 @@ START_TEST(push_is_an_error_of_the_connection)
 	struct client c;
 	struct probe p = {0};
 
-	open_with(&c, &p, 1);
+	open_h2_running(&c, &p, 1);
 	h2_send(c.peer, H2_PUSH_PROMISE, H2_END_HEADERS, 1, "\0\0\0\2\x82", 5);
 	wait_done(&p);
 	ck_assert_int_eq(p.result.err, CC_EPROTO);
@@ -441,7 +423,7 @@ START_TEST(error_of_the_server_is_named_while_we_drain)
 		struct client c;
 		struct probe p = {0};
 
-		open_with(&c, &p, 1);
+		open_h2_running(&c, &p, 1);
 		if (goaway)
 			h2_goaway(c.peer, 1, H2_NO_ERROR);
 		else
@@ -479,7 +461,7 @@ START_TEST(closing_says_goaway_and_is_told_once)
 		struct client c;
 		struct probe p[2] = {{0}};
 
-		open_with(&c, p, n);
+		open_h2_running(&c, p, n);
 		if (n > 0)
 			ck_assert_int_eq(cc_conn_reserve(c.conn), 0); /* it vanishes */
 		c.in_call = true; /* a hook or an on_done in here fails */
