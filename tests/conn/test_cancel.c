@@ -107,9 +107,7 @@ static void open_abandoned(struct client *c, struct probe *p, size_t length)
 {
 	char head[100];
 
-	open_h1(c, NULL);
-	get(c, p, "/");
-	expect_request(c, "GET / ");
+	open_h1_running(c, p, NULL);
 	snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\nhello", length);
 	peer_say(c->peer, head);
 	until(c->base, p->body_len == 5);
@@ -137,13 +135,11 @@ START_TEST(abandoned_body_is_read_to_its_end)
 	check_counts(&c, 2, 1, 1, 0);
 	check_hooks(&c, 1);
 	peer_say(c.peer, OK_HELLO);
-	wait_done(&q);
-	check_body(&q, "hello");
+	check_answered(&q, "hello");
 	check_counts(&c, 3, 2, 0, 1);
 	check_silent(&p);
 	advance(&c, 1000); /* the time of the abandoned one is not held against others */
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	probe_free(&q);
 	client_close(&c);
 }
 END_TEST
@@ -153,9 +149,7 @@ START_TEST(abandoned_body_of_unknown_length_is_read_to_its_end)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
 	until(c.base, p.body_len == 5);
 	check_hooks(&c, 0);
@@ -188,9 +182,7 @@ START_TEST(abandoned_body_that_becomes_long_closes)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
 	until(c.base, p.body_len == 5);
 	cancel(&p);
@@ -263,9 +255,7 @@ START_TEST(abandoned_last_answer_closes_at_once)
 		struct client c;
 		struct probe p = {0};
 
-		open_h1(&c, NULL);
-		get(&c, &p, "/");
-		expect_request(&c, "GET / ");
+		open_h1_running(&c, &p, NULL);
 		peer_say(c.peer, i ? "HTTP/1.1 200 OK\r\n\r\nhello"
 				   : "HTTP/1.1 200 OK\r\nConnection: close\r\n"
 				     "Content-Length: 10\r\n\r\nhello");
@@ -382,8 +372,7 @@ START_TEST(many_cancelled_requests_cost_few_pings)
 	struct probe p[8] = {{0}};
 	unsigned pings_seen = 0;
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 8);
+	open_h2_running(&c, p, 8);
 	for (int i = 0; i < 8; i++)
 		cancel(&p[i]);
 	check_counts(&c, 10, 0, 8, 2);
@@ -404,8 +393,7 @@ START_TEST(pings_for_resets_stop_until_the_server_answers_something)
 	struct client c;
 	struct probe p[4] = {{0}};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 4);
+	open_h2_running(&c, p, 4);
 	cancel(&p[0]);
 	expect_reset_and_ping(&c, 1);
 	acknowledge(&c);
@@ -438,8 +426,7 @@ START_TEST(one_acknowledgement_serves_all_that_were_cancelled)
 	struct client c;
 	struct probe p[2] = {{0}};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 2);
+	open_h2_running(&c, p, 2);
 	cancel(&p[0]);
 	expect_reset_and_ping(&c, 1);
 	cancel(&p[1]);
@@ -564,8 +551,7 @@ START_TEST(cancelling_after_the_head_frees_the_slot_at_once)
 	struct client c;
 	struct probe p = {0};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, &p, 1);
+	open_h2_running(&c, &p, 1);
 	h2_respond(c.peer, 1, 200, NULL, false);
 	h2_data(c.peer, 1, "hello", false);
 	until(c.base, p.body_len == 5);

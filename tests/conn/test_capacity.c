@@ -345,10 +345,7 @@ START_TEST(limit_of_ten_falls_to_three_under_six)
 	struct client c;
 	struct probe p[6] = {{0}};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 6);
-	check_counts(&c, 10, 0, 6, 4);
-	check_hooks(&c, 0);
+	open_h2_running(&c, p, 6);
 	set_limit(&c, 3);
 	check_counts(&c, 6, 0, 6, 0); /* L fell by the four that were free */
 	check_hooks(&c, 1);
@@ -373,8 +370,7 @@ START_TEST(limit_of_nothing_is_not_a_goodbye)
 	struct client c;
 	struct probe p[2] = {{0}};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 2);
+	open_h2_running(&c, p, 2);
 	set_limit(&c, 0);
 	check_counts(&c, 2, 0, 2, 0);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY); /* RFC 9113 6.5.2 */

@@ -120,10 +120,7 @@ START_TEST(answer_that_ends_with_the_connection_is_whole_although_writing_fails)
 	upload(&c, &p, 1000000, false);
 	peer_say(c.peer, "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\nlarge");
 	ck_assert_int_eq(shutdown(c.peer->fd, SHUT_RDWR), 0);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
-	check_body(&p, "large");
-	probe_free(&p);
+	check_answered(&p, "large");
 	client_close(&c);
 }
 END_TEST
@@ -134,17 +131,13 @@ START_TEST(window_of_one_byte_is_enough)
 	struct probe p = {.keep = true};
 	struct cc_transport_opts o = {.window = 1};
 
-	open_h1(&c, &o);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, &o);
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
 	until(c.base, p.taken == 5);
 	peer_say(c.peer, "world");
 	turns(c.base, 5);
 	cc_req_consumed(p.req, p.taken);
-	wait_done(&p);
-	check_body(&p, "helloworld");
-	probe_free(&p);
+	check_answered(&p, "helloworld");
 	client_close(&c);
 }
 END_TEST

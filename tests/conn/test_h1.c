@@ -48,9 +48,7 @@ START_TEST(answer_without_a_body_calls_the_hook_as_well)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / HTTP/1.1\r\n");
+	open_h1_running(&c, &p, NULL);
 	unsigned hooks = c.hooks;
 	peer_say(c.peer, "HTTP/1.1 204 No Content\r\n\r\n");
 	wait_done(&p);
@@ -92,9 +90,7 @@ START_TEST(interim_answers_come_before_the_answer)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / HTTP/1.1\r\n");
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer,
 		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
 	until(c.base, p.infos == 2);
@@ -114,17 +110,12 @@ START_TEST(chunked_answer_comes_without_its_framing_and_with_its_trailers)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / HTTP/1.1\r\n");
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
 			 "5\r\nhello\r\n7;a=b\r\n, world\r\n0\r\nX-Sum: 12\r\n\r\n");
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
-	check_body(&p, "hello, world");
+	check_answered(&p, "hello, world");
 	ck_assert_str_eq(p.trailers, "x-sum: 12\n");
 	check_counts(&c, 2, 1, 0, 1);
-	probe_free(&p);
 	client_close(&c);
 }
 END_TEST
@@ -137,9 +128,7 @@ START_TEST(answer_may_come_in_single_bytes)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / HTTP/1.1\r\n");
+	open_h1_running(&c, &p, NULL);
 	for (size_t i = 0; i < sizeof(answer) - 1; i++) {
 		ck_assert_uint_eq(p.done, 0);
 		peer_send(c.peer, answer + i, 1);
@@ -451,9 +440,7 @@ START_TEST(connection_close_drains_as_soon_as_the_head_is_there)
 	struct client c;
 	struct probe p = {0}, q = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	unsigned hooks = c.hooks;
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhel");
 	until(c.base, p.heads == 1 && c.hooks > hooks);
@@ -463,15 +450,12 @@ START_TEST(connection_close_drains_as_soon_as_the_head_is_there)
 	ck_assert_int_eq(round_trip(&c, &q, "GET", "/q", NULL, CC_RT_END_STREAM), CC_ECLOSED);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_ECLOSED);
 	peer_say(c.peer, "lo");
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
-	check_body(&p, "hello");
+	check_answered(&p, "hello");
 	turns(c.base, 2);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
 	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
 	check_counts(&c, 1, 1, 0, 0);
 	peer_wait_eof(c.peer);
-	probe_free(&p);
 	client_close(&c);
 }
 END_TEST
@@ -481,9 +465,7 @@ START_TEST(http_1_0_answer_ends_the_connection)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello");
 	wait_done(&p);
 	turns(c.base, 2);
@@ -500,20 +482,15 @@ START_TEST(body_without_length_ends_with_the_connection)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
 	until(c.base, p.body_len == 5);
 	ck_assert_uint_eq(p.done, 0);
 	peer_finish(c.peer);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
-	check_body(&p, "hello");
+	check_answered(&p, "hello");
 	turns(c.base, 2);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
 	check_counts(&c, 1, 1, 0, 0);
-	probe_free(&p);
 	client_close(&c);
 }
 END_TEST
@@ -566,9 +543,7 @@ START_TEST(cut_body_is_an_error)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
 	until(c.base, p.body_len == 5);
 	peer_finish(c.peer);
@@ -633,9 +608,7 @@ START_TEST(malformed_answers_close)
 		struct client c;
 		struct probe p = {0};
 
-		open_h1(&c, NULL);
-		get(&c, &p, "/");
-		expect_request(&c, "GET / ");
+		open_h1_running(&c, &p, NULL);
 		peer_say(c.peer, answers[i]);
 		wait_done(&p);
 		ck_assert_msg(p.result.err == CC_EPROTO, "%zu: %d", i, p.result.err);
@@ -654,9 +627,7 @@ START_TEST(head_that_is_too_large_is_refused)
 	struct probe p = {0};
 	char line[1024];
 
-	open_h1(&c, &(struct cc_transport_opts){.max_head = 4096});
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, &(struct cc_transport_opts){.max_head = 4096});
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\n");
 	memset(line, 'x', sizeof(line));
 	memcpy(line, "A: ", 3);
@@ -743,9 +714,7 @@ START_TEST(cancelled_request_closes_and_calls_nobody)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	cc_req_cancel(p.req);
 	until(c.base, c.hooks_closed == 1);
 	ck_assert_uint_eq(p.done, 0);
@@ -786,9 +755,7 @@ START_TEST(request_that_ended_may_still_be_cancelled_before_it_is_told)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	cc_conn_close(c.conn);
 	cc_req_cancel(p.req);
 	turns(c.base, 3);
@@ -904,9 +871,7 @@ START_TEST(next_request_may_be_made_in_on_done)
 
 	p.on_done = ACT_AGAIN;
 	p.next = &q;
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, OK_EMPTY);
 	expect_request(&c, "GET /next ");
 	peer_say(c.peer, OK_HELLO);
@@ -948,9 +913,7 @@ START_TEST(old_connection_drains)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, &(struct cc_transport_opts){.max_age = 5000});
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, &(struct cc_transport_opts){.max_age = 5000});
 	advance(&c, 5000);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
 	peer_say(c.peer, OK_EMPTY);
@@ -1015,9 +978,7 @@ START_TEST(reader_that_stops_stops_the_server)
 	char block[10000];
 	size_t sent = 0;
 
-	open_h1(&c, &(struct cc_transport_opts){.window = 65536});
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, &(struct cc_transport_opts){.window = 65536});
 	peer_say(c.peer, head);
 	memset(block, 'x', sizeof(block));
 	while (sent < 4000000) { /* passes on only when nothing comes any more */
@@ -1047,19 +1008,15 @@ START_TEST(answer_that_filled_the_window_does_not_stop_the_next)
 	struct client c;
 	struct probe p = {.keep = true}, q = {0};
 
-	open_h1(&c, &(struct cc_transport_opts){.window = 16384});
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, &(struct cc_transport_opts){.window = 16384});
 	say_body(&c, 16384);
 	wait_done(&p);
 	ck_assert_uint_eq(p.body_len, 16384);
 	get(&c, &q, "/q");
 	expect_request(&c, "GET /q ");
 	peer_say(c.peer, OK_HELLO);
-	wait_done(&q);
-	check_body(&q, "hello");
+	check_answered(&q, "hello");
 	probe_free(&p);
-	probe_free(&q);
 	client_close(&c);
 }
 END_TEST
@@ -1069,9 +1026,7 @@ START_TEST(what_is_passed_on_in_on_body_counts_at_once)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, &(struct cc_transport_opts){.window = 4096});
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, &(struct cc_transport_opts){.window = 4096});
 	say_body(&c, 100000);
 	wait_done(&p);
 	ck_assert_uint_eq(p.body_len, 100000);
@@ -1085,17 +1040,13 @@ START_TEST(body_left_in_the_buffer_comes_again)
 	struct client c;
 	struct probe p = {.leave = true};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
 	until(c.base, p.bodies == 1);
 	ck_assert_uint_eq(p.body_len, 0);
 	p.leave = false;
 	peer_say(c.peer, "world");
-	wait_done(&p);
-	check_body(&p, "helloworld");
-	probe_free(&p);
+	check_answered(&p, "helloworld");
 	client_close(&c);
 }
 END_TEST
@@ -1182,10 +1133,7 @@ START_TEST(close_notify_ends_a_body_without_length)
 	expect_request(&c, "GET / ");
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
 	peer_finish(c.peer);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
-	check_body(&p, "hello");
-	probe_free(&p);
+	check_answered(&p, "hello");
 	client_close(&c);
 }
 END_TEST

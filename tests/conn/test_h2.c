@@ -36,13 +36,9 @@ START_TEST(first_request_rides_with_the_preface)
 	check_counts(&c, 10, 0, 2, 8);
 	h2_answer(c.peer, 1, 200, "a");
 	h2_answer(c.peer, 3, 200, "b");
-	wait_done(&p);
-	wait_done(&q);
-	check_body(&p, "a");
-	check_body(&q, "b");
+	check_answered(&p, "a");
+	check_answered(&q, "b");
 	check_counts(&c, 12, 2, 0, 10);
-	probe_free(&p);
-	probe_free(&q);
 	client_close(&c);
 }
 END_TEST
@@ -176,10 +172,7 @@ START_TEST(frames_may_come_in_single_bytes)
 		peer_send(c.peer, frames + i, 1);
 		turns(c.base, 2);
 	}
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
-	check_body(&p, "hello");
-	probe_free(&p);
+	check_answered(&p, "hello");
 	client_close(&c);
 }
 END_TEST
@@ -201,12 +194,8 @@ START_TEST(answers_interleave)
 	h2_data(c.peer, b, "b1", false);
 	h2_data(c.peer, a, "a2", true);
 	h2_data(c.peer, b, "b2", true);
-	wait_done(&p);
-	wait_done(&q);
-	check_body(&p, "a1a2");
-	check_body(&q, "b1b2");
-	probe_free(&p);
-	probe_free(&q);
+	check_answered(&p, "a1a2");
+	check_answered(&q, "b1b2");
 	client_close(&c);
 }
 END_TEST
@@ -339,12 +328,9 @@ START_TEST(no_error_reset_after_a_whole_answer_keeps_it)
 	s = h2_request(c.peer);
 	h2_answer(c.peer, s, 413, "large");
 	h2_reset(c.peer, s, H2_NO_ERROR); /* RFC 9113 8.1 */
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
-	check_body(&p, "large");
+	check_answered(&p, "large");
 	turns(c.base, 3);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	probe_free(&p);
 	client_close(&c);
 }
 END_TEST
@@ -428,9 +414,7 @@ START_TEST(lowered_limit_cuts_nobody)
 	struct client c;
 	struct probe p[6] = {{0}};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 6);
-	check_counts(&c, 10, 0, 6, 4);
+	open_h2_running(&c, p, 6);
 	unsigned hooks = c.hooks;
 	h2_setting(c.peer, H2_MAX_STREAMS, 3);
 	until(c.base, c.hooks > hooks);
@@ -527,8 +511,7 @@ START_TEST(refused_stream_was_not_processed)
 	struct client c;
 	struct probe p = {0};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, &p, 1);
+	open_h2_running(&c, &p, 1);
 	h2_reset(c.peer, 1, H2_REFUSED_STREAM);
 	wait_done(&p);
 	ck_assert_int_eq(p.result.err, CC_EREFUSED);
@@ -547,8 +530,7 @@ START_TEST(other_resets_say_nothing_about_processing)
 	struct client c;
 	struct probe p[4] = {{0}};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 4);
+	open_h2_running(&c, p, 4);
 	for (int i = 0; i < 4; i++) {
 		h2_reset(c.peer, (uint32_t)(2 * i + 1), codes[i]);
 		wait_done(&p[i]);
@@ -568,8 +550,7 @@ START_TEST(refused_stream_behind_an_answer_is_not_called_unprocessed)
 	struct client c;
 	struct probe p = {0};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, &p, 1);
+	open_h2_running(&c, &p, 1);
 	h2_respond(c.peer, 1, 200, NULL, false);
 	h2_reset(c.peer, 1, H2_REFUSED_STREAM);
 	wait_done(&p);
@@ -584,8 +565,7 @@ START_TEST(reset_in_a_body_comes_after_what_had_arrived)
 	struct client c;
 	struct probe p = {0};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, &p, 1);
+	open_h2_running(&c, &p, 1);
 	h2_respond(c.peer, 1, 200, NULL, false);
 	h2_data(c.peer, 1, "hello", false);
 	h2_reset(c.peer, 1, H2_INTERNAL_ERROR);
@@ -603,8 +583,7 @@ START_TEST(body_of_another_length_than_announced_is_an_error_of_its_stream)
 	struct client c;
 	struct probe p[2] = {{0}};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 2);
+	open_h2_running(&c, p, 2);
 	h2_respond(c.peer, 1, 200, "content-length: 10\n", false);
 	h2_data(c.peer, 1, "hello", true);
 	wait_done(&p[0]);
@@ -668,19 +647,16 @@ START_TEST(cancelled_request_resets_its_stream_only)
 	struct client c;
 	struct probe p[2] = {{0}};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 2);
+	open_h2_running(&c, p, 2);
 	cc_req_cancel(p[0].req);
 	h2_wait(c.peer, H2_RST_STREAM);
 	ck_assert_uint_eq(c.peer->frame.stream, 1);
 	ck_assert_uint_eq(h2_u32(c.peer, 0), H2_CANCEL);
 	h2_answer(c.peer, 1, 200, "nobody wants this"); /* was on its way */
 	h2_answer(c.peer, 3, 200, "ok");
-	wait_done(&p[1]);
-	check_body(&p[1], "ok");
+	check_answered(&p[1], "ok");
 	ck_assert_uint_eq(p[0].done + p[0].heads, 0);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	probe_free(&p[1]);
 	client_close(&c);
 }
 END_TEST
@@ -698,11 +674,9 @@ START_TEST(cancelled_request_that_never_left_does_no_harm)
 		h2_request(c.peer);
 	while (strcmp(c.peer->path, "/b") != 0);
 	h2_answer(c.peer, c.peer->frame.stream, 200, "ok");
-	wait_done(&p[1]);
-	check_body(&p[1], "ok");
+	check_answered(&p[1], "ok");
 	ck_assert_uint_eq(p[0].done, 0);
 	ck_assert_uint_eq(cc_conn_in_flight(c.conn), 0);
-	probe_free(&p[1]);
 	client_close(&c);
 }
 END_TEST
@@ -722,8 +696,7 @@ START_TEST(every_act_is_allowed_in_every_callback)
 				: where == 1 ? &p.on_head
 				: where == 2 ? &p.on_body
 					     : &p.on_done) = acts[i];
-			open_h2(&c, 10, NULL);
-			begin(&c, &p, 1);
+			open_h2_running(&c, &p, 1);
 			get(&c, &q, "/q");
 			h2_request(c.peer);
 			h2_respond(c.peer, 1, 103, NULL, false);
@@ -764,10 +737,8 @@ START_TEST(next_request_may_be_made_in_on_done)
 	h2_answer(c.peer, 1, 200, "a");
 	ck_assert_uint_eq(h2_request(c.peer), 3);
 	h2_answer(c.peer, 3, 200, "b");
-	wait_done(&q);
-	check_body(&q, "b");
+	check_answered(&q, "b");
 	probe_free(&p);
-	probe_free(&q);
 	client_close(&c);
 }
 END_TEST
@@ -847,8 +818,7 @@ START_TEST(errors_of_the_connection_end_it)
 		struct client c;
 		struct probe p = {0};
 
-		open_h2(&c, 10, NULL);
-		begin(&c, &p, 1);
+		open_h2_running(&c, &p, 1);
 		switch (i) {
 		case 0: /* PUSH_PROMISE although we said ENABLE_PUSH=0 */
 			h2_send(c.peer, H2_PUSH_PROMISE, H2_END_HEADERS, 1, "\0\0\0\2\x82", 5);
@@ -879,8 +849,7 @@ START_TEST(closing_says_goaway)
 	struct client c;
 	struct probe p = {0};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, &p, 1);
+	open_h2_running(&c, &p, 1);
 	cc_conn_close(c.conn);
 	check_counts(&c, 1, 1, 0, 0);
 	h2_wait(c.peer, H2_GOAWAY);
@@ -934,9 +903,7 @@ START_TEST(answered_ping_keeps_the_connection)
 		ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
 	}
 	h2_answer(c.peer, 1, 200, "late");
-	wait_done(&p);
-	check_body(&p, "late");
-	probe_free(&p);
+	check_answered(&p, "late");
 	client_close(&c);
 }
 END_TEST

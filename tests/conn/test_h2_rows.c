@@ -117,11 +117,9 @@ START_TEST(slot_is_taken_from_the_reservation_to_the_end_of_the_stream)
 	check_hooks(&c, 0);
 
 	h2_data(c.peer, 1, "lo", true); /* nobody has passed a byte of it on */
-	wait_done(&p);
-	check_body(&p, "hello");
+	check_answered(&p, "hello");
 	check_counts(&c, 11, 1, 0, 10);
 	check_hooks(&c, 1);
-	probe_free(&p);
 	client_close(&c);
 }
 END_TEST
@@ -410,9 +408,7 @@ START_TEST(push_before_our_settings_are_acknowledged_is_refused)
 	h2_wait(c.peer, H2_RST_STREAM);
 	ck_assert_uint_eq(c.peer->frame.stream, 2);
 	h2_answer(c.peer, 1, 200, "ok");
-	wait_done(&p);
-	check_body(&p, "ok");
-	probe_free(&p);
+	check_answered(&p, "ok");
 	client_close(&c);
 }
 END_TEST

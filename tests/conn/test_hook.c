@@ -53,8 +53,7 @@ START_TEST(each_event_has_its_mark)
 	struct client c;
 	struct probe p[3] = {{0}};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 3);
+	open_h2_running(&c, p, 3);
 	check_changes(&c, 0);
 	h2_answer(c.peer, 1, 204, "");
 	wait_done(&p[0]);
@@ -97,8 +96,7 @@ START_TEST(what_comes_in_one_read_is_one_call)
 				     "\0\0\1\1\5\0\0\0\5\x89"
 				     "\0\0\10\7\0\0\0\0\0\0\0\0\5\0\0\0\0";
 
-	open_h2(&c, 10, NULL);
-	begin(&c, p, 3);
+	open_h2_running(&c, p, 3);
 	peer_send(c.peer, frames, sizeof(frames) - 1);
 	until(c.base, c.hooks_closed == 1);
 	check_hooks(&c, 1);
@@ -192,13 +190,10 @@ START_TEST(no_call_comes_inside_a_callback_of_a_request)
 					     : &p.on_done) =
 				ACT_CLOSE; /* the fixture fails a hook in there */
 			if (h2) {
-				open_h2(&c, 10, NULL);
-				begin(&c, &p, 1);
+				open_h2_running(&c, &p, 1);
 				h2_answer(c.peer, 1, 200, "hello");
 			} else {
-				open_h1(&c, NULL);
-				get(&c, &p, "/");
-				expect_request(&c, "GET / ");
+				open_h1_running(&c, &p, NULL);
 				peer_say(c.peer, OK_HELLO);
 			}
 			until(c.base, c.hooks_closed == 1);
@@ -272,9 +267,7 @@ START_TEST(no_hook_no_call)
 	struct client c;
 	struct probe p = {0};
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
 	cc_conn_set_state_hook(c.conn, NULL, NULL);
 	peer_say(c.peer, OK_EMPTY);
@@ -431,8 +424,7 @@ START_TEST(every_call_is_allowed_inside)
 		struct probe p[3] = {{0}};
 		struct actor a = {.c = &c, .running = &p[1], .next = &p[2], .what = what};
 
-		open_h2(&c, 10, NULL);
-		begin(&c, p, 2);
+		open_h2_running(&c, p, 2);
 		cc_conn_set_state_hook(c.conn, act_in_hook, &a); /* the first call comes now */
 		until(c.base, a.calls > 0);
 		turns(c.base, 5);

@@ -54,8 +54,7 @@ START_TEST(first_cause_stays)
 	struct client c;
 	struct probe p = {0};
 
-	open_h2(&c, 10, NULL);
-	begin(&c, &p, 1);
+	open_h2_running(&c, &p, 1);
 	h2_goaway(c.peer, 1, H2_ENHANCE_YOUR_CALM);
 	until(c.base, cc_conn_state(c.conn) == CC_DRAINING);
 	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_GOAWAY);
@@ -193,9 +192,7 @@ END_TEST
 static void exchange(struct client *c, struct probe *p, const char *answer)
 {
 	memset(p, 0, sizeof(*p));
-	open_h1(c, NULL);
-	get(c, p, "/");
-	expect_request(c, "GET / ");
+	open_h1_running(c, p, NULL);
 	peer_say(c->peer, answer);
 }
 
@@ -327,9 +324,7 @@ START_TEST(lack_of_memory_is_the_reason)
 	struct probe p = {0};
 	char answer[40000] = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
 
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_h1_running(&c, &p, NULL);
 	memset(answer + strlen(answer), 'x', sizeof(answer) - 1 - strlen(answer));
 	p.leave = true; /* so that what is read needs memory of its own */
 	for (int i = 0; i < 20 && p.done == 0; i++) {
