@@ -122,10 +122,12 @@ START_TEST(reserved_slot_is_for_who_says_reserved)
 
 	open_h1(&c, NULL);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
+	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
 	ck_assert_int_eq(
 		round_trip(&c, &q, "GET", "/q", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
 	check_counts(&c, 1, 0, 1, 0);
-	get(&c, &q, "/q"); /* waits */
+	check_hooks(&c, 0); /* nothing anybody waits for */
+	get(&c, &q, "/q");  /* waits */
 	check_counts(&c, 1, 0, 1, 0);
 	ck_assert_int_eq(reserved_get(&c, &p, "/p"), 0);
 	expect_request(&c, "GET /p ");
@@ -143,27 +145,35 @@ END_TEST
 
 START_TEST(bad_request_of_another_leaves_the_reservation)
 {
-	struct client c;
-	struct cc_head *empty;
-	struct cc_req *req = NULL;
-	static const struct cc_req_ops no_ops;
+	for (int h2 = 0; h2 < 2; h2++) {
+		struct client c;
+		struct cc_head *empty;
+		struct cc_req *req = NULL;
+		static const struct cc_req_ops no_ops;
+		unsigned limit = h2 ? 10 : 1;
 
-	open_h2(&c, 10, NULL);
-	empty = cc_head_new(c.ctx);
-	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
-	ck_assert_int_eq(cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM, &no_ops, NULL, &req),
-		CC_EINVAL);
-	ck_assert_ptr_null(req);
-	check_counts(&c, 10, 0, 1, 9);
-	check_hooks(&c, 0);
-	/* Its holder's own bad request gives it back. */
-	ck_assert_int_eq(cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM | CC_RT_RESERVED,
-				 &no_ops, NULL, &req),
-		CC_EINVAL);
-	check_counts(&c, 10, 0, 0, 10);
-	check_hooks(&c, 1);
-	cc_head_free(empty);
-	client_close(&c);
+		if (h2)
+			open_h2(&c, 10, NULL);
+		else
+			open_h1(&c, NULL);
+		empty = cc_head_new(c.ctx);
+		ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
+		ck_assert_int_eq(
+			cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM, &no_ops, NULL, &req),
+			CC_EINVAL);
+		ck_assert_ptr_null(req);
+		check_counts(&c, limit, 0, 1, limit - 1);
+		check_hooks(&c, 0);
+		/* Its holder's own bad request gives it back. */
+		ck_assert_int_eq(cc_conn_round_trip(c.conn, empty,
+					 CC_RT_END_STREAM | CC_RT_RESERVED, &no_ops, NULL, &req),
+			CC_EINVAL);
+		ck_assert_ptr_null(req);
+		check_counts(&c, limit, 0, 0, limit);
+		check_hooks(&c, 1);
+		cc_head_free(empty);
+		client_close(&c);
+	}
 }
 END_TEST
 

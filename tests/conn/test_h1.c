@@ -43,24 +43,6 @@ START_TEST(answer_brings_head_body_and_end)
 }
 END_TEST
 
-START_TEST(answer_without_a_body_calls_the_hook_as_well)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h1_running(&c, &p, NULL);
-	unsigned hooks = c.hooks;
-	peer_say(c.peer, "HTTP/1.1 204 No Content\r\n\r\n");
-	wait_done(&p);
-	turns(c.base, 2);
-	ck_assert_uint_eq(p.status, 204);
-	ck_assert_uint_eq(p.bodies, 0);
-	ck_assert_uint_eq(c.hooks, hooks + 1);
-	check_counts(&c, 2, 1, 0, 1);
-	client_close(&c);
-}
-END_TEST
-
 START_TEST(answers_to_head_and_304_have_no_body_whatever_their_fields_say)
 {
 	struct client c;
@@ -81,26 +63,6 @@ START_TEST(answers_to_head_and_304_have_no_body_whatever_their_fields_say)
 	ck_assert_int_eq(cached.result.err, 0);
 	ck_assert_uint_eq(head.bodies + cached.bodies, 0);
 	check_counts(&c, 3, 2, 0, 1);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(interim_answers_come_before_the_answer)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h1_running(&c, &p, NULL);
-	peer_say(c.peer,
-		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
-	until(c.base, p.infos == 2);
-	ck_assert_uint_eq(p.info_status, 103);
-	check_counts(&c, 1, 0, 1, 0);
-	peer_say(c.peer, OK_HELLO);
-	wait_done(&p);
-	ck_assert_uint_eq(p.status, 200);
-	check_body(&p, "hello");
-	probe_free(&p);
 	client_close(&c);
 }
 END_TEST
@@ -261,50 +223,6 @@ START_TEST(waiting_round_trip_can_be_cancelled)
 }
 END_TEST
 
-START_TEST(round_trip_that_must_not_wait_is_refused)
-{
-	struct client c;
-	struct probe a = {0}, b = {0};
-
-	open_h1(&c, NULL);
-	get(&c, &a, "/a");
-	ck_assert_int_eq(
-		round_trip(&c, &b, "GET", "/b", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
-	ck_assert_ptr_null(b.req);
-	check_counts(&c, 1, 0, 1, 0);
-	expect_request(&c, "GET /a ");
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&a);
-	ck_assert_uint_eq(b.done, 0);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(reservation_holds_the_slot)
-{
-	struct client c;
-	struct probe a = {0}, b = {0};
-
-	open_h1(&c, NULL);
-	unsigned hooks = c.hooks;
-	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
-	check_counts(&c, 1, 0, 1, 0);
-	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
-	ck_assert_int_eq(
-		round_trip(&c, &b, "GET", "/b", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
-	turns(c.base, 2);
-	ck_assert_uint_eq(c.hooks, hooks); /* nothing anybody waits for */
-	ck_assert_int_eq(
-		round_trip(&c, &a, "GET", "/a", NULL, CC_RT_END_STREAM | CC_RT_RESERVED), 0);
-	check_counts(&c, 1, 0, 1, 0);
-	expect_request(&c, "GET /a ");
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&a);
-	check_counts(&c, 2, 1, 0, 1);
-	client_close(&c);
-}
-END_TEST
-
 START_TEST(released_reservation_wakes_who_waits)
 {
 	struct client c;
@@ -323,30 +241,6 @@ START_TEST(released_reservation_wakes_who_waits)
 	wait_done(&a);
 	cc_conn_release(c.conn); /* of nothing: no effect */
 	check_counts(&c, 2, 1, 0, 1);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(invalid_request_leaves_the_reservation_of_others)
-{
-	struct client c;
-	struct cc_head *empty;
-	struct cc_req *req = NULL;
-	static const struct cc_req_ops no_ops;
-
-	open_h1(&c, NULL);
-	empty = cc_head_new(c.ctx);
-	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
-	ck_assert_int_eq(cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM, &no_ops, NULL, &req),
-		CC_EINVAL);
-	check_counts(&c, 1, 0, 1, 0);
-	/* With RESERVED it is given back. */
-	ck_assert_int_eq(cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM | CC_RT_RESERVED,
-				 &no_ops, NULL, &req),
-		CC_EINVAL);
-	check_counts(&c, 1, 0, 0, 1);
-	ck_assert_ptr_null(req);
-	cc_head_free(empty);
 	client_close(&c);
 }
 END_TEST
@@ -435,85 +329,6 @@ END_TEST
 
 /* ---- ends of the connection -------------------------------------------- */
 
-START_TEST(connection_close_drains_as_soon_as_the_head_is_there)
-{
-	struct client c;
-	struct probe p = {0}, q = {0};
-
-	open_h1_running(&c, &p, NULL);
-	unsigned hooks = c.hooks;
-	peer_say(c.peer, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhel");
-	until(c.base, p.heads == 1 && c.hooks > hooks);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
-	ck_assert_int_eq(cc_conn_err(c.conn), 0);
-	check_counts(&c, 1, 0, 1, 0);
-	ck_assert_int_eq(round_trip(&c, &q, "GET", "/q", NULL, CC_RT_END_STREAM), CC_ECLOSED);
-	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_ECLOSED);
-	peer_say(c.peer, "lo");
-	check_answered(&p, "hello");
-	turns(c.base, 2);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
-	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
-	check_counts(&c, 1, 1, 0, 0);
-	peer_wait_eof(c.peer);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(http_1_0_answer_ends_the_connection)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h1_running(&c, &p, NULL);
-	peer_say(c.peer, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-	wait_done(&p);
-	turns(c.base, 2);
-	ck_assert_int_eq(p.result.err, 0);
-	check_counts(&c, 1, 1, 0, 0);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
-	probe_free(&p);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(body_without_length_ends_with_the_connection)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h1_running(&c, &p, NULL);
-	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
-	until(c.base, p.body_len == 5);
-	ck_assert_uint_eq(p.done, 0);
-	peer_finish(c.peer);
-	check_answered(&p, "hello");
-	turns(c.base, 2);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
-	check_counts(&c, 1, 1, 0, 0);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(close_while_idle_closes)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h1(&c, NULL);
-	peer_finish(c.peer);
-	until(c.base, c.hooks_closed == 1);
-	ck_assert_int_eq(cc_conn_err(c.conn), CC_EEOF);
-	check_counts(&c, 0, 0, 0, 0);
-	ck_assert_int_eq(round_trip(&c, &p, "GET", "/", NULL, CC_RT_END_STREAM), CC_ECLOSED);
-	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_ECLOSED);
-	cc_conn_release(c.conn);
-	turns(c.base, 2);
-	ck_assert_uint_eq(c.hooks_closed, 1); /* and none after it */
-	client_close(&c);
-}
-END_TEST
-
 START_TEST(close_without_an_answer_is_not_called_unprocessed)
 {
 	struct client c;
@@ -534,61 +349,6 @@ START_TEST(close_without_an_answer_is_not_called_unprocessed)
 	check_counts(&c, 1, 1, 0, 0);
 	until(c.base, c.hooks_closed == 1);
 	ck_assert_uint_eq(cc_conn_changes(c.conn), CC_CHANGED_COMPLETED | CC_CHANGED_CLOSED);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(cut_body_is_an_error)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h1_running(&c, &p, NULL);
-	peer_say(c.peer, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
-	until(c.base, p.body_len == 5);
-	peer_finish(c.peer);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, CC_EEOF);
-	ck_assert_int_eq(p.result.phase, CC_PHASE_RECEIVING);
-	ck_assert(!p.result.unprocessed);
-	ck_assert_int_eq(cc_conn_err(c.conn), CC_EEOF);
-	probe_free(&p);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(unasked_bytes_close_the_connection)
-{
-	struct client c;
-
-	open_h1(&c, NULL);
-	peer_say(c.peer, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
-	until(c.base, c.hooks_closed == 1);
-	ck_assert_int_eq(cc_conn_err(c.conn), CC_EPROTO);
-	check_counts(&c, 0, 0, 0, 0);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(bytes_behind_the_answer_close_after_it)
-{
-	struct client c;
-	struct probe p = {0}, q = {0};
-
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	get(&c, &q, "/waits");
-	expect_request(&c, "GET / ");
-	peer_say(c.peer, OK_HELLO OK_HELLO); /* the second one must not answer /waits */
-	wait_done(&p);
-	wait_done(&q);
-	ck_assert_int_eq(p.result.err, 0);
-	check_body(&p, "hello");
-	ck_assert_uint_eq(q.heads, 0);
-	ck_assert(q.result.unprocessed);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
-	check_counts(&c, 1, 1, 0, 0);
-	probe_free(&p);
 	client_close(&c);
 }
 END_TEST
@@ -641,28 +401,6 @@ START_TEST(head_that_is_too_large_is_refused)
 }
 END_TEST
 
-START_TEST(answer_before_the_request_is_complete_is_delivered_and_the_last)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h1(&c, NULL);
-	post(&c, &p, "/up", "content-length: 1000\n");
-	ck_assert_int_eq(send_body(&p, "hello", false), 0);
-	expect_request(&c, "POST /up ");
-	peer_say(c.peer, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge");
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
-	ck_assert_uint_eq(p.status, 413);
-	check_body(&p, "large");
-	turns(c.base, 2);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
-	check_counts(&c, 1, 1, 0, 0);
-	probe_free(&p);
-	client_close(&c);
-}
-END_TEST
-
 START_TEST(early_answer_is_read_although_writing_fails)
 {
 	struct client c;
@@ -689,40 +427,7 @@ START_TEST(early_answer_is_read_although_writing_fails)
 }
 END_TEST
 
-START_TEST(reset_ends_the_request)
-{
-	struct client c;
-	struct probe p = {0};
-
-	client_open(&c, peer_tcp(event_base_new()), "http", CC_OFFER_H1, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
-	peer_reset(c.peer);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, CC_EIO);
-	ck_assert(!p.result.unprocessed);
-	ck_assert_int_eq(cc_conn_err(c.conn), CC_EIO);
-	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "reset"));
-	client_close(&c);
-}
-END_TEST
-
 /* ---- ends by our own doing --------------------------------------------- */
-
-START_TEST(cancelled_request_closes_and_calls_nobody)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h1_running(&c, &p, NULL);
-	cc_req_cancel(p.req);
-	until(c.base, c.hooks_closed == 1);
-	ck_assert_uint_eq(p.done, 0);
-	check_counts(&c, 1, 1, 0, 0);
-	peer_wait_eof(c.peer);
-	client_close(&c);
-}
-END_TEST
 
 START_TEST(closing_ends_requests_later_and_once)
 {
@@ -804,18 +509,6 @@ START_TEST(draining_finishes_what_runs)
 	turns(c.base, 2);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
 	probe_free(&p);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(draining_an_idle_connection_closes_it)
-{
-	struct client c;
-
-	open_h1(&c, NULL);
-	cc_conn_drain(c.conn);
-	until(c.base, c.hooks_closed == 1);
-	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
 	client_close(&c);
 }
 END_TEST
@@ -1104,25 +797,6 @@ START_TEST(tls_server_without_alpn_gets_http_1)
 }
 END_TEST
 
-START_TEST(cut_tls_stream_does_not_end_a_body_without_length)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
-	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
-	until(c.base, p.body_len == 5);
-	peer_cut(c.peer);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, CC_EEOF); /* RFC 9112 9.8 */
-	ck_assert_int_eq(p.result.phase, CC_PHASE_RECEIVING);
-	probe_free(&p);
-	client_close(&c);
-}
-END_TEST
-
 START_TEST(close_notify_ends_a_body_without_length)
 {
 	struct client c;
@@ -1225,9 +899,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		answer_brings_head_body_and_end,
-		answer_without_a_body_calls_the_hook_as_well,
 		answers_to_head_and_304_have_no_body_whatever_their_fields_say,
-		interim_answers_come_before_the_answer,
 		chunked_answer_comes_without_its_framing_and_with_its_trailers,
 		answer_may_come_in_single_bytes,
 		body_of_unknown_length_is_sent_in_chunks_with_trailers,
@@ -1235,33 +907,19 @@ int main(void)
 		post_without_a_body_says_so,
 		second_round_trip_waits_its_turn,
 		waiting_round_trip_can_be_cancelled,
-		round_trip_that_must_not_wait_is_refused,
-		reservation_holds_the_slot,
 		released_reservation_wakes_who_waits,
-		invalid_request_leaves_the_reservation_of_others,
 		length_without_a_body_is_refused,
 		round_trip_while_connecting_goes_when_connected,
 		request_that_waited_has_its_body,
 		failed_dial_ends_waiting_round_trips_as_unprocessed,
-		connection_close_drains_as_soon_as_the_head_is_there,
-		http_1_0_answer_ends_the_connection,
-		body_without_length_ends_with_the_connection,
-		close_while_idle_closes,
 		close_without_an_answer_is_not_called_unprocessed,
-		cut_body_is_an_error,
-		unasked_bytes_close_the_connection,
-		bytes_behind_the_answer_close_after_it,
 		malformed_answers_close,
 		head_that_is_too_large_is_refused,
-		answer_before_the_request_is_complete_is_delivered_and_the_last,
 		early_answer_is_read_although_writing_fails,
-		reset_ends_the_request,
-		cancelled_request_closes_and_calls_nobody,
 		closing_ends_requests_later_and_once,
 		request_that_ended_may_still_be_cancelled_before_it_is_told,
 		freeing_calls_nobody,
 		draining_finishes_what_runs,
-		draining_an_idle_connection_closes_it,
 		every_act_is_allowed_in_every_callback,
 		next_request_may_be_made_in_on_done,
 		idle_connection_closes_after_the_idle_timeout,
@@ -1273,7 +931,6 @@ int main(void)
 		body_left_in_the_buffer_comes_again,
 		server_that_stops_reading_stops_the_sender,
 		tls_server_without_alpn_gets_http_1,
-		cut_tls_stream_does_not_end_a_body_without_length,
 		close_notify_ends_a_body_without_length,
 		cut_tls_stream_behind_a_whole_answer_does_not_matter,
 		large_answer_over_tls_arrives_whole,

@@ -54,6 +54,7 @@ START_TEST(slot_is_taken_from_the_reservation_to_the_end_of_the_answer)
 
 	open_h1(&c, NULL);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
+	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
 	check_counts(&c, 1, 0, 1, 0);
 	check_hooks(&c, 0);
 	ck_assert_int_eq(
@@ -62,8 +63,10 @@ START_TEST(slot_is_taken_from_the_reservation_to_the_end_of_the_answer)
 	expect_request(&c, "GET / ");
 	check_hooks(&c, 0);
 
-	peer_say(c.peer, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n");
+	peer_say(c.peer,
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
 	until(c.base, p.infos == 2);
+	ck_assert_uint_eq(p.info_status, 103);
 	ck_assert_uint_eq(p.heads, 0);
 	check_counts(&c, 1, 0, 1, 0);
 	check_hooks(&c, 0);
@@ -75,6 +78,7 @@ START_TEST(slot_is_taken_from_the_reservation_to_the_end_of_the_answer)
 
 	peer_say(c.peer, "lo"); /* nobody has passed a byte of it on */
 	check_free_again(&c, &p);
+	ck_assert_uint_eq(p.status, 200);
 	check_body(&p, "hello");
 	probe_free(&p);
 	client_close(&c);
@@ -89,6 +93,7 @@ START_TEST(next_that_waits_begins_where_the_answer_ends)
 	open_h1_running(&c, &p, NULL);
 	ck_assert_int_eq(
 		round_trip(&c, &q, "GET", "/no", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
+	ck_assert_ptr_null(q.req);
 	check_counts(&c, 1, 0, 1, 0);
 	get(&c, &r, "/next");
 	check_counts(&c, 1, 0, 1, 0);
@@ -112,12 +117,13 @@ START_TEST(answer_without_a_body_calls_the_hook_once)
 {
 	static const struct {
 		const char *method, *answer;
+		unsigned status;
 	} cases[] = {
-		{"GET", OK_EMPTY},
-		{"GET", "HTTP/1.1 204 No Content\r\n\r\n"},
-		{"GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n"},
-		{"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"},
-		{"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+		{"GET", OK_EMPTY, 200},
+		{"GET", "HTTP/1.1 204 No Content\r\n\r\n", 204},
+		{"GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n", 304},
+		{"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", 200},
+		{"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -130,6 +136,7 @@ START_TEST(answer_without_a_body_calls_the_hook_once)
 		expect_request(&c, cases[i].method);
 		peer_say(c.peer, cases[i].answer);
 		check_free_again(&c, &p);
+		ck_assert_uint_eq(p.status, cases[i].status);
 		ck_assert_uint_eq(p.bodies, 0);
 		client_close(&c);
 	}
@@ -227,7 +234,7 @@ START_TEST(last_answer_drains_at_its_head_and_closes_at_its_end)
 
 	for (size_t i = 0; i < 2; i++) {
 		struct client c;
-		struct probe p = {0};
+		struct probe p = {0}, q = {0};
 
 		open_h1_running(&c, &p, NULL);
 		peer_say(c.peer, heads[i]);
@@ -236,9 +243,13 @@ START_TEST(last_answer_drains_at_its_head_and_closes_at_its_end)
 		ck_assert_int_eq(cc_conn_err(c.conn), 0);
 		check_counts(&c, 1, 0, 1, 0);
 		check_hooks(&c, 1);
+		ck_assert_int_eq(
+			round_trip(&c, &q, "GET", "/q", NULL, CC_RT_END_STREAM), CC_ECLOSED);
+		ck_assert_int_eq(cc_conn_reserve(c.conn), CC_ECLOSED);
 		peer_say(c.peer, "hello");
 		check_answered(&p, "hello");
 		check_closed(&c, 1);
+		ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
 		client_close(&c);
 	}
 }
@@ -333,6 +344,7 @@ START_TEST(body_without_length_needs_a_proper_end)
 		open_h1_running(&c, &p, NULL);
 		peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
 		until(c.base, p.body_len == 5);
+		ck_assert_uint_eq(p.done, 0);
 		check_counts(&c, 1, 0, 1, 0);
 		ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING); /* it cannot be used again */
 		check_hooks(&c, 1);
@@ -373,6 +385,7 @@ START_TEST(unasked_bytes_close_an_idle_connection)
 			use_once(&c);
 		peer_say(c.peer, bytes[i / 2]);
 		check_closed(&c, i % 2);
+		ck_assert_int_eq(cc_conn_err(c.conn), CC_EPROTO);
 		ck_assert_int_eq(
 			round_trip(&c, &p, "GET", "/", NULL, CC_RT_END_STREAM), CC_ECLOSED);
 		client_close(&c);
@@ -463,6 +476,7 @@ START_TEST(end_while_idle_closes)
 {
 	for (unsigned used = 0; used < 2; used++) {
 		struct client c;
+		struct probe p = {0};
 
 		open_h1(&c, NULL);
 		if (used)
@@ -470,6 +484,11 @@ START_TEST(end_while_idle_closes)
 		peer_finish(c.peer);
 		check_closed(&c, used);
 		ck_assert_int_eq(cc_conn_err(c.conn), CC_EEOF);
+		ck_assert_int_eq(
+			round_trip(&c, &p, "GET", "/", NULL, CC_RT_END_STREAM), CC_ECLOSED);
+		ck_assert_int_eq(cc_conn_reserve(c.conn), CC_ECLOSED);
+		cc_conn_release(c.conn);
+		check_hooks(&c, 0);
 		client_close(&c);
 	}
 }
@@ -542,12 +561,12 @@ START_TEST(end_in_the_middle_is_told_without_a_reader)
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
 	};
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		struct client c;
-		struct probe p = {.keep = true}; /* passes nothing on */
+		struct probe p = {.keep = i % 2}; /* true: passes nothing on */
 
 		open_h1_running(&c, &p, NULL);
-		peer_say(c.peer, parts[i]);
+		peer_say(c.peer, parts[i / 2]);
 		until(c.base, p.body_len == 5);
 		check_hooks(&c, 0);
 		peer_finish(c.peer);
@@ -556,6 +575,7 @@ START_TEST(end_in_the_middle_is_told_without_a_reader)
 		ck_assert_int_eq(p.result.phase, CC_PHASE_RECEIVING);
 		ck_assert(!p.result.unprocessed);
 		check_closed(&c, 1);
+		ck_assert_int_eq(cc_conn_err(c.conn), CC_EEOF);
 		probe_free(&p);
 		client_close(&c);
 	}

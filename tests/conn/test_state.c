@@ -296,6 +296,7 @@ START_TEST(broken_socket_is_the_reason)
 	wait_done(&p);
 	ck_assert_int_eq(p.result.err, CC_EIO);
 	ck_assert(!p.result.unprocessed);
+	ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "reset"));
 	check_end(&c, CC_REASON_RESET, CC_EIO);
 }
 END_TEST
