@@ -612,6 +612,9 @@ START_TEST(request_that_never_left_is_cancelled_without_a_trace)
 	h2_request(c.peer);
 	ck_assert_str_eq(c.peer->path, "/");
 	ck_assert_uint_eq(c.peer->in_len, 0);
+	h2_answer(c.peer, c.peer->frame.stream, 200, "ok");
+	check_answered(&q, "ok");
+	ck_assert_uint_eq(cc_conn_in_flight(c.conn), 0);
 	check_silent(&p);
 	client_close(&c);
 }

@@ -181,6 +181,7 @@ START_TEST(five_reservations_under_a_limit_of_two)
 {
 	struct client c;
 	struct probe p[5] = {{0}};
+	static const char *const path[] = {"/1", "/2", "/3", "/4", "/5"};
 
 	open_h2(&c, 10, NULL);
 	for (int i = 0; i < 5; i++)
@@ -189,8 +190,9 @@ START_TEST(five_reservations_under_a_limit_of_two)
 	set_limit(&c, 2);
 	check_counts(&c, 5, 0, 5, 0);
 	check_hooks(&c, 1);
+	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
 	for (int i = 0; i < 5; i++)
-		ck_assert_int_eq(reserved_get(&c, &p[i], i == 2 ? "/third" : "/"), 0);
+		ck_assert_int_eq(reserved_get(&c, &p[i], path[i]), 0);
 	check_counts(&c, 5, 0, 5, 0);
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 3);
 	ck_assert_uint_eq(h2_request(c.peer), 1); /* two go at once */
@@ -198,17 +200,13 @@ START_TEST(five_reservations_under_a_limit_of_two)
 	check_no_request(&c);
 	check_hooks(&c, 0);
 
-	answer(&c, &p[0], 1);
-	ck_assert_uint_eq(h2_request(c.peer), 5);
-	ck_assert_str_eq(c.peer->path, "/third"); /* the others in order */
-	check_counts(&c, 5, 1, 4, 0);
-	check_hooks(&c, 1);
-	answer(&c, &p[1], 3);
-	ck_assert_uint_eq(h2_request(c.peer), 7);
-	check_counts(&c, 5, 2, 3, 0);
-	answer(&c, &p[2], 5);
-	ck_assert_uint_eq(h2_request(c.peer), 9);
-	check_counts(&c, 5, 3, 2, 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		answer(&c, &p[i], 2 * i + 1);
+		ck_assert_uint_eq(h2_request(c.peer), 2 * i + 5);
+		ck_assert_str_eq(c.peer->path, path[i + 2]); /* the others in order */
+		check_counts(&c, 5, i + 1, 4 - i, 0);
+		check_hooks(&c, 1);
+	}
 	answer(&c, &p[3], 7);
 	check_counts(&c, 6, 4, 1, 1);
 	answer(&c, &p[4], 9);
@@ -246,6 +244,8 @@ END_TEST
 
 START_TEST(reservation_ends_with_the_connection)
 {
+	static const int errs[] = {CC_ECLOSED, CC_EEOF, CC_EGOAWAY, CC_ECLOSED};
+
 	for (int i = 0; i < 4; i++) {
 		struct client c;
 		struct probe p = {0};
@@ -269,6 +269,7 @@ START_TEST(reservation_ends_with_the_connection)
 		until(c.base, c.hooks_closed == 1);
 		check_counts(&c, 0, 0, 0, 0);
 		check_hooks(&c, 1);
+		ck_assert_int_eq(cc_conn_err(c.conn), errs[i]);
 		ck_assert_int_eq(reserved_get(&c, &p, "/"), CC_ECLOSED);
 		cc_conn_release(c.conn);
 		check_counts(&c, 0, 0, 0, 0);
@@ -339,6 +340,7 @@ START_TEST(raised_limit_lets_as_many_go_as_it_allows)
 	h2_setting(c.peer, H2_MAX_STREAMS, 2);
 	ck_assert_uint_eq(h2_request(c.peer), 3); /* although no request ended */
 	check_counts(&c, 2, 0, 2, 0);
+	ck_assert_uint_eq(cc_conn_waiting(c.conn), 2);
 	check_hooks(&c, 1);
 	h2_setting(c.peer, H2_MAX_STREAMS, 10);
 	ck_assert_uint_eq(h2_request(c.peer), 5);
@@ -402,7 +404,9 @@ START_TEST(limit_that_comes_back_moves_who_waits)
 	struct probe p[7] = {{0}};
 
 	open_h2(&c, 0, NULL);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY); /* RFC 9113 6.5.2: not a goodbye */
 	check_counts(&c, 0, 0, 0, 0);
+	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
 	for (int i = 0; i < 7; i++)
 		get(&c, &p[i], "/");
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 7);
@@ -415,6 +419,9 @@ START_TEST(limit_that_comes_back_moves_who_waits)
 	check_counts(&c, 5, 0, 5, 0);
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 2);
 	check_hooks(&c, 1);
+	answer(&c, &p[0], 1);
+	ck_assert_uint_eq(h2_request(c.peer), 11);
+	check_counts(&c, 6, 1, 5, 0);
 	client_close(&c);
 }
 END_TEST

@@ -43,62 +43,6 @@ START_TEST(first_request_rides_with_the_preface)
 }
 END_TEST
 
-START_TEST(settings_that_allow_nothing_make_others_wait)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h2(&c, 0, NULL);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY); /* RFC 9113 6.5.2: not a goodbye */
-	check_counts(&c, 0, 0, 0, 0);
-	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
-	get(&c, &p, "/");
-	turns(c.base, 3);
-	ck_assert_uint_eq(cc_conn_waiting(c.conn), 1);
-	unsigned hooks = c.hooks;
-	h2_setting(c.peer, H2_MAX_STREAMS, 5);
-	h2_answer(c.peer, h2_request(c.peer), 204, "");
-	wait_done(&p);
-	ck_assert_uint_gt(c.hooks, hooks);
-	check_counts(&c, 6, 1, 0, 5);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(settings_without_a_limit_leave_our_own)
-{
-	struct client c;
-
-	open_h2(&c, -1, &(struct cc_transport_opts){.max_concurrent = 50});
-	check_counts(&c, 50, 0, 0, 50);
-	client_close(&c);
-	open_h2(&c, UINT32_MAX, &(struct cc_transport_opts){.max_concurrent = 7});
-	check_counts(&c, 7, 0, 0, 7);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(server_without_settings_is_given_up)
-{
-	struct client c;
-	struct probe p = {0};
-
-	client_open(&c, peer_unix(event_base_new()), "http", CC_OFFER_H2,
-		&(struct cc_transport_opts){.tls_timeout = 3000});
-	wait_state(&c, CC_READY);
-	peer_accept(c.peer);
-	get(&c, &p, "/");
-	turns(c.base, 2);
-	advance(&c, 2999);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	advance(&c, 1);
-	ck_assert_int_eq(cc_conn_err(c.conn), CC_ETIMEOUT);
-	ck_assert_uint_eq(p.done, 1);
-	ck_assert_int_eq(p.result.err, CC_ETIMEOUT);
-	client_close(&c);
-}
-END_TEST
-
 START_TEST(server_of_another_protocol_is_an_error)
 {
 	struct client c;
@@ -293,48 +237,6 @@ START_TEST(request_that_waited_has_its_body_and_trailers)
 }
 END_TEST
 
-START_TEST(answer_before_the_request_is_complete_is_delivered_and_resets)
-{
-	struct client c;
-	struct probe p = {0};
-	uint32_t s;
-
-	open_h2(&c, 10, NULL);
-	post(&c, &p, "/up", NULL);
-	ck_assert_int_eq(send_body(&p, "hello", false), 0);
-	s = h2_request(c.peer);
-	h2_answer(c.peer, s, 413, "large");
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
-	ck_assert_uint_eq(p.status, 413);
-	check_body(&p, "large");
-	h2_wait(c.peer, H2_RST_STREAM);
-	ck_assert_uint_eq(c.peer->frame.stream, s);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	check_counts(&c, 11, 1, 0, 10);
-	probe_free(&p);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(no_error_reset_after_a_whole_answer_keeps_it)
-{
-	struct client c;
-	struct probe p = {0};
-	uint32_t s;
-
-	open_h2(&c, 10, NULL);
-	post(&c, &p, "/up", NULL);
-	s = h2_request(c.peer);
-	h2_answer(c.peer, s, 413, "large");
-	h2_reset(c.peer, s, H2_NO_ERROR); /* RFC 9113 8.1 */
-	check_answered(&p, "large");
-	turns(c.base, 3);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	client_close(&c);
-}
-END_TEST
-
 START_TEST(slot_is_told_even_without_a_body)
 {
 	struct client c;
@@ -366,108 +268,6 @@ START_TEST(slot_is_told_even_without_a_body)
 END_TEST
 
 /* ---- capacity ------------------------------------------------------------ */
-
-START_TEST(never_more_streams_than_the_server_allows)
-{
-	struct client c;
-	struct probe p[5] = {{0}}, q = {0};
-
-	open_h2(&c, 3, NULL);
-	for (int i = 0; i < 5; i++)
-		get(&c, &p[i], "/");
-	check_counts(&c, 3, 0, 3, 0);
-	ck_assert_uint_eq(cc_conn_waiting(c.conn), 2);
-	ck_assert_int_eq(
-		round_trip(&c, &q, "GET", "/", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
-	for (int i = 0; i < 3; i++)
-		h2_request(c.peer);
-	turns(c.base, 3);
-	ck_assert_uint_eq(c.peer->in_len, 0);
-	h2_answer(c.peer, 3, 204, "");
-	ck_assert_uint_eq(h2_request(c.peer), 7);
-	check_counts(&c, 4, 1, 3, 0);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(raised_limit_wakes_who_waits)
-{
-	struct client c;
-	struct probe p[4] = {{0}};
-
-	open_h2(&c, 1, NULL);
-	for (int i = 0; i < 4; i++)
-		get(&c, &p[i], "/");
-	ck_assert_uint_eq(h2_request(c.peer), 1);
-	h2_setting(c.peer, H2_MAX_STREAMS, 3);
-	ck_assert_uint_eq(h2_request(c.peer), 3);
-	ck_assert_uint_eq(h2_request(c.peer), 5);
-	turns(c.base, 2);
-	ck_assert_uint_eq(cc_conn_waiting(c.conn), 1);
-	check_counts(&c, 3, 0, 3, 0);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(lowered_limit_cuts_nobody)
-{
-	struct client c;
-	struct probe p[6] = {{0}};
-
-	open_h2_running(&c, p, 6);
-	unsigned hooks = c.hooks;
-	h2_setting(c.peer, H2_MAX_STREAMS, 3);
-	until(c.base, c.hooks > hooks);
-	check_counts(&c, 6, 0, 6, 0);
-	for (uint32_t i = 0; i < 3; i++) {
-		h2_answer(c.peer, 2 * i + 1, 204, "");
-		wait_done(&p[i]);
-		check_counts(&c, 6, i + 1, 5 - i, 0);
-	}
-	h2_answer(c.peer, 7, 204, "");
-	wait_done(&p[3]);
-	check_counts(&c, 7, 4, 2, 1);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(reservations_above_a_lowered_limit_wait_in_order)
-{
-	struct client c;
-	struct probe p[4] = {{0}};
-
-	open_h2(&c, 4, NULL);
-	for (int i = 0; i < 4; i++)
-		ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
-	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
-	check_counts(&c, 4, 0, 4, 0);
-	unsigned hooks = c.hooks;
-	h2_setting(c.peer, H2_MAX_STREAMS, 2);
-	until(c.base, c.hooks > hooks);
-	for (int i = 0; i < 4; i++)
-		ck_assert_int_eq(round_trip(&c, &p[i], "GET", i % 2 ? "/odd" : "/even", NULL,
-					 CC_RT_END_STREAM | CC_RT_RESERVED),
-			0);
-	h2_request(c.peer);
-	h2_request(c.peer);
-	turns(c.base, 3);
-	ck_assert_uint_eq(c.peer->in_len, 0);
-	h2_answer(c.peer, 1, 204, "");
-	h2_request(c.peer);
-	ck_assert_str_eq(c.peer->path, "/even");
-	h2_answer(c.peer, 3, 204, "");
-	h2_request(c.peer);
-	ck_assert_str_eq(c.peer->path, "/odd");
-	h2_answer(c.peer, 5, 204, "");
-	h2_answer(c.peer, 7, 204, "");
-	for (int i = 0; i < 4; i++) {
-		wait_done(&p[i]);
-		ck_assert_int_eq(p[i].result.err, 0);
-	}
-	check_counts(&c, 6, 4, 0, 2);
-	client_close(&c);
-}
-END_TEST
 
 START_TEST(our_own_limit_stays_below_the_servers)
 {
@@ -506,45 +306,6 @@ END_TEST
 
 /* ---- ends of a request ---------------------------------------------------- */
 
-START_TEST(refused_stream_was_not_processed)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h2_running(&c, &p, 1);
-	h2_reset(c.peer, 1, H2_REFUSED_STREAM);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, CC_EREFUSED);
-	ck_assert(p.result.unprocessed);
-	ck_assert_uint_eq(p.result.proto_error, H2_REFUSED_STREAM);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	check_counts(&c, 11, 1, 0, 10);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(other_resets_say_nothing_about_processing)
-{
-	static const enum h2_error codes[] = {
-		H2_NO_ERROR, H2_INTERNAL_ERROR, H2_CANCEL, H2_ENHANCE_YOUR_CALM};
-	struct client c;
-	struct probe p[4] = {{0}};
-
-	open_h2_running(&c, p, 4);
-	for (int i = 0; i < 4; i++) {
-		h2_reset(c.peer, (uint32_t)(2 * i + 1), codes[i]);
-		wait_done(&p[i]);
-		ck_assert_int_eq(p[i].result.err, CC_ERESET);
-		ck_assert(!p[i].result.unprocessed);
-		ck_assert_uint_eq(p[i].result.proto_error, codes[i]);
-		ck_assert_int_eq(p[i].result.phase, CC_PHASE_WAITING);
-	}
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	check_counts(&c, 14, 4, 0, 10);
-	client_close(&c);
-}
-END_TEST
-
 START_TEST(refused_stream_behind_an_answer_is_not_called_unprocessed)
 {
 	struct client c;
@@ -556,44 +317,6 @@ START_TEST(refused_stream_behind_an_answer_is_not_called_unprocessed)
 	wait_done(&p);
 	ck_assert_int_ne(p.result.err, 0);
 	ck_assert(!p.result.unprocessed);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(reset_in_a_body_comes_after_what_had_arrived)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h2_running(&c, &p, 1);
-	h2_respond(c.peer, 1, 200, NULL, false);
-	h2_data(c.peer, 1, "hello", false);
-	h2_reset(c.peer, 1, H2_INTERNAL_ERROR);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, CC_ERESET);
-	ck_assert_int_eq(p.result.phase, CC_PHASE_RECEIVING);
-	check_body(&p, "hello");
-	probe_free(&p);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(body_of_another_length_than_announced_is_an_error_of_its_stream)
-{
-	struct client c;
-	struct probe p[2] = {{0}};
-
-	open_h2_running(&c, p, 2);
-	h2_respond(c.peer, 1, 200, "content-length: 10\n", false);
-	h2_data(c.peer, 1, "hello", true);
-	wait_done(&p[0]);
-	ck_assert_int_eq(p[0].result.err, CC_EPROTO);
-	h2_answer(c.peer, 3, 200, "ok");
-	wait_done(&p[1]);
-	ck_assert_int_eq(p[1].result.err, 0);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	probe_free(&p[0]);
-	probe_free(&p[1]);
 	client_close(&c);
 }
 END_TEST
@@ -657,26 +380,6 @@ START_TEST(cancelled_request_resets_its_stream_only)
 	check_answered(&p[1], "ok");
 	ck_assert_uint_eq(p[0].done + p[0].heads, 0);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(cancelled_request_that_never_left_does_no_harm)
-{
-	struct client c;
-	struct probe p[2] = {{0}};
-
-	open_h2(&c, 10, NULL);
-	get(&c, &p[0], "/a");
-	cc_req_cancel(p[0].req); /* in the same turn */
-	get(&c, &p[1], "/b");
-	do
-		h2_request(c.peer);
-	while (strcmp(c.peer->path, "/b") != 0);
-	h2_answer(c.peer, c.peer->frame.stream, 200, "ok");
-	check_answered(&p[1], "ok");
-	ck_assert_uint_eq(p[0].done, 0);
-	ck_assert_uint_eq(cc_conn_in_flight(c.conn), 0);
 	client_close(&c);
 }
 END_TEST
@@ -796,22 +499,6 @@ START_TEST(waiting_round_trip_is_unprocessed_when_the_connection_ends)
 }
 END_TEST
 
-START_TEST(end_of_an_unused_connection_leaves_nothing_available)
-{
-	struct client c;
-
-	open_h2(&c, 10, NULL);
-	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
-	peer_finish(c.peer);
-	until(c.base, c.hooks_closed == 1);
-	check_counts(&c, 0, 0, 0, 0);
-	cc_conn_release(c.conn);
-	check_counts(&c, 0, 0, 0, 0);
-	ck_assert_int_eq(cc_conn_err(c.conn), CC_EEOF);
-	client_close(&c);
-}
-END_TEST
-
 START_TEST(errors_of_the_connection_end_it)
 {
 	for (int i = 0; i < 4; i++) {
@@ -844,48 +531,7 @@ START_TEST(errors_of_the_connection_end_it)
 }
 END_TEST
 
-START_TEST(closing_says_goaway)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h2_running(&c, &p, 1);
-	cc_conn_close(c.conn);
-	check_counts(&c, 1, 1, 0, 0);
-	h2_wait(c.peer, H2_GOAWAY);
-	ck_assert_uint_eq(h2_u32(c.peer, 0), 0); /* we accept no pushed streams */
-	ck_assert_uint_eq(h2_u32(c.peer, 4), H2_NO_ERROR);
-	peer_wait_eof(c.peer);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, CC_ECANCELED);
-	ck_assert_uint_eq(c.hooks_closed, 1);
-	client_close(&c);
-}
-END_TEST
-
 /* ---- signs of life ---------------------------------------------------------- */
-
-START_TEST(silent_server_is_pinged_and_given_up)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h2(&c, 10, &(struct cc_transport_opts){.ping_after = 8000, .ping_timeout = 4000});
-	begin(&c, &p, 1);
-	advance(&c, 7999);
-	ck_assert_uint_eq(c.peer->in_len, 0);
-	advance(&c, 1001);
-	h2_wait(c.peer, H2_PING);
-	ck_assert_int_eq(c.peer->frame.flags & H2_ACK, 0);
-	advance(&c, 4000);
-	ck_assert_uint_eq(p.done, 1);
-	ck_assert_int_eq(p.result.err, CC_ETIMEOUT);
-	ck_assert(!p.result.unprocessed);
-	ck_assert_int_eq(cc_conn_err(c.conn), CC_ETIMEOUT);
-	check_counts(&c, 1, 1, 0, 0);
-	client_close(&c);
-}
-END_TEST
 
 START_TEST(answered_ping_keeps_the_connection)
 {
@@ -1229,9 +875,6 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		first_request_rides_with_the_preface,
-		settings_that_allow_nothing_make_others_wait,
-		settings_without_a_limit_leave_our_own,
-		server_without_settings_is_given_up,
 		server_of_another_protocol_is_an_error,
 		answer_brings_head_body_trailers_and_end,
 		frames_may_come_in_single_bytes,
@@ -1239,32 +882,18 @@ int main(void)
 		request_body_is_followed_by_its_trailers,
 		request_body_ends_its_stream,
 		request_that_waited_has_its_body_and_trailers,
-		answer_before_the_request_is_complete_is_delivered_and_resets,
-		no_error_reset_after_a_whole_answer_keeps_it,
 		slot_is_told_even_without_a_body,
-		never_more_streams_than_the_server_allows,
-		raised_limit_wakes_who_waits,
-		lowered_limit_cuts_nobody,
-		reservations_above_a_lowered_limit_wait_in_order,
 		our_own_limit_stays_below_the_servers,
 		number_of_requests_is_limited,
-		refused_stream_was_not_processed,
-		other_resets_say_nothing_about_processing,
 		refused_stream_behind_an_answer_is_not_called_unprocessed,
-		reset_in_a_body_comes_after_what_had_arrived,
-		body_of_another_length_than_announced_is_an_error_of_its_stream,
 		head_that_is_too_large_ends_its_request,
 		interim_answers_without_end_end_their_request,
 		cancelled_request_resets_its_stream_only,
-		cancelled_request_that_never_left_does_no_harm,
 		every_act_is_allowed_in_every_callback,
 		next_request_may_be_made_in_on_done,
 		end_of_the_connection_ends_each_request_by_how_far_it_got,
 		waiting_round_trip_is_unprocessed_when_the_connection_ends,
-		end_of_an_unused_connection_leaves_nothing_available,
 		errors_of_the_connection_end_it,
-		closing_says_goaway,
-		silent_server_is_pinged_and_given_up,
 		answered_ping_keeps_the_connection,
 		idle_connection_is_not_pinged_and_closes_in_time,
 		ping_of_the_server_is_answered,

@@ -82,11 +82,14 @@ START_TEST(settings_that_do_not_come_close)
 	open_h2_unsettled(&c, &(struct cc_transport_opts){.tls_timeout = 3000});
 	get(&c, &p, "/");
 	ck_assert_uint_eq(h2_request(c.peer), 1);
-	advance(&c, 3000);
+	advance(&c, 2999);
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
+	advance(&c, 1);
 	wait_done(&p);
 	ck_assert_int_eq(p.result.err, CC_ETIMEOUT);
 	ck_assert(!p.result.unprocessed);
 	check_closed(&c, 1);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_ETIMEOUT);
 	client_close(&c);
 }
 END_TEST
@@ -168,24 +171,28 @@ END_TEST
 
 START_TEST(reset_in_a_body_is_a_partial_answer)
 {
-	struct client c;
-	struct probe p = {0};
+	for (int together = 0; together < 2; together++) {
+		struct client c;
+		struct probe p = {0};
 
-	open_h2_running(&c, &p, 1);
-	h2_respond(c.peer, 1, 200, NULL, false);
-	h2_data(c.peer, 1, "hello", false);
-	until(c.base, p.body_len == 5);
-	check_hooks(&c, 0);
-	h2_reset(c.peer, 1, H2_INTERNAL_ERROR);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, CC_ERESET);
-	ck_assert_int_eq(p.result.phase, CC_PHASE_RECEIVING);
-	ck_assert(!p.result.unprocessed);
-	check_body(&p, "hello");
-	check_counts(&c, 11, 1, 0, 10);
-	check_hooks(&c, 1);
-	probe_free(&p);
-	client_close(&c);
+		open_h2_running(&c, &p, 1);
+		h2_respond(c.peer, 1, 200, NULL, false);
+		h2_data(c.peer, 1, "hello", false);
+		if (!together) {
+			until(c.base, p.body_len == 5);
+			check_hooks(&c, 0);
+		}
+		h2_reset(c.peer, 1, H2_INTERNAL_ERROR);
+		wait_done(&p);
+		ck_assert_int_eq(p.result.err, CC_ERESET);
+		ck_assert_int_eq(p.result.phase, CC_PHASE_RECEIVING);
+		ck_assert(!p.result.unprocessed);
+		check_body(&p, "hello");
+		check_counts(&c, 11, 1, 0, 10);
+		check_hooks(&c, 1);
+		probe_free(&p);
+		client_close(&c);
+	}
 }
 END_TEST
 
@@ -515,6 +522,7 @@ START_TEST(silence_under_a_request_is_answered_by_one_ping)
 	ck_assert_uint_eq(c.peer->in_len, 0);
 	advance(&c, 1);
 	h2_wait(c.peer, H2_PING);
+	ck_assert_int_eq(c.peer->frame.flags & H2_ACK, 0);
 	advance(&c, 3999);
 	ck_assert_uint_eq(c.peer->in_len, 0); /* never two under way */
 	check_counts(&c, 10, 0, 1, 9);
