@@ -168,6 +168,16 @@ void client_close(struct client *c)
 	event_base_free(base);
 }
 
+void open_nowhere(struct client *c)
+{
+	struct peer *peer = peer_unix(event_base_new());
+
+	ck_assert_int_eq(client_init(c, peer, CC_OFFER_H1, NULL, 0), 0);
+	strcat(peer->address, "-missing");
+	ck_assert_int_eq(client_dial(c, "http"), 0);
+	peer->address[strlen(peer->address) - 8] = '\0'; /* what peer_free removes */
+}
+
 void open_tls(
 	struct client *c, const char *alpn, unsigned offer, const struct cc_transport_opts *opts)
 {
@@ -445,6 +455,30 @@ int send_body(struct probe *p, const char *text, bool eos)
 	return err;
 }
 
+void send_trailer(struct probe *p, const char *name, const char *value)
+{
+	struct cc_head *trailers = cc_head_new(p->client->ctx);
+
+	ck_assert_int_eq(cc_head_add(trailers, str(name), str(value)), 0);
+	ck_assert_int_eq(cc_req_send_trailers(p->req, trailers), 0);
+	cc_head_free(trailers);
+}
+
+void act_in(struct probe *p, unsigned callback, enum act what)
+{
+	enum act *const on[] = {&p->on_info, &p->on_head, &p->on_body, &p->on_done};
+
+	*on[callback] = what;
+}
+
+void check_acted(const struct probe *p, unsigned callback, enum act what)
+{
+	ck_assert_uint_eq(p->infos, 1);
+	ck_assert_uint_eq(p->heads, callback >= 1);
+	ck_assert_uint_eq(p->bodies, callback >= 2);
+	ck_assert_uint_eq(p->done, callback == 3 || what == ACT_CLOSE);
+}
+
 void probe_free(struct probe *p)
 {
 	free(p->body);
@@ -475,6 +509,31 @@ void h2_processed(struct client *c)
 	while (!(c->peer->frame.flags & H2_ACK));
 }
 
+void set_limit(struct client *c, uint32_t max_streams)
+{
+	h2_setting(c->peer, H2_MAX_STREAMS, max_streams);
+	h2_processed(c);
+}
+
+void finish_stream(struct client *c, struct probe *p, uint32_t stream)
+{
+	h2_answer(c->peer, stream, 204, "");
+	wait_done(p);
+	ck_assert_int_eq(p->result.err, 0);
+}
+
+void drop_sent(struct client *c)
+{
+	turns(c->base, 3);
+	c->peer->in_len = 0;
+}
+
+void check_nothing_sent(struct client *c)
+{
+	turns(c->base, 3);
+	ck_assert_uint_eq(c->peer->in_len, 0);
+}
+
 void open_h1_running(struct client *c, struct probe *p, const struct cc_transport_opts *opts)
 {
 	open_h1(c, opts);
@@ -482,6 +541,13 @@ void open_h1_running(struct client *c, struct probe *p, const struct cc_transpor
 	expect_request(c, "GET / HTTP/1.1\r\n");
 	check_counts(c, 1, 0, 1, 0);
 	check_hooks(c, 0);
+}
+
+void open_tls_running(struct client *c, struct probe *p)
+{
+	open_tls(c, "http/1.1", CC_OFFER_H1, NULL);
+	get(c, p, "/");
+	expect_request(c, "GET / HTTP/1.1\r\n");
 }
 
 void open_h2_running(struct client *c, struct probe *p, unsigned n)

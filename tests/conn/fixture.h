@@ -92,9 +92,13 @@ void open_h2_at(struct client *c, int64_t max_streams, int32_t first_stream,
 void open_h1_running(struct client *c, struct probe *p, const struct cc_transport_opts *opts);
 /* 10 streams, and n requests that the server has seen, on streams 1, 3, 5 ... */
 void open_h2_running(struct client *c, struct probe *p, unsigned n);
+/* To an address at which nobody listens. */
+void open_nowhere(struct client *c);
 /* Over TLS in any case, and not yet connected. alpn: the server's. */
 void open_tls(
 	struct client *c, const char *alpn, unsigned offer, const struct cc_transport_opts *opts);
+/* The same for HTTP/1.1, and a GET of "/" that the server has seen. */
+void open_tls_running(struct client *c, struct probe *p);
 
 struct cc_head *head_for(
 	struct client *c, const char *method, const char *path, const char *fields);
@@ -106,6 +110,12 @@ void get(struct client *c, struct probe *p, const char *path);
 /* POST that must be taken, its body to come. */
 void post(struct client *c, struct probe *p, const char *path, const char *fields);
 int send_body(struct probe *p, const char *text, bool eos);
+/* Trailers of one field, which must be taken. */
+void send_trailer(struct probe *p, const char *name, const char *value);
+/* What to do in the callback of that number, 0 to 3: on_info, on_head, on_body, on_done. */
+void act_in(struct probe *p, unsigned callback, enum act what);
+/* What came up to there, and nothing after it but the end that closing brings. */
+void check_acted(const struct probe *p, unsigned callback, enum act what);
 void probe_free(struct probe *p);
 
 /* HTTP/1: the next request head must begin with this line. */
@@ -114,6 +124,14 @@ void expect_request(struct client *c, const char *line);
 void begin(struct client *c, struct probe *p, int n);
 /* HTTP/2: the client has read all that was sent. Drops what it had sent up to here. */
 void h2_processed(struct client *c);
+/* HTTP/2: the server's new limit, in force. Drops as much. */
+void set_limit(struct client *c, uint32_t max_streams);
+/* HTTP/2: the request on that stream is answered, without a body. */
+void finish_stream(struct client *c, struct probe *p, uint32_t stream);
+/* Reads what has come from the client and drops it. */
+void drop_sent(struct client *c);
+/* Nothing has come from the client that was not read, and nothing comes. */
+void check_nothing_sent(struct client *c);
 
 void wait_done(struct probe *p);
 void wait_state(struct client *c, enum cc_state state);

@@ -12,26 +12,6 @@ static int reserved_get(struct client *c, struct probe *p, const char *path)
 	return round_trip(c, p, "GET", path, NULL, CC_RT_END_STREAM | CC_RT_RESERVED);
 }
 
-/* The server's new limit, in force. Frames before the acknowledgement are lost. */
-static void set_limit(struct client *c, uint32_t max_streams)
-{
-	h2_setting(c->peer, H2_MAX_STREAMS, max_streams);
-	h2_processed(c);
-}
-
-static void answer(struct client *c, struct probe *p, uint32_t stream)
-{
-	h2_answer(c->peer, stream, 204, "");
-	wait_done(p);
-	ck_assert_int_eq(p->result.err, 0);
-}
-
-static void check_no_request(struct client *c)
-{
-	turns(c->base, 3);
-	ck_assert_uint_eq(c->peer->in_len, 0);
-}
-
 /* ---- reservations --------------------------------------------------------- */
 
 START_TEST(reserving_is_silent_and_releasing_is_told)
@@ -87,13 +67,11 @@ START_TEST(free_slot_is_of_those_who_wait)
 	get(&c, &p[1], "/waits");
 	ck_assert_uint_eq(h2_request(c.peer), 1);
 	p[0].on_done = ACT_RESERVE; /* before who waits had its turn */
-	h2_answer(c.peer, 1, 204, "");
-	wait_done(&p[0]);
+	finish_stream(&c, &p[0], 1);
 	ck_assert_int_eq(p[0].reserved, CC_EFULL);
 	ck_assert_uint_eq(h2_request(c.peer), 3);
 	ck_assert_str_eq(c.peer->path, "/waits");
-	h2_answer(c.peer, 3, 204, "");
-	wait_done(&p[1]);
+	finish_stream(&c, &p[1], 3);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
 	client_close(&c);
 }
@@ -197,19 +175,19 @@ START_TEST(five_reservations_under_a_limit_of_two)
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 3);
 	ck_assert_uint_eq(h2_request(c.peer), 1); /* two go at once */
 	ck_assert_uint_eq(h2_request(c.peer), 3);
-	check_no_request(&c);
+	check_nothing_sent(&c);
 	check_hooks(&c, 0);
 
 	for (uint32_t i = 0; i < 3; i++) {
-		answer(&c, &p[i], 2 * i + 1);
+		finish_stream(&c, &p[i], 2 * i + 1);
 		ck_assert_uint_eq(h2_request(c.peer), 2 * i + 5);
 		ck_assert_str_eq(c.peer->path, path[i + 2]); /* the others in order */
 		check_counts(&c, 5, i + 1, 4 - i, 0);
 		check_hooks(&c, 1);
 	}
-	answer(&c, &p[3], 7);
+	finish_stream(&c, &p[3], 7);
 	check_counts(&c, 6, 4, 1, 1);
-	answer(&c, &p[4], 9);
+	finish_stream(&c, &p[4], 9);
 	check_counts(&c, 7, 5, 0, 2);
 	client_close(&c);
 }
@@ -233,9 +211,9 @@ START_TEST(reserved_one_that_waits_can_be_cancelled)
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 1);
 	check_counts(&c, 2, 0, 2, 0);
 	check_hooks(&c, 1);
-	answer(&c, &p[0], 1);
+	finish_stream(&c, &p[0], 1);
 	ck_assert_uint_eq(h2_request(c.peer), 3);
-	answer(&c, &p[2], 3);
+	finish_stream(&c, &p[2], 3);
 	check_counts(&c, 3, 2, 0, 1);
 	ck_assert_uint_eq(p[1].done, 0);
 	client_close(&c);
@@ -295,17 +273,17 @@ START_TEST(two_more_than_the_limit_wait)
 		round_trip(&c, &q, "GET", "/", NULL, CC_RT_END_STREAM | CC_RT_NOWAIT), CC_EFULL);
 	for (uint32_t i = 0; i < 3; i++)
 		ck_assert_uint_eq(h2_request(c.peer), 2 * i + 1);
-	check_no_request(&c);
+	check_nothing_sent(&c);
 	check_hooks(&c, 0);
 	for (uint32_t i = 0; i < 2; i++) {
-		answer(&c, &p[i], 2 * i + 1);
+		finish_stream(&c, &p[i], 2 * i + 1);
 		ck_assert_uint_eq(h2_request(c.peer), 2 * i + 7);
 		check_counts(&c, 4 + i, 1 + i, 3, 0);
 		ck_assert_uint_eq(cc_conn_waiting(c.conn), 1 - i);
 		check_hooks(&c, 1);
 	}
 	for (uint32_t i = 2; i < 5; i++) {
-		answer(&c, &p[i], 2 * i + 1);
+		finish_stream(&c, &p[i], 2 * i + 1);
 		check_counts(&c, 4 + i, 1 + i, 4 - i, i - 1);
 		check_hooks(&c, 1);
 	}
@@ -363,13 +341,13 @@ START_TEST(limit_of_ten_falls_to_three_under_six)
 	check_hooks(&c, 1);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
 	for (uint32_t i = 0; i < 3; i++) {
-		answer(&c, &p[i], 2 * i + 1);
+		finish_stream(&c, &p[i], 2 * i + 1);
 		check_counts(&c, 6, i + 1, 5 - i, 0);
 		ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
 		check_hooks(&c, 1);
 	}
 	for (uint32_t i = 3; i < 6; i++) {
-		answer(&c, &p[i], 2 * i + 1);
+		finish_stream(&c, &p[i], 2 * i + 1);
 		check_counts(&c, i + 4, i + 1, 5 - i, i - 2);
 		check_hooks(&c, 1);
 	}
@@ -388,9 +366,9 @@ START_TEST(limit_of_nothing_is_not_a_goodbye)
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY); /* RFC 9113 6.5.2 */
 	ck_assert_int_eq(cc_conn_err(c.conn), 0);
 	check_hooks(&c, 1);
-	answer(&c, &p[0], 1);
+	finish_stream(&c, &p[0], 1);
 	check_counts(&c, 2, 1, 1, 0);
-	answer(&c, &p[1], 3);
+	finish_stream(&c, &p[1], 3);
 	check_counts(&c, 2, 2, 0, 0);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
@@ -419,7 +397,7 @@ START_TEST(limit_that_comes_back_moves_who_waits)
 	check_counts(&c, 5, 0, 5, 0);
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 2);
 	check_hooks(&c, 1);
-	answer(&c, &p[0], 1);
+	finish_stream(&c, &p[0], 1);
 	ck_assert_uint_eq(h2_request(c.peer), 11);
 	check_counts(&c, 6, 1, 5, 0);
 	client_close(&c);
@@ -493,11 +471,11 @@ START_TEST(connection_drains_while_its_ids_still_serve_all_slots)
 	for (uint32_t i = 0; i < 3; i++)
 		ck_assert_uint_eq(h2_request(c.peer), first + 2 * i);
 	for (uint32_t i = 0; i < 2; i++) {
-		answer(&c, &p[i], first + 2 * i);
+		finish_stream(&c, &p[i], first + 2 * i);
 		check_counts(&c, 3, 1 + i, 2 - i, 0);
 		check_hooks(&c, 1);
 	}
-	answer(&c, &p[2], first + 4);
+	finish_stream(&c, &p[2], first + 4);
 	until(c.base, c.hooks_closed == 1); /* not a zombie */
 	check_counts(&c, 3, 3, 0, 0);
 	check_hooks(&c, 1);
@@ -516,10 +494,10 @@ START_TEST(last_stream_id_is_used)
 	get(&c, &q, "/last");
 	ck_assert_uint_eq(h2_request(c.peer), INT32_MAX - 2);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	answer(&c, &p, INT32_MAX - 2);
+	finish_stream(&c, &p, INT32_MAX - 2);
 	ck_assert_uint_eq(h2_request(c.peer), INT32_MAX);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
-	answer(&c, &q, INT32_MAX);
+	finish_stream(&c, &q, INT32_MAX);
 	until(c.base, c.hooks_closed == 1);
 	check_counts(&c, 2, 2, 0, 0);
 	client_close(&c);

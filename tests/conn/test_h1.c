@@ -109,7 +109,6 @@ START_TEST(body_of_unknown_length_is_sent_in_chunks_with_trailers)
 {
 	struct client c;
 	struct probe p = {0};
-	struct cc_head *trailers;
 	char head[1024];
 
 	open_h1(&c, NULL);
@@ -120,10 +119,7 @@ START_TEST(body_of_unknown_length_is_sent_in_chunks_with_trailers)
 	peer_expect(c.peer, "5\r\nhello\r\n");
 	ck_assert_int_eq(send_body(&p, ", world", false), 0);
 	peer_expect(c.peer, "7\r\n, world\r\n");
-	trailers = cc_head_new(c.ctx);
-	ck_assert_int_eq(cc_head_add(trailers, CC_STR("x-sum"), CC_STR("12")), 0);
-	ck_assert_int_eq(cc_req_send_trailers(p.req, trailers), 0);
-	cc_head_free(trailers);
+	send_trailer(&p, "x-sum", "12");
 	peer_expect(c.peer, "0\r\nx-sum: 12\r\n\r\n");
 	ck_assert_int_eq(send_body(&p, "late", true), CC_EINVAL); /* the end was given */
 	peer_say(c.peer, OK_EMPTY);
@@ -185,8 +181,7 @@ START_TEST(second_round_trip_waits_its_turn)
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 2);
 	check_counts(&c, 1, 0, 1, 0); /* waiting ones count nowhere else */
 	expect_request(&c, "GET /a ");
-	turns(c.base, 3);
-	ck_assert_uint_eq(c.peer->in_len, 0); /* no pipelining */
+	check_nothing_sent(&c); /* no pipelining */
 	peer_say(c.peer, OK_HELLO);
 	expect_request(&c, "GET /b ");
 	ck_assert_uint_eq(a.done, 1);
@@ -307,12 +302,8 @@ START_TEST(failed_dial_ends_waiting_round_trips_as_unprocessed)
 {
 	struct client c;
 	struct probe p = {0};
-	struct peer *peer = peer_unix(event_base_new());
 
-	ck_assert_int_eq(client_init(&c, peer, CC_OFFER_H1, NULL, 0), 0);
-	strcat(peer->address, "-missing");
-	ck_assert_int_eq(client_dial(&c, "http"), 0);
-	peer->address[strlen(peer->address) - 8] = '\0';
+	open_nowhere(&c);
 	get(&c, &p, "/");
 	wait_done(&p);
 	ck_assert_int_eq(p.result.err, CC_ECONNECT);
@@ -517,17 +508,14 @@ START_TEST(every_act_is_allowed_in_every_callback)
 {
 	static const enum act acts[] = {ACT_CANCEL, ACT_CLOSE, ACT_FREE};
 
-	for (int where = 0; where < 4; where++) {
+	for (unsigned where = 0; where < 4; where++) {
 		for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
 			struct client c;
 			struct probe p = {0}, q = {0};
 
 			if (where == 3 && acts[i] == ACT_CANCEL)
 				continue; /* it is over in on_done */
-			*(where == 0         ? &p.on_info
-				: where == 1 ? &p.on_head
-				: where == 2 ? &p.on_body
-					     : &p.on_done) = acts[i];
+			act_in(&p, where, acts[i]);
 			open_h1(&c, NULL);
 			get(&c, &p, "/");
 			get(&c, &q, "/waits");
@@ -542,13 +530,7 @@ START_TEST(every_act_is_allowed_in_every_callback)
 				peer_wait_eof(c.peer);
 			}
 			turns(c.base, 3);
-			ck_assert_uint_eq(p.infos, 1);
-			ck_assert_uint_eq(p.heads, where >= 1);
-			ck_assert_uint_eq(p.bodies, where >= 2);
-			if (acts[i] == ACT_CLOSE)
-				ck_assert_uint_eq(p.done, 1);
-			else
-				ck_assert_uint_eq(p.done, where == 3);
+			check_acted(&p, where, acts[i]);
 			ck_assert_uint_eq(q.done, acts[i] != ACT_FREE);
 			probe_free(&p);
 			client_close(&c);
@@ -802,9 +784,7 @@ START_TEST(close_notify_ends_a_body_without_length)
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_tls_running(&c, &p);
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
 	peer_finish(c.peer);
 	check_answered(&p, "hello");
@@ -817,9 +797,7 @@ START_TEST(cut_tls_stream_behind_a_whole_answer_does_not_matter)
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_tls_running(&c, &p);
 	peer_say(c.peer, OK_HELLO);
 	peer_cut(c.peer);
 	wait_done(&p);
@@ -836,9 +814,7 @@ START_TEST(large_answer_over_tls_arrives_whole)
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_tls_running(&c, &p);
 	say_body(&c, 1000000);
 	wait_done(&p);
 	ck_assert_int_eq(p.result.err, 0);

@@ -148,7 +148,6 @@ START_TEST(request_body_is_followed_by_its_trailers)
 {
 	struct client c;
 	struct probe p = {0};
-	struct cc_head *trailers;
 	uint32_t s;
 
 	open_h2(&c, 10, NULL);
@@ -160,10 +159,7 @@ START_TEST(request_body_is_followed_by_its_trailers)
 	ck_assert_uint_eq(c.peer->frame.stream, s);
 	ck_assert_str_eq((char *)c.peer->frame.payload, "hello");
 	ck_assert_int_eq(c.peer->frame.flags & H2_END_STREAM, 0);
-	trailers = cc_head_new(c.ctx);
-	ck_assert_int_eq(cc_head_add(trailers, CC_STR("x-sum"), CC_STR("5")), 0);
-	ck_assert_int_eq(cc_req_send_trailers(p.req, trailers), 0);
-	cc_head_free(trailers);
+	send_trailer(&p, "x-sum", "5");
 	h2_wait(c.peer, H2_HEADERS);
 	ck_assert_uint_eq(c.peer->frame.stream, s);
 	ck_assert_int_ne(c.peer->frame.flags & H2_END_STREAM, 0);
@@ -194,9 +190,7 @@ START_TEST(request_body_ends_its_stream)
 	if (!(c.peer->frame.flags & H2_END_STREAM))
 		h2_wait(c.peer, H2_DATA);
 	ck_assert_int_ne(c.peer->frame.flags & H2_END_STREAM, 0);
-	h2_answer(c.peer, s, 204, "");
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
+	finish_stream(&c, &p, s);
 	client_close(&c);
 }
 END_TEST
@@ -205,17 +199,13 @@ START_TEST(request_that_waited_has_its_body_and_trailers)
 {
 	struct client c;
 	struct probe first = {0}, body = {0}, trailing = {0};
-	struct cc_head *trailers;
 
 	open_h2(&c, 1, NULL);
 	get(&c, &first, "/");
 	post(&c, &body, "/body", NULL);
 	ck_assert_int_eq(send_body(&body, "hello", true), 0); /* whole before it could begin */
 	post(&c, &trailing, "/trailers", NULL);
-	trailers = cc_head_new(c.ctx);
-	ck_assert_int_eq(cc_head_add(trailers, CC_STR("x-sum"), CC_STR("5")), 0);
-	ck_assert_int_eq(cc_req_send_trailers(trailing.req, trailers), 0);
-	cc_head_free(trailers);
+	send_trailer(&trailing, "x-sum", "5");
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 2);
 
 	h2_answer(c.peer, h2_request(c.peer), 204, "");
@@ -230,8 +220,7 @@ START_TEST(request_that_waited_has_its_body_and_trailers)
 	h2_wait(c.peer, H2_HEADERS);
 	ck_assert_str_eq(c.peer->fields, "x-sum: 5\n");
 	ck_assert_int_ne(c.peer->frame.flags & H2_END_STREAM, 0);
-	h2_answer(c.peer, 5, 204, "");
-	wait_done(&trailing);
+	finish_stream(&c, &trailing, 5);
 	ck_assert_int_eq(first.result.err | body.result.err | trailing.result.err, 0);
 	client_close(&c);
 }
@@ -292,11 +281,9 @@ START_TEST(number_of_requests_is_limited)
 	check_counts(&c, 2, 0, 0, 2);
 	begin(&c, p, 2);
 	check_counts(&c, 2, 0, 2, 0);
-	h2_answer(c.peer, 1, 204, "");
-	wait_done(&p[0]);
+	finish_stream(&c, &p[0], 1);
 	check_counts(&c, 2, 1, 1, 0);
-	h2_answer(c.peer, 3, 204, "");
-	wait_done(&p[1]);
+	finish_stream(&c, &p[1], 3);
 	turns(c.base, 2);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
 	check_counts(&c, 2, 2, 0, 0);
@@ -388,17 +375,14 @@ START_TEST(every_act_is_allowed_in_every_callback)
 {
 	static const enum act acts[] = {ACT_CANCEL, ACT_CLOSE, ACT_FREE};
 
-	for (int where = 0; where < 4; where++) {
+	for (unsigned where = 0; where < 4; where++) {
 		for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
 			struct client c;
 			struct probe p = {0}, q = {0};
 
 			if (where == 3 && acts[i] == ACT_CANCEL)
 				continue; /* it is over in on_done */
-			*(where == 0         ? &p.on_info
-				: where == 1 ? &p.on_head
-				: where == 2 ? &p.on_body
-					     : &p.on_done) = acts[i];
+			act_in(&p, where, acts[i]);
 			open_h2_running(&c, &p, 1);
 			get(&c, &q, "/q");
 			h2_request(c.peer);
@@ -411,13 +395,7 @@ START_TEST(every_act_is_allowed_in_every_callback)
 			else
 				peer_wait_eof(c.peer);
 			turns(c.base, 3);
-			ck_assert_uint_eq(p.infos, 1);
-			ck_assert_uint_eq(p.heads, where >= 1);
-			ck_assert_uint_eq(p.bodies, where >= 2);
-			if (acts[i] == ACT_CLOSE)
-				ck_assert_uint_eq(p.done, 1);
-			else
-				ck_assert_uint_eq(p.done, where == 3);
+			check_acted(&p, where, acts[i]);
 			ck_assert_uint_eq(q.done, acts[i] != ACT_FREE);
 			ck_assert_uint_eq(q.heads, acts[i] == ACT_CANCEL);
 			probe_free(&p);
@@ -561,8 +539,7 @@ START_TEST(idle_connection_is_not_pinged_and_closes_in_time)
 	open_h2(&c, 10,
 		&(struct cc_transport_opts){
 			.ping_after = 1000, .ping_timeout = 1000, .idle_timeout = 20000});
-	turns(c.base, 3);
-	c.peer->in_len = 0; /* the ACK of our SETTINGS */
+	drop_sent(&c); /* the ACK of our SETTINGS */
 	advance(&c, 19999);
 	ck_assert_uint_eq(c.peer->in_len, 0);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
@@ -704,8 +681,7 @@ START_TEST(request_body_respects_the_servers_window)
 	ck_assert_uint_gt(cc_req_room(p.req), 0); /* 34465 left of 65536 */
 	ck_assert_int_eq(send_body(&p, block, true), 0);
 	ck_assert_uint_eq(cc_req_room(p.req), 0);
-	turns(c.base, 3);
-	ck_assert_uint_eq(c.peer->in_len, 0);
+	check_nothing_sent(&c);
 
 	h2_send(c.peer, H2_WINDOW_UPDATE, 0, 0, &more, 4);
 	h2_send(c.peer, H2_WINDOW_UPDATE, 0, 1, &more, 4);
@@ -722,8 +698,7 @@ START_TEST(request_body_respects_the_servers_window)
 		got += c.peer->frame.n;
 	} while (!(c.peer->frame.flags & H2_END_STREAM));
 	ck_assert_uint_eq(got, 200000);
-	h2_answer(c.peer, 1, 204, "");
-	wait_done(&p);
+	finish_stream(&c, &p, 1);
 	ck_assert_uint_eq(p.result.sent, 200000);
 	client_close(&c);
 }

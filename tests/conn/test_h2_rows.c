@@ -12,8 +12,7 @@
 static void use_once(struct client *c, struct probe *p)
 {
 	begin(c, p, 1);
-	h2_answer(c->peer, 1, 204, "");
-	wait_done(p);
+	finish_stream(c, p, 1);
 	check_counts(c, 11, 1, 0, 10);
 	check_hooks(c, 1);
 }
@@ -301,9 +300,7 @@ START_TEST(one_request_and_no_more)
 	begin(&c, &p, 1);
 	check_counts(&c, 1, 0, 1, 0);
 	ck_assert_int_ne(cc_conn_reserve(c.conn), 0);
-	h2_answer(c.peer, 1, 204, "");
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
+	finish_stream(&c, &p, 1);
 	ck_assert_uint_eq(p.available, 0);
 	check_closed(&c, 1);
 	client_close(&c);
@@ -516,8 +513,7 @@ START_TEST(silence_under_a_request_is_answered_by_one_ping)
 
 	open_h2(&c, 10, &pings);
 	begin(&c, &p, 1);
-	turns(c.base, 3);
-	c.peer->in_len = 0;
+	drop_sent(&c);
 	advance(&c, 7999);
 	ck_assert_uint_eq(c.peer->in_len, 0);
 	advance(&c, 1);
@@ -568,8 +564,7 @@ START_TEST(silence_is_counted_from_the_request_on)
 	advance(&c, 5000);
 	get(&c, &q, "/");
 	ck_assert_uint_eq(h2_request(c.peer), 3);
-	turns(c.base, 3);
-	c.peer->in_len = 0;
+	drop_sent(&c);
 	advance(&c, 7999);
 	ck_assert_uint_eq(c.peer->in_len, 0);
 	advance(&c, 1);
@@ -588,8 +583,7 @@ START_TEST(idle_connection_is_never_pinged)
 	open_h2(&c, 10, &opts);
 	use_once(&c, &p);
 	h2_processed(&c);
-	turns(c.base, 3);
-	c.peer->in_len = 0;
+	drop_sent(&c);
 	for (int i = 0; i < 10; i++)
 		advance(&c, 100000);
 	ck_assert_uint_eq(c.peer->in_len, 0);
@@ -609,8 +603,7 @@ static void open_rested(struct client *c, struct probe *p, uint64_t ms)
 	open_h2(c, 10, &opts);
 	use_once(c, p);
 	h2_processed(c);
-	turns(c->base, 3);
-	c->peer->in_len = 0;
+	drop_sent(c);
 	advance(c, ms);
 	ck_assert_uint_eq(c->peer->in_len, 0);
 }
@@ -664,9 +657,7 @@ START_TEST(answered_ping_beside_a_request_is_the_only_one)
 	get(&c, &q, "/");
 	ck_assert_uint_eq(pings_beside_a_request(&c), 1);
 	h2_send(c.peer, H2_PING, H2_ACK, 0, c.peer->frame.payload, 8);
-	h2_answer(c.peer, 3, 204, "");
-	wait_done(&q);
-	ck_assert_int_eq(q.result.err, 0);
+	finish_stream(&c, &q, 3);
 	advance(&c, 7999);
 	get(&c, &r, "/");
 	ck_assert_uint_eq(pings_beside_a_request(&c), 0);
@@ -695,8 +686,7 @@ START_TEST(request_made_before_the_end_was_read_is_unsent)
 	open_h2(&c, 10, NULL);
 	use_once(&c, &p);
 	h2_processed(&c);
-	turns(c.base, 3);
-	c.peer->in_len = 0;
+	drop_sent(&c);
 	advance(&c, 1);
 	peer_finish(c.peer); /* lies in the socket */
 	get(&c, &q, "/");
@@ -749,8 +739,7 @@ START_TEST(pings_can_be_switched_off)
 
 	open_h2(&c, 10, &(struct cc_transport_opts){.ping_after = CC_NEVER});
 	begin(&c, &p, 1);
-	turns(c.base, 3);
-	c.peer->in_len = 0;
+	drop_sent(&c);
 	for (int i = 0; i < 10; i++)
 		advance(&c, 100000);
 	ck_assert_uint_eq(c.peer->in_len, 0);

@@ -35,12 +35,8 @@ END_TEST
 START_TEST(failed_dial_is_told_once)
 {
 	struct client c;
-	struct peer *peer = peer_unix(event_base_new());
 
-	ck_assert_int_eq(client_init(&c, peer, CC_OFFER_H1, NULL, 0), 0);
-	strcat(peer->address, "-missing");
-	ck_assert_int_eq(client_dial(&c, "http"), 0);
-	peer->address[strlen(peer->address) - 8] = '\0';
+	open_nowhere(&c);
 	until(c.base, c.hooks_closed == 1);
 	check_changes(&c, CC_CHANGED_CLOSED);
 	check_hooks(&c, 1);
@@ -55,31 +51,25 @@ START_TEST(each_event_has_its_mark)
 
 	open_h2_running(&c, p, 3);
 	check_changes(&c, 0);
-	h2_answer(c.peer, 1, 204, "");
-	wait_done(&p[0]);
+	finish_stream(&c, &p[0], 1);
 	check_changes(&c, CC_CHANGED_COMPLETED);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
 	check_changes(&c, 0);
 	cc_conn_release(c.conn);
 	check_changes(&c, CC_CHANGED_RELEASED);
-	h2_setting(c.peer, H2_MAX_STREAMS, 20);
-	h2_processed(&c);
+	set_limit(&c, 20);
 	check_changes(&c, CC_CHANGED_LIMIT_UP);
-	h2_setting(c.peer, H2_MAX_STREAMS, 1);
-	h2_processed(&c);
+	set_limit(&c, 1);
 	check_changes(&c, CC_CHANGED_LIMIT_DOWN);
-	h2_setting(c.peer, H2_MAX_STREAMS, 1);
-	h2_processed(&c);
+	set_limit(&c, 1);
 	check_changes(&c, 0);
 	check_hooks(&c, 4);
 	h2_goaway(c.peer, 5, H2_NO_ERROR);
 	h2_processed(&c);
 	check_changes(&c, CC_CHANGED_DRAINING);
-	h2_answer(c.peer, 3, 204, "");
-	wait_done(&p[1]);
+	finish_stream(&c, &p[1], 3);
 	check_changes(&c, CC_CHANGED_COMPLETED);
-	h2_answer(c.peer, 5, 204, "");
-	wait_done(&p[2]);
+	finish_stream(&c, &p[2], 5);
 	check_changes(&c, CC_CHANGED_COMPLETED | CC_CHANGED_CLOSED);
 	check_hooks(&c, 3);
 	client_close(&c);
@@ -181,14 +171,11 @@ END_TEST
 START_TEST(no_call_comes_inside_a_callback_of_a_request)
 {
 	for (int h2 = 0; h2 < 2; h2++) {
-		for (int where = 0; where < 3; where++) {
+		for (unsigned where = 1; where < 4; where++) {
 			struct client c;
 			struct probe p = {0};
 
-			*(where == 0         ? &p.on_head
-				: where == 1 ? &p.on_body
-					     : &p.on_done) =
-				ACT_CLOSE; /* the fixture fails a hook in there */
+			act_in(&p, where, ACT_CLOSE); /* the fixture fails a hook in there */
 			if (h2) {
 				open_h2_running(&c, &p, 1);
 				h2_answer(c.peer, 1, 200, "hello");

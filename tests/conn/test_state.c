@@ -32,13 +32,11 @@ START_TEST(connection_goes_down_step_by_step)
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
 	ck_assert_int_eq(cc_conn_err(c.conn), 0); /* what runs is well */
 	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_OWNER);
-	h2_setting(c.peer, H2_MAX_STREAMS, 100); /* does not open it again */
-	h2_processed(&c);
+	set_limit(&c, 100); /* does not open it again */
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
 	check_counts(&c, 1, 0, 1, 0);
 
-	h2_answer(c.peer, 1, 204, "");
-	wait_done(&p);
+	finish_stream(&c, &p, 1);
 	turns(c.base, 2);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
 	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
@@ -109,12 +107,8 @@ END_TEST
 START_TEST(dial_is_the_reason)
 {
 	struct client c;
-	struct peer *peer = peer_unix(event_base_new());
 
-	ck_assert_int_eq(client_init(&c, peer, CC_OFFER_H1, NULL, 0), 0);
-	strcat(peer->address, "-missing");
-	ck_assert_int_eq(client_dial(&c, "http"), 0);
-	peer->address[strlen(peer->address) - 8] = '\0';
+	open_nowhere(&c);
 	check_end(&c, CC_REASON_DIAL, CC_ECONNECT);
 }
 END_TEST
@@ -151,9 +145,7 @@ START_TEST(max_age_lets_what_runs_finish)
 	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_AGE);
 	check_counts(&c, 1, 0, 1, 0);
 	check_hooks(&c, 1);
-	h2_answer(c.peer, 1, 204, "");
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
+	finish_stream(&c, &p, 1);
 	check_hooks(&c, 1);
 	check_end(&c, CC_REASON_AGE, CC_ECLOSED);
 }
@@ -252,9 +244,7 @@ START_TEST(cut_tls_stream_is_an_end_in_the_middle)
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_tls_running(&c, &p);
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
 	until(c.base, p.body_len == 5);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
@@ -271,9 +261,7 @@ START_TEST(truncation_is_the_error_of_a_last_answer)
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_tls_running(&c, &p);
 	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\nhello");
 	until(c.base, p.body_len == 5);
 	peer_cut(c.peer); /* RFC 9112 9.8: its end would have been a close_notify */
@@ -306,9 +294,7 @@ START_TEST(broken_tls_is_the_reason)
 	struct client c;
 	struct probe p = {0};
 
-	open_tls(&c, "http/1.1", CC_OFFER_H1, NULL);
-	get(&c, &p, "/");
-	expect_request(&c, "GET / ");
+	open_tls_running(&c, &p);
 	/* Past TLS, into the socket: no record of the session. */
 	ck_assert_int_eq(send(c.peer->fd, "HTTP/1.1 200 OK\r\n\r\n", 19, MSG_NOSIGNAL), 19);
 	wait_done(&p);
