@@ -262,6 +262,22 @@ struct answer get_once(const char *path)
 	return a;
 }
 
+struct client *client_ask(const char *path)
+{
+	struct client *c = client_open();
+
+	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", path);
+	return c;
+}
+
+struct answer client_hear(struct client *c)
+{
+	struct answer a = client_answer(c);
+
+	client_close(c);
+	return a;
+}
+
 const char *answer_field(const struct answer *a, const char *name)
 {
 	size_t n = strlen(name);

@@ -231,6 +231,20 @@ struct origin *some_origin(const struct origin_opts *opts)
 	return o;
 }
 
+struct origin *origin_of(int i)
+{
+	switch (i) {
+	case 0:
+		return h1_origin();
+	case 1:
+		return h2_origin();
+	case 2:
+		return some_origin(&(struct origin_opts){.tls = true});
+	default:
+		return some_origin(&(struct origin_opts){.h2 = true});
+	}
+}
+
 struct origin *h1_origin(void)
 {
 	return some_origin(&(struct origin_opts){.tls = false});

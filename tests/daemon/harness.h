@@ -51,6 +51,8 @@ void file_write(const char *path, const char *content);
 struct origin *h1_origin(void);
 struct origin *h2_origin(void); /* over TLS */
 struct origin *some_origin(const struct origin_opts *opts);
+struct origin *origin_of(
+	int i); /* of a loop test: HTTP/1, HTTP/2 over TLS; HTTP/1 over TLS, HTTP/2 */
 
 /* ---- the daemon ---- */
 
@@ -146,6 +148,9 @@ void client_close(struct client *c);
 /* One request with these fields ("Name: value\r\n" each, Host included or not), its answer. */
 struct answer get(struct client *c, const char *path);
 struct answer get_once(const char *path); /* on a connection of its own */
+/* The same in two halves: "origin" is asked, and the answer is the last thing that is heard. */
+struct client *client_ask(const char *path);
+struct answer client_hear(struct client *c);
 /* Value of a field of the head, NULL if absent. */
 const char *answer_field(const struct answer *a, const char *name);
 /* A problem of RFC 9457 with that status. */

@@ -178,7 +178,7 @@ START_TEST(slow_answers_are_504)
 {
 	struct answer a;
 
-	daemon_for(_i ? h2_origin() : h1_origin(), "response_timeout = \"300ms\";");
+	daemon_for(origin_of(_i), "response_timeout = \"300ms\";");
 	a = get_once("/stall");
 	assert_own_answer(&a, 504);
 	assert_error(&a, "http_response_timeout");

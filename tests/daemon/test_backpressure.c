@@ -75,7 +75,7 @@ END_TEST
 
 START_TEST(clients_that_do_not_read_are_held_in_little_memory)
 {
-	struct origin *o = _i ? h2_origin() : h1_origin();
+	struct origin *o = origin_of(_i);
 	struct client *c[32];
 	unsigned long before;
 
@@ -83,8 +83,7 @@ START_TEST(clients_that_do_not_read_are_held_in_little_memory)
 	ck_assert_uint_eq(get_once("/small").status, 200);
 	before = daemon_rss();
 	for (size_t i = 0; i < 32; i++) {
-		c[i] = client_open();
-		client_say(c[i], "GET /bytes/100000000 HTTP/1.1\r\nHost: origin\r\n\r\n");
+		c[i] = client_ask("/bytes/100000000");
 	}
 	WAIT_FOR(origin_counts(o).requests == 33);
 	small_requests(1500, before);
@@ -145,8 +144,7 @@ START_TEST(memory_is_given_back_after_a_burst)
 	before = daemon_rss();
 	for (int round = 0; round < 3; round++) {
 		for (size_t i = 0; i < 64; i++) {
-			c[i] = client_open();
-			client_say(c[i], "GET /bytes/1000000 HTTP/1.1\r\nHost: origin\r\n\r\n");
+			c[i] = client_ask("/bytes/1000000");
 		}
 		for (size_t i = 0; i < 64; i++) {
 			ck_assert_uint_eq(client_answer(c[i]).len, 1000000);

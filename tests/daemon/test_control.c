@@ -14,11 +14,6 @@
 
 #include "tests/daemon/harness.h"
 
-static struct origin *origin_of(int i)
-{
-	return i ? h2_origin() : h1_origin();
-}
-
 static const char *program(void)
 {
 	const char *p = getenv("CONNPOOLD");
@@ -32,8 +27,7 @@ static unsigned status_for(const char *host)
 	struct answer a;
 
 	client_say(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host);
-	a = client_answer(c);
-	client_close(c);
+	a = client_hear(c);
 	return a.status;
 }
 
@@ -116,8 +110,7 @@ START_TEST(reload_moves_an_upstream_without_hurting_what_runs)
 	daemon_start(config("", upstream("origin", before, "")));
 	idle = client_open();
 	ck_assert_uint_eq(get(idle, "/").status, 200);
-	c = client_open();
-	client_say(c, "GET /drip/10/60 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	c = client_ask("/drip/10/60");
 	WAIT_FOR(origin_counts(before).requests == 2);
 	reload(config("", upstream("origin", after, "")));
 	a = get(idle, "/");
@@ -249,8 +242,7 @@ static struct answer ask_across_a_reload(const char *before, const char *after)
 	ck_assert(client_quiet(c, 100));
 	reload(after);
 	client_say(c, "t: anything\r\n\r\n");
-	a = client_answer(c);
-	client_close(c);
+	a = client_hear(c);
 	return a;
 }
 
@@ -340,8 +332,7 @@ START_TEST(sigterm_finishes_what_runs_and_then_ends)
 	int status;
 
 	daemon_for(o, "");
-	c = client_open();
-	client_say(c, "GET /drip/20/50 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	c = client_ask("/drip/20/50");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	daemon_end();
 	WAIT_FOR(refused());
@@ -425,8 +416,7 @@ START_TEST(sigterm_serves_all_who_wait_in_the_kernel)
 	ck_assert_uint_eq(get_once("/").status, 200);
 	daemon_freeze();
 	for (size_t i = 0; i < 200; i++) {
-		c[i] = client_open();
-		client_say(c[i], "GET /bytes/100 HTTP/1.1\r\nHost: origin\r\n\r\n");
+		c[i] = client_ask("/bytes/100");
 	}
 	daemon_end();
 	kill(daemon_pid(), SIGCONT);
@@ -445,8 +435,7 @@ START_TEST(drain_timeout_bounds_the_end)
 
 	daemon_start(text("daemon : { drain_timeout = \"500ms\"; };\n%s",
 		config("", upstream(NULL, origin_of(_i), ""))));
-	c = client_open();
-	client_say(c, "GET /stall HTTP/1.1\r\nHost: origin\r\n\r\n");
+	c = client_ask("/stall");
 	ck_assert(client_quiet(c, 200));
 	begun = harness_now();
 	daemon_end();
@@ -465,8 +454,7 @@ START_TEST(a_second_sigterm_ends_at_once)
 	int status;
 
 	daemon_for(o, "");
-	c = client_open();
-	client_say(c, "GET /stall HTTP/1.1\r\nHost: origin\r\n\r\n");
+	c = client_ask("/stall");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	kill(daemon_pid(), SIGTERM);
 	WAIT_FOR(refused());
@@ -606,8 +594,7 @@ START_TEST(waiting_requests_follow_an_upstream_that_moved)
 	struct answer a;
 
 	daemon_start(config("", upstream("origin", before, "max_connections = 1;")));
-	runs = client_open();
-	client_say(runs, "GET /slow/600 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	runs = client_ask("/slow/600");
 	WAIT_FOR(origin_counts(before).requests == 1);
 	waits = client_open();
 	client_say(waits, "POST /sha HTTP/1.1\r\nHost: origin\r\nContent-Length: 3\r\n\r\nabc");
@@ -630,12 +617,10 @@ START_TEST(requests_that_wait_are_not_lost_to_a_smaller_queue)
 	struct client *runs, *waits[3];
 
 	daemon_start(config("", upstream("origin", before, "max_connections = 1;")));
-	runs = client_open();
-	client_say(runs, "GET /slow/600 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	runs = client_ask("/slow/600");
 	WAIT_FOR(origin_counts(before).requests == 1);
 	for (int i = 0; i < 3; i++) {
-		waits[i] = client_open();
-		client_say(waits[i], "GET / HTTP/1.1\r\nHost: origin\r\n\r\n");
+		waits[i] = client_ask("/");
 		ck_assert(client_quiet(waits[i], 50));
 	}
 	reload(config("", upstream("origin", after, "max_queue = 1; queue_timeout = \"0s\";")));
@@ -662,11 +647,9 @@ START_TEST(waiting_requests_are_addressed_to_the_upstream_that_they_reach)
 	struct client *runs, *waits;
 
 	daemon_start(config("", at_path(before, "")));
-	runs = client_open();
-	client_say(runs, "GET /slow/600 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	runs = client_ask("/slow/600");
 	WAIT_FOR(origin_counts(before).requests == 1);
-	waits = client_open();
-	client_say(waits, "GET /waits?a=b HTTP/1.1\r\nHost: origin\r\n\r\n");
+	waits = client_ask("/waits?a=b");
 	ck_assert(client_quiet(waits, 100));
 	reload(config("", at_path(after, "/new")));
 	ck_assert_uint_eq(client_answer(waits).status, 200);
@@ -685,11 +668,9 @@ START_TEST(waiting_requests_lose_the_base_path_of_the_upstream_before)
 	struct client *runs, *waits;
 
 	daemon_start(config("", at_path(before, "/slow")));
-	runs = client_open();
-	client_say(runs, "GET /600 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	runs = client_ask("/600");
 	WAIT_FOR(origin_counts(before).requests == 1);
-	waits = client_open();
-	client_say(waits, "GET /waits HTTP/1.1\r\nHost: origin\r\n\r\n");
+	waits = client_ask("/waits");
 	ck_assert(client_quiet(waits, 100));
 	reload(config("", at_path(after, "/new")));
 	ck_assert_uint_eq(client_answer(waits).status, 200);

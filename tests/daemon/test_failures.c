@@ -12,11 +12,6 @@
 
 #include "tests/daemon/harness.h"
 
-static struct origin *origin_of(int i)
-{
-	return i ? h2_origin() : h1_origin();
-}
-
 static void assert_serves(void)
 {
 	struct answer a = get_once("/bytes/1000");
@@ -85,9 +80,7 @@ START_TEST(clients_may_hang_up_before_the_answer)
 
 	daemon_for(o, "max_connections = 4;");
 	for (unsigned i = 0; i < 40; i++) {
-		struct client *c = client_open();
-
-		client_say(c, "GET /slow/60000 HTTP/1.1\r\nHost: origin\r\n\r\n");
+		struct client *c = client_ask("/slow/60000");
 		if (i % 2 == 0)
 			WAIT_FOR(origin_counts(o).requests > 0);
 		client_close(c);
@@ -154,8 +147,7 @@ START_TEST(half_closing_clients_get_their_answer)
 	struct answer a;
 
 	daemon_for(origin_of(_i), "");
-	c = client_open();
-	client_say(c, "GET /slow/300 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	c = client_ask("/slow/300");
 	client_shut(c);
 	a = client_answer(c);
 	ck_assert_uint_eq(a.status, 200);
@@ -191,8 +183,7 @@ START_TEST(half_closed_clients_cost_no_cpu)
 
 	daemon_for(origin_of(_i), "");
 	assert_serves();
-	c = client_open();
-	client_say(c, "GET /slow/1500 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	c = client_ask("/slow/1500");
 	client_shut(c);
 	before = daemon_threads_cpu_ms();
 	ck_assert_uint_eq(client_answer(c).status, 200);

@@ -164,20 +164,6 @@ END_TEST
 
 /* ---- uploads to an origin that says what it got ---- */
 
-static struct origin *origin_of(int i)
-{
-	switch (i) {
-	case 0:
-		return h1_origin();
-	case 1:
-		return h2_origin();
-	case 2:
-		return some_origin(&(struct origin_opts){.tls = true});
-	default:
-		return some_origin(&(struct origin_opts){.h2 = true});
-	}
-}
-
 static void upload(uint64_t size, const char *how)
 {
 	const char *file = text("%s/up", harness_dir());

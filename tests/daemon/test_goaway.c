@@ -70,14 +70,6 @@ START_TEST(ninety_five_requests_at_ten_a_connection_open_ten)
 }
 END_TEST
 
-static struct client *ask(const char *path)
-{
-	struct client *c = client_open();
-
-	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", path);
-	return c;
-}
-
 /* One more connection would be no use, and hundreds a second have been seen. */
 START_TEST(a_server_that_allows_no_streams_is_not_dialled_again_and_again)
 {
@@ -88,7 +80,7 @@ START_TEST(a_server_that_allows_no_streams_is_not_dialled_again_and_again)
 	origin_set_max_streams(o, 0);
 	daemon_for(o, "max_connections = 12;");
 	for (int i = 0; i < 20; i++)
-		c[i] = ask("/bytes/10");
+		c[i] = client_ask("/bytes/10");
 	ck_assert(client_quiet(c[19], 700));
 	/* The second may have been on its way when the first one's limit was told. */
 	ck_assert_uint_le(origin_counts(o).accepted, 2);

@@ -9,11 +9,6 @@
 
 #include "tests/daemon/harness.h"
 
-static struct origin *origin_of(int i)
-{
-	return i ? h2_origin() : h1_origin();
-}
-
 static void assert_pattern(const struct answer *a, size_t n)
 {
 	char *expect = malloc(n + 1);
@@ -302,8 +297,7 @@ START_TEST(interim_answers_are_passed_on)
 	struct answer a;
 
 	daemon_for(origin_of(_i), "");
-	c = client_open();
-	client_say(c, "GET /hints HTTP/1.1\r\nHost: origin\r\n\r\n");
+	c = client_ask("/hints");
 	a = client_next(c, false);
 	ck_assert_uint_eq(a.status, 103);
 	ck_assert_str_eq(answer_field(&a, "link"), "</s.css>; rel=preload");

@@ -14,22 +14,6 @@
 #include "tests/daemon/harness.h"
 #include "tests/daemon/load.h"
 
-static struct client *ask(const char *path)
-{
-	struct client *c = client_open();
-
-	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", path);
-	return c;
-}
-
-static struct answer hear(struct client *c)
-{
-	struct answer a = client_answer(c);
-
-	client_close(c);
-	return a;
-}
-
 static unsigned conn_of(const struct answer *a)
 {
 	const char *n = answer_field(a, "x-conn");
@@ -185,9 +169,9 @@ START_TEST(many_at_once_are_spread_as_pick_says)
 	WAIT_FOR(daemon_logged("event=\"connected\"") == 2);
 	ck_assert_uint_eq(get_once("/slow/100").status, 200); /* the limits are known by then */
 	for (int i = 0; i < 10; i++)
-		c[i] = ask("/slow/500");
+		c[i] = client_ask("/slow/500");
 	for (int i = 0; i < 10; i++) {
-		struct answer a = hear(c[i]);
+		struct answer a = client_hear(c[i]);
 
 		first += conn_of(&a) == 1;
 	}
@@ -249,7 +233,7 @@ static unsigned turns_until_bert(const char *fair)
 		anne[i] = ask_as(ANNE, "/slow/100");
 	probe = client_open(); /* answered by the daemon: all before it have been accepted */
 	client_say(probe, "nonsense\r\n\r\n");
-	ck_assert_uint_ge(hear(probe).status, 400);
+	ck_assert_uint_ge(client_hear(probe).status, 400);
 	before = origin_counts(o).requests;
 	bert = ask_as(BERT, "/sha");
 	/* Either he is answered, or that many others were. */

@@ -275,8 +275,7 @@ START_TEST(connections_are_spread_evenly_over_four_addresses)
 	names_are(at);
 	daemon_for_name(origin_port(o[0]), false, "max_connections = 40;");
 	for (unsigned i = 0; i < 40; i++) {
-		c[i] = client_open();
-		client_say(c[i], "GET /slow/1000 HTTP/1.1\r\nHost: origin\r\n\r\n");
+		c[i] = client_ask("/slow/1000");
 	}
 	for (unsigned i = 0; i < 40; i++) {
 		ck_assert_uint_eq(client_answer(c[i]).status, 200);
@@ -404,8 +403,7 @@ START_TEST(a_question_that_is_lost_is_asked_again_soon)
 
 	names_fail(RCODE_OK, true);
 	daemon_for_name(origin_port(o), false, "");
-	c = client_open();
-	client_say(c, "GET / HTTP/1.1\r\nHost: origin\r\n\r\n");
+	c = client_ask("/");
 	WAIT_FOR(names_asked() >= 2); /* IPv4 and IPv6 */
 	NAMES_ARE("127.0.0.2");
 	ck_assert_uint_eq(client_answer(c).status, 200);

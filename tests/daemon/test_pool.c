@@ -10,27 +10,6 @@
 
 #include "tests/daemon/harness.h"
 
-static struct origin *origin_of(int i)
-{
-	return i ? h2_origin() : h1_origin();
-}
-
-static struct client *ask(const char *path)
-{
-	struct client *c = client_open();
-
-	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", path);
-	return c;
-}
-
-static struct answer hear(struct client *c)
-{
-	struct answer a = client_answer(c);
-
-	client_close(c);
-	return a;
-}
-
 /* So many requests at a time, each on a client connection of its own; how many were answered 200. */
 static unsigned burst(unsigned n, const char *path)
 {
@@ -39,9 +18,9 @@ static unsigned burst(unsigned n, const char *path)
 
 	ck_assert_ptr_nonnull(c);
 	for (unsigned i = 0; i < n; i++)
-		c[i] = ask(path);
+		c[i] = client_ask(path);
 	for (unsigned i = 0; i < n; i++)
-		good += hear(c[i]).status == 200;
+		good += client_hear(c[i]).status == 200;
 	free(c);
 	return good;
 }
@@ -127,10 +106,10 @@ static struct client *running, *waiting[2];
 
 static void fill_queue(struct origin *o)
 {
-	running = ask("/slow/1500");
+	running = client_ask("/slow/1500");
 	WAIT_FOR(origin_counts(o).requests == 1);
-	waiting[0] = ask("/bytes/1");
-	waiting[1] = ask("/bytes/2");
+	waiting[0] = client_ask("/bytes/1");
+	waiting[1] = client_ask("/bytes/2");
 }
 
 START_TEST(a_full_queue_is_503_and_says_so)
@@ -141,15 +120,15 @@ START_TEST(a_full_queue_is_503_and_says_so)
 
 	daemon_for(o, "max_connections = 1; max_queue = 2;");
 	fill_queue(o);
-	c = ask("/too-many");
+	c = client_ask("/too-many");
 	a = client_answer(c);
 	assert_own_answer(&a, 503);
 	ck_assert_msg(strstr(a.body, "origin") && strstr(a.body, "max_queue"), "%s", a.body);
 	ck_assert_ptr_nonnull(answer_field(&a, "retry-after"));
 	/* Those who waited before are served, and the refused client may ask again. */
-	ck_assert_uint_eq(hear(running).status, 200);
-	ck_assert_uint_eq(hear(waiting[0]).len, 1);
-	ck_assert_uint_eq(hear(waiting[1]).len, 2);
+	ck_assert_uint_eq(client_hear(running).status, 200);
+	ck_assert_uint_eq(client_hear(waiting[0]).len, 1);
+	ck_assert_uint_eq(client_hear(waiting[1]).len, 2);
 	ck_assert_uint_eq(get(c, "/bytes/5").len, 5);
 	client_close(c);
 	ck_assert(!origin_saw(o, "too-many"));
@@ -167,12 +146,12 @@ START_TEST(clients_that_hang_up_leave_the_queue)
 	client_close(waiting[0]);
 	/* The daemon hears of it a moment later. */
 	do {
-		c = ask("/bytes/3");
-	} while (!client_quiet(c, 50) && hear(c).status == 503);
-	a = hear(running);
+		c = client_ask("/bytes/3");
+	} while (!client_quiet(c, 50) && client_hear(c).status == 503);
+	a = client_hear(running);
 	ck_assert_uint_eq(a.status, 200);
-	ck_assert_uint_eq(hear(waiting[1]).len, 2);
-	ck_assert_uint_eq(hear(c).len, 3);
+	ck_assert_uint_eq(client_hear(waiting[1]).len, 2);
+	ck_assert_uint_eq(client_hear(c).len, 3);
 	ck_assert(!origin_saw(o, "/bytes/1 "));
 }
 END_TEST
@@ -185,14 +164,14 @@ START_TEST(waiting_too_long_is_503_and_says_so)
 	struct answer a;
 
 	daemon_for(o, "max_connections = 1; max_streams = 1; queue_timeout = \"300ms\";");
-	first = ask("/slow/1500");
+	first = client_ask("/slow/1500");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	begun = harness_now();
 	a = get_once("/too-late");
 	assert_own_answer(&a, 503);
 	ck_assert_msg(strstr(a.body, "origin") && strstr(a.body, "queue_timeout"), "%s", a.body);
 	ck_assert_uint_ge(harness_now() - begun, 250);
-	ck_assert_uint_eq(hear(first).status, 200);
+	ck_assert_uint_eq(client_hear(first).status, 200);
 	ck_assert_uint_eq(get_once("/bytes/5").len, 5);
 	ck_assert(!origin_saw(o, "too-late"));
 }
@@ -204,19 +183,19 @@ START_TEST(waiting_requests_keep_their_order)
 	struct client *c[8];
 
 	daemon_for(o, "max_connections = 1;");
-	running = ask("/slow/400");
+	running = client_ask("/slow/400");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	for (size_t i = 0; i < 8; i++) {
-		c[i] = ask(text("/drip/1/30?%zu", i));
+		c[i] = client_ask(text("/drip/1/30?%zu", i));
 		/* The one before is in the queue when its bytes were taken; then this one comes. */
 		ck_assert(client_quiet(c[i], 20));
 	}
 	for (size_t i = 0; i < 8; i++) {
-		ck_assert_uint_eq(hear(c[i]).status, 200);
+		ck_assert_uint_eq(client_hear(c[i]).status, 200);
 		/* Nobody later was served yet: one request at a time. */
 		ck_assert_uint_le(origin_counts(o).requests, i + 3);
 	}
-	hear(running);
+	client_hear(running);
 }
 END_TEST
 
@@ -236,7 +215,7 @@ START_TEST(a_slow_upstream_does_not_hold_up_another)
 		struct client *q = client_open();
 
 		client_say(q, "GET / HTTP/1.1\r\nHost: quick\r\n\r\n");
-		ck_assert_uint_eq(hear(q).status, 200);
+		ck_assert_uint_eq(client_hear(q).status, 200);
 	}
 	for (size_t i = 0; i < 20; i++)
 		client_close(c[i]);
@@ -271,9 +250,9 @@ START_TEST(who_waits_for_an_upstream_that_is_down_hears_so_soon)
 	origin_refuse(o);
 	begun = harness_now();
 	for (size_t i = 0; i < 6; i++)
-		c[i] = ask("/");
+		c[i] = client_ask("/");
 	for (size_t i = 0; i < 6; i++) {
-		struct answer a = hear(c[i]);
+		struct answer a = client_hear(c[i]);
 
 		assert_own_answer(&a, 502);
 	}
@@ -332,9 +311,9 @@ START_TEST(goaway_hurts_no_running_request)
 	daemon_for(o, "");
 	ck_assert_uint_eq(get_once("/").status, 200);
 	for (size_t i = 0; i < 40; i++)
-		c[i] = ask(i == 15 ? "/close-after" : i % 2 ? "/slow/200" : "/drip/3/50");
+		c[i] = client_ask(i == 15 ? "/close-after" : i % 2 ? "/slow/200" : "/drip/3/50");
 	for (size_t i = 0; i < 40; i++) {
-		struct answer a = hear(c[i]);
+		struct answer a = client_hear(c[i]);
 
 		ck_assert_msg(a.status == 200 && a.whole, "%zu: %s%s", i, a.head, a.body);
 	}
@@ -349,7 +328,7 @@ START_TEST(abandoned_requests_leave_an_http_2_connection_usable)
 	daemon_for(o, "max_connections = 1; max_streams = 4;");
 	ck_assert_uint_eq(get_once("/").status, 200);
 	for (unsigned i = 0; i < 50; i++) {
-		struct client *c = ask("/stall");
+		struct client *c = client_ask("/stall");
 
 		WAIT_FOR(origin_counts(o).requests == i + 2);
 		client_close(c);

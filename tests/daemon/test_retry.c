@@ -38,17 +38,9 @@ static struct client *say(const char *method, const char *path)
 	return c;
 }
 
-static struct answer hear(struct client *c)
-{
-	struct answer a = client_answer(c);
-
-	client_close(c);
-	return a;
-}
-
 static struct answer request(const char *method, const char *path)
 {
-	return hear(say(method, path));
+	return client_hear(say(method, path));
 }
 
 static void assert_failed(const struct answer *a, unsigned status, const char *retry_safe)
@@ -286,7 +278,7 @@ START_TEST(a_client_that_leaves_in_the_pause_is_forgotten)
 	WAIT_FOR(counted(daemon_counters("origin"), NULL, "abandoned") == 1);
 	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "running"), 0);
 	/* Past the pause: nothing was sent. */
-	ck_assert_uint_eq(hear(say("POST", "/")).status, 200);
+	ck_assert_uint_eq(client_hear(say("POST", "/")).status, 200);
 	WAIT_FOR(atomic_load(&executed) == 1);
 }
 END_TEST
@@ -301,7 +293,7 @@ START_TEST(the_time_of_the_client_ends_the_pause)
 	atomic_store(&goaway_code, 11);
 	c = client_open();
 	client_say(c, "GET / HTTP/1.1\r\nHost: origin\r\nConnpool-Timeout: 2s\r\n\r\n");
-	a = hear(c);
+	a = client_hear(c);
 	/* The second pause would last longer than what is left: the answer comes before. */
 	assert_failed(&a, 502, "yes");
 	assert_retried("goaway", 1);
@@ -320,7 +312,7 @@ static unsigned refused(unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		c[i] = say("POST", "/refuse");
 	for (unsigned i = 0; i < n; i++) {
-		struct answer a = hear(c[i]);
+		struct answer a = client_hear(c[i]);
 
 		assert_failed(&a, 502, "yes");
 		yes++;
@@ -388,7 +380,7 @@ START_TEST(whatever_happens_the_counters_agree)
 		"/garbage", "/reset", "/slow/50", "/refuse", "/vanish", "/close-after",
 		"/stall-body/1000", "/status/500"};
 	enum { PATHS = sizeof(paths) / sizeof(*paths), ROUNDS = 4 };
-	struct origin *o = _i ? h2_origin() : h1_origin();
+	struct origin *o = origin_of(_i);
 	struct client *c[PATHS * ROUNDS], *gone;
 	const char *counters;
 
@@ -400,7 +392,7 @@ START_TEST(whatever_happens_the_counters_agree)
 	client_close(gone);
 	daemon_counters("origin"); /* in the middle */
 	for (int i = 0; i < PATHS * ROUNDS; i++)
-		hear(c[i]);
+		client_hear(c[i]);
 	WAIT_FOR(counted(daemon_counters("origin"), NULL, "running") == 0);
 	counters = daemon_counters("origin");
 	ck_assert_uint_ge(counted(counters, NULL, "requests"), PATHS * ROUNDS);
@@ -422,8 +414,8 @@ START_TEST(requests_that_a_reload_moves_are_counted_where_they_end)
 	WAIT_FOR(counted(daemon_counters("origin"), NULL, "waiting") == 1);
 	daemon_rewrite(config("", upstream(NULL, after, "")));
 	kill(daemon_pid(), SIGHUP);
-	ck_assert_uint_eq(hear(waiting).len, 5);
-	ck_assert_uint_eq(hear(busy).status, 200);
+	ck_assert_uint_eq(client_hear(waiting).len, 5);
+	ck_assert_uint_eq(client_hear(busy).status, 200);
 	ck_assert_uint_eq(origin_counts(after).requests, 1);
 	c = daemon_counters("origin");
 	ck_assert_uint_eq(counted(c, NULL, "requests"), 1);
@@ -440,7 +432,7 @@ START_TEST(requests_for_no_upstream_are_counted_by_the_worker)
 					upstream("other", h1_origin(), ""))));
 	c = client_open();
 	client_say(c, "GET / HTTP/1.1\r\nHost: nobody\r\n\r\n");
-	a = hear(c);
+	a = client_hear(c);
 	assert_own_answer(&a, 404);
 	kill(daemon_pid(), SIGUSR1);
 	WAIT_FOR(daemon_logged("\"clients_accepted\":1,") > 0);

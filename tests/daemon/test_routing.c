@@ -27,8 +27,7 @@ static const char *answerer(const char *socket, const char *host)
 	struct answer a;
 
 	client_say(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host);
-	a = client_answer(c);
-	client_close(c);
+	a = client_hear(c);
 	return answer_field(&a, "x-origin");
 }
 

@@ -10,27 +10,6 @@
 #include "tests/daemon/harness.h"
 #include "tests/daemon/load.h"
 
-static struct origin *origin_of(int i)
-{
-	return i ? h2_origin() : h1_origin();
-}
-
-static struct client *ask(const char *path)
-{
-	struct client *c = client_open();
-
-	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", path);
-	return c;
-}
-
-static struct answer hear(struct client *c)
-{
-	struct answer a = client_answer(c);
-
-	client_close(c);
-	return a;
-}
-
 /* Looks at the origin for some time; the condition holds all the time. */
 #define HOLDS_FOR(ms, condition)                                                                   \
 	for (uint64_t until_ = harness_now() + (ms); harness_now() < until_; harness_nap())        \
@@ -187,12 +166,12 @@ START_TEST(the_reserve_is_opened_for_who_waited_long_enough)
 	daemon_for(o, "max_connections = 4; reserve_connections = 2; reserve_after = \"500ms\";");
 	begun = harness_now();
 	for (int i = 0; i < 4; i++)
-		c[i] = ask("/slow/1500");
+		c[i] = client_ask("/slow/1500");
 	WAIT_FOR(origin_counts(o).accepted > 2);
 	ck_assert_uint_ge(harness_now() - begun, 480);
 	WAIT_FOR(origin_counts(o).accepted == 4);
 	for (int i = 0; i < 4; i++)
-		ck_assert_uint_eq(hear(c[i]).status, 200);
+		ck_assert_uint_eq(client_hear(c[i]).status, 200);
 	ck_assert_uint_lt(harness_now() - begun, 2900); /* not in two rounds */
 }
 END_TEST
@@ -218,10 +197,10 @@ START_TEST(more_than_max_idle_do_not_stay)
 
 	daemon_for(o, "max_connections = 8; max_idle = 2; max_connecting = 8;");
 	for (int i = 0; i < 8; i++)
-		c[i] = ask("/slow/400");
+		c[i] = client_ask("/slow/400");
 	WAIT_FOR(origin_counts(o).open == 8);
 	for (int i = 0; i < 8; i++)
-		ck_assert_uint_eq(hear(c[i]).status, 200);
+		ck_assert_uint_eq(client_hear(c[i]).status, 200);
 	WAIT_FOR(origin_counts(o).open == 2);
 	HOLDS_FOR(300, origin_counts(o).open == 2);
 	ck_assert_uint_eq(get_once("/").status, 200);

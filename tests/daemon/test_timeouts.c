@@ -9,11 +9,6 @@
 
 #define LONG_AFTER 5000 /* ms: a limit that took so long was another one */
 
-static struct origin *origin_of(int i)
-{
-	return i ? h2_origin() : h1_origin();
-}
-
 static struct client *ask(const char *path, const char *fields)
 {
 	struct client *c = client_open();
@@ -22,17 +17,9 @@ static struct client *ask(const char *path, const char *fields)
 	return c;
 }
 
-static struct answer hear(struct client *c)
-{
-	struct answer a = client_answer(c);
-
-	client_close(c);
-	return a;
-}
-
 static struct answer get_with(const char *path, const char *fields)
 {
-	return hear(ask(path, fields));
+	return client_hear(ask(path, fields));
 }
 
 static void assert_took(uint64_t begun, uint64_t ms)
@@ -74,7 +61,7 @@ START_TEST(who_waits_too_long_in_the_queue_hears_queue_timeout)
 	a = get_with("/", "");
 	assert_limit(&a, 503, "queue_timeout", "yes");
 	assert_took(begun, 300);
-	ck_assert_uint_eq(hear(busy).status, 200);
+	ck_assert_uint_eq(client_hear(busy).status, 200);
 	assert_rejected("queue_timeout", 1);
 }
 END_TEST
@@ -139,7 +126,7 @@ START_TEST(clients_that_stop_in_a_body_hear_408_at_body_idle_timeout)
 	daemon_for(origin_of(_i), "body_idle_timeout = \"300ms\";");
 	c = client_open();
 	client_say(c, "POST /sha HTTP/1.1\r\nHost: origin\r\nContent-Length: 10\r\n\r\nhalf");
-	a = hear(c);
+	a = client_hear(c);
 	assert_limit(&a, 408, "body_idle_timeout", "no");
 	assert_rejected("slow_client", 1);
 }
@@ -171,9 +158,9 @@ START_TEST(waiting_counts_into_total_timeout)
 	busy = ask("/slow/1000", "");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	c = ask("/", "Connpool-Timeout: 300ms\r\n");
-	a = hear(c);
+	a = client_hear(c);
 	assert_limit(&a, 504, "Connpool-Timeout", "yes");
-	ck_assert_uint_eq(hear(busy).status, 200);
+	ck_assert_uint_eq(client_hear(busy).status, 200);
 	ck_assert_uint_eq(origin_counts(o).requests, 1);
 	assert_rejected("client_timeout", 1);
 }
@@ -207,7 +194,7 @@ START_TEST(without_total_timeout_streams_last)
 		c[i] = ask(
 			"/drip/40/50", ""); /* two seconds: longer than any limit of another kind */
 	for (int i = 0; i < 20; i++)
-		ck_assert(hear(c[i]).whole);
+		ck_assert(client_hear(c[i]).whole);
 	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "answered"), 20);
 }
 END_TEST
@@ -286,7 +273,7 @@ START_TEST(the_field_may_have_another_name_or_none)
 	struct client *c = client_open();
 
 	client_say(c, "GET /head HTTP/1.1\r\nHost: other\r\nConnpool-Timeout: soon\r\n\r\n");
-	a = hear(c);
+	a = client_hear(c);
 	ck_assert_msg(strcasestr(a.body, "connpool-timeout") != NULL, "%s", a.body);
 }
 END_TEST
