@@ -610,23 +610,6 @@ START_TEST(keep_alive_connections_that_vanish_hurt_no_get)
 }
 END_TEST
 
-START_TEST(refused_streams_are_sent_again_with_their_body)
-{
-	struct origin *o = h2_origin();
-	struct client *c;
-	struct answer a;
-
-	daemon_for(o, "");
-	c = client_open();
-	client_say(
-		c, "POST /refuse-once HTTP/1.1\r\nHost: origin\r\nContent-Length: 5\r\n\r\nhello");
-	a = client_answer(c);
-	ck_assert_msg(a.status == 200, "%s%s", a.head, a.body);
-	ck_assert_uint_eq(origin_counts(o).requests, 2);
-	client_close(c);
-}
-END_TEST
-
 /* The first request of a connection goes out with much else: it has left all the same. */
 START_TEST(a_post_that_died_on_a_new_connection_is_not_sent_again)
 {
@@ -798,7 +781,6 @@ int main(void)
 	tcase_add_test(upstreams, endless_heads_of_upstreams_are_502);
 	tcase_add_test(upstreams, answers_that_nobody_asked_for_reach_nobody);
 	tcase_add_test(upstreams, keep_alive_connections_that_vanish_hurt_no_get);
-	tcase_add_test(upstreams, refused_streams_are_sent_again_with_their_body);
 	tcase_add_loop_test(
 		upstreams, a_post_that_died_on_a_new_connection_is_not_sent_again, 0, 2);
 	tcase_add_loop_test(upstreams, a_post_that_died_is_not_sent_again, 0, 2);

@@ -156,27 +156,6 @@ START_TEST(clients_that_hang_up_leave_the_queue)
 }
 END_TEST
 
-START_TEST(waiting_too_long_is_503_and_says_so)
-{
-	struct origin *o = origin_of(_i);
-	struct client *first;
-	uint64_t begun;
-	struct answer a;
-
-	daemon_for(o, "max_connections = 1; max_streams = 1; queue_timeout = \"300ms\";");
-	first = client_ask("/slow/1500");
-	WAIT_FOR(origin_counts(o).requests == 1);
-	begun = harness_now();
-	a = get_once("/too-late");
-	assert_own_answer(&a, 503);
-	ck_assert_msg(strstr(a.body, "origin") && strstr(a.body, "queue_timeout"), "%s", a.body);
-	ck_assert_uint_ge(harness_now() - begun, 250);
-	ck_assert_uint_eq(client_hear(first).status, 200);
-	ck_assert_uint_eq(get_once("/bytes/5").len, 5);
-	ck_assert(!origin_saw(o, "too-late"));
-}
-END_TEST
-
 START_TEST(waiting_requests_keep_their_order)
 {
 	struct origin *o = h1_origin();
@@ -410,7 +389,6 @@ int main(void)
 	tcase_add_test(limits, max_streams_is_kept_below_the_limit_of_the_peer);
 	tcase_add_test(queue, a_full_queue_is_503_and_says_so);
 	tcase_add_test(queue, clients_that_hang_up_leave_the_queue);
-	tcase_add_loop_test(queue, waiting_too_long_is_503_and_says_so, 0, 2);
 	tcase_add_test(queue, waiting_requests_keep_their_order);
 	tcase_add_test(queue, a_slow_upstream_does_not_hold_up_another);
 	tcase_add_test(queue, who_waits_for_an_upstream_that_is_down_hears_so_soon);

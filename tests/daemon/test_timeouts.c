@@ -40,6 +40,28 @@ static void assert_limit(
 	ck_assert_str_eq(answer_field(a, "connpool-retry-safe"), retry_safe);
 }
 
+/* A request that nobody answers ends after 300 ms. */
+static void assert_stall_meets(const char *limit, const char *fields)
+{
+	uint64_t begun = harness_now();
+	struct answer a = get_with("/stall", fields);
+
+	assert_limit(&a, 504, limit, "no");
+	assert_took(begun, 300);
+}
+
+/* An answer of 200 ends in its body after so many ms. */
+static void assert_cut(const char *path, uint64_t ms)
+{
+	uint64_t begun = harness_now();
+	struct answer a = get_once(path);
+
+	ck_assert_uint_eq(a.status, 200);
+	ck_assert(!a.whole);
+	assert_took(begun, ms);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "cut"), 1);
+}
+
 static void assert_rejected(const char *reason, unsigned n)
 {
 	ck_assert_uint_eq(counted(daemon_counters("origin"), "rejected_by_reason", reason), n);
@@ -55,27 +77,24 @@ START_TEST(who_waits_too_long_in_the_queue_hears_queue_timeout)
 	uint64_t begun;
 
 	daemon_for(o, "max_connections = 1; max_streams = 1; queue_timeout = \"300ms\";");
-	busy = ask("/slow/1000", "");
+	busy = client_ask("/slow/1000");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	begun = harness_now();
-	a = get_with("/", "");
+	a = get_once("/too-late");
 	assert_limit(&a, 503, "queue_timeout", "yes");
+	ck_assert_msg(strstr(a.body, "origin") != NULL, "%s", a.body);
 	assert_took(begun, 300);
 	ck_assert_uint_eq(client_hear(busy).status, 200);
 	assert_rejected("queue_timeout", 1);
+	ck_assert_uint_eq(get_once("/bytes/5").len, 5);
+	ck_assert(!origin_saw(o, "too-late"));
 }
 END_TEST
 
 START_TEST(servers_that_do_not_answer_meet_response_timeout)
 {
-	struct answer a;
-	uint64_t begun;
-
 	daemon_for(origin_of(_i), "response_timeout = \"300ms\";");
-	begun = harness_now();
-	a = get_with("/stall", "");
-	assert_limit(&a, 504, "response_timeout", "no");
-	assert_took(begun, 300);
+	assert_stall_meets("response_timeout", "");
 	assert_rejected("response_timeout", 1);
 }
 END_TEST
@@ -85,7 +104,7 @@ START_TEST(bodies_may_take_longer_than_response_timeout)
 	struct answer a;
 
 	daemon_for(origin_of(_i), "response_timeout = \"200ms\"; queue_timeout = \"200ms\";");
-	a = get_with("/drip/12/50", "");
+	a = get_once("/drip/12/50");
 	ck_assert_uint_eq(a.status, 200);
 	ck_assert(a.whole);
 	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "answered"), 1);
@@ -94,16 +113,8 @@ END_TEST
 
 START_TEST(bodies_that_stop_are_cut_at_body_idle_timeout)
 {
-	struct answer a;
-	uint64_t begun;
-
 	daemon_for(origin_of(_i), "body_idle_timeout = \"300ms\";");
-	begun = harness_now();
-	a = get_with("/stall-body/1000", "");
-	ck_assert_uint_eq(a.status, 200);
-	ck_assert(!a.whole);
-	assert_took(begun, 300);
-	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "cut"), 1);
+	assert_cut("/stall-body/1000", 300);
 }
 END_TEST
 
@@ -112,9 +123,9 @@ START_TEST(bodies_that_move_and_answers_that_are_slow_do_not_meet_body_idle_time
 	struct answer a;
 
 	daemon_for(origin_of(_i), "body_idle_timeout = \"300ms\";");
-	a = get_with("/drip/10/60", "");
+	a = get_once("/drip/10/60");
 	ck_assert(a.whole);
-	ck_assert_uint_eq(get_with("/slow/600", "").status, 200);
+	ck_assert_uint_eq(get_once("/slow/600").status, 200);
 }
 END_TEST
 
@@ -136,14 +147,8 @@ END_TEST
 
 START_TEST(requests_without_an_answer_hear_total_timeout)
 {
-	struct answer a;
-	uint64_t begun;
-
 	daemon_for(origin_of(_i), "total_timeout = \"300ms\";");
-	begun = harness_now();
-	a = get_with("/stall", "");
-	assert_limit(&a, 504, "total_timeout", "no");
-	assert_took(begun, 300);
+	assert_stall_meets("total_timeout", "");
 	assert_rejected("total_timeout", 1);
 }
 END_TEST
@@ -155,7 +160,7 @@ START_TEST(waiting_counts_into_total_timeout)
 	struct answer a;
 
 	daemon_for(o, "max_connections = 1; max_streams = 1;");
-	busy = ask("/slow/1000", "");
+	busy = client_ask("/slow/1000");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	c = ask("/", "Connpool-Timeout: 300ms\r\n");
 	a = client_hear(c);
@@ -168,17 +173,9 @@ END_TEST
 
 START_TEST(answers_that_have_begun_are_cut_at_total_timeout)
 {
-	struct answer a;
-	uint64_t begun;
-
 	daemon_for(origin_of(_i), "total_timeout = \"400ms\";");
-	ck_assert(get_with("/bytes/1000", "").whole);
-	begun = harness_now();
-	a = get_with("/drip/1000/20", "");
-	ck_assert_uint_eq(a.status, 200);
-	ck_assert(!a.whole);
-	assert_took(begun, 400);
-	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "cut"), 1);
+	ck_assert(get_once("/bytes/1000").whole);
+	assert_cut("/drip/1000/20", 400);
 	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "answered"), 1);
 }
 END_TEST
@@ -190,9 +187,8 @@ START_TEST(without_total_timeout_streams_last)
 	daemon_for(origin_of(_i),
 		"max_connections = 30; queue_timeout = \"5s\"; response_timeout = \"1s\";"
 		"body_idle_timeout = \"1s\";");
-	for (int i = 0; i < 20; i++)
-		c[i] = ask(
-			"/drip/40/50", ""); /* two seconds: longer than any limit of another kind */
+	for (int i = 0; i < 20; i++) /* two seconds: longer than any limit of another kind */
+		c[i] = client_ask("/drip/40/50");
 	for (int i = 0; i < 20; i++)
 		ck_assert(client_hear(c[i]).whole);
 	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "answered"), 20);
@@ -207,27 +203,16 @@ START_TEST(clients_may_shorten_the_time)
 		"connpool-timeout: 300ms\r\n", "CONNPOOL-TIMEOUT: 0.3s\r\n"};
 
 	daemon_for(origin_of(_i), "total_timeout = \"20s\";");
-	for (int i = 0; i < 3; i++) {
-		uint64_t begun = harness_now();
-		struct answer a = get_with("/stall", fields[i]);
-
-		assert_limit(&a, 504, "Connpool-Timeout", "no");
-		assert_took(begun, 300);
-	}
+	for (int i = 0; i < 3; i++)
+		assert_stall_meets("Connpool-Timeout", fields[i]);
 	assert_rejected("client_timeout", 3);
 }
 END_TEST
 
 START_TEST(clients_cannot_make_the_time_longer)
 {
-	struct answer a;
-	uint64_t begun;
-
 	daemon_for(origin_of(_i), "total_timeout = \"300ms\";");
-	begun = harness_now();
-	a = get_with("/stall", "Connpool-Timeout: 10s\r\n");
-	assert_limit(&a, 504, "total_timeout", "no");
-	assert_took(begun, 300);
+	assert_stall_meets("total_timeout", "Connpool-Timeout: 10s\r\n");
 }
 END_TEST
 
