@@ -493,6 +493,13 @@ void expect_request(struct client *c, const char *line)
 	ck_assert_msg(strncmp(head, line, strlen(line)) == 0, "\"%s\" is not \"%s\"", head, line);
 }
 
+void finish_request(struct client *c, struct probe *p)
+{
+	peer_say(c->peer, OK_EMPTY);
+	wait_done(p);
+	ck_assert_int_eq(p->result.err, 0);
+}
+
 void begin(struct client *c, struct probe *p, int n)
 {
 	for (int i = 0; i < n; i++)

@@ -120,6 +120,8 @@ void probe_free(struct probe *p);
 
 /* HTTP/1: the next request head must begin with this line. */
 void expect_request(struct client *c, const char *line);
+/* HTTP/1: the request that runs is answered, without a body. */
+void finish_request(struct client *c, struct probe *p);
 /* HTTP/2: the first n requests of the connection are on their way and known to the server. */
 void begin(struct client *c, struct probe *p, int n);
 /* HTTP/2: the client has read all that was sent. Drops what it had sent up to here. */

@@ -41,8 +41,7 @@ START_TEST(cancelling_what_waits_changes_nothing)
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 0);
 	check_hooks(&c, 0);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
+	finish_request(&c, &p);
 	check_counts(&c, 2, 1, 0, 1);
 	check_hooks(&c, 1);
 	check_nothing_sent(&c);
@@ -66,8 +65,7 @@ START_TEST(request_that_never_left_leaves_the_connection_as_it_was)
 	expect_request(&c, "GET /next ");
 	check_counts(&c, 1, 0, 1, 0); /* not completed: it never was on the wire */
 	check_hooks(&c, 1);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&q);
+	finish_request(&c, &q);
 	check_counts(&c, 2, 1, 0, 1);
 	check_silent(&p);
 	client_close(&c);

@@ -178,9 +178,7 @@ static bool answer_early(size_t n)
 	upload(&c, &p, n, true);
 	taken = p.req->out_done;
 	ck_assert_int_eq(ioctl(c.peer->fd, FIONREAD, &in_kernel), 0);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
+	finish_request(&c, &p);
 	check_counts(&c, in_kernel == (int)n ? 2 : 1, 1, 0, in_kernel == (int)n);
 	client_close(&c);
 	return taken && in_kernel < (int)n;
@@ -209,8 +207,7 @@ START_TEST(nothing_is_written_behind_an_early_answer)
 	for (int i = 0; i < 40; i++) /* now the kernel has room again */
 		ck_assert_int_gt(read(c.peer->fd, part, sizeof(part)), 0);
 	ck_assert_int_eq(ioctl(c.peer->fd, FIONREAD, &before), 0);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
+	finish_request(&c, &p);
 	ck_assert_int_eq(ioctl(c.peer->fd, FIONREAD, &after), 0);
 	ck_assert_int_eq(after, before);
 	client_close(&c);

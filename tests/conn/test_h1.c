@@ -122,8 +122,7 @@ START_TEST(body_of_unknown_length_is_sent_in_chunks_with_trailers)
 	send_trailer(&p, "x-sum", "12");
 	peer_expect(c.peer, "0\r\nx-sum: 12\r\n\r\n");
 	ck_assert_int_eq(send_body(&p, "late", true), CC_EINVAL); /* the end was given */
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
+	finish_request(&c, &p);
 	ck_assert_uint_eq(p.result.sent, 12);
 	check_counts(&c, 2, 1, 0, 1);
 	client_close(&c);
@@ -143,9 +142,7 @@ START_TEST(body_of_known_length_is_sent_as_it_is)
 	ck_assert_ptr_nonnull(strcasestr(head, "\r\nContent-Length: 5\r\n"));
 	ck_assert_ptr_null(strcasestr(head, "Transfer-Encoding"));
 	peer_expect(c.peer, "hello");
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
+	finish_request(&c, &p);
 	ck_assert_uint_eq(p.result.sent, 5);
 	client_close(&c);
 }
@@ -161,8 +158,7 @@ START_TEST(post_without_a_body_says_so)
 	ck_assert_int_eq(round_trip(&c, &p, "POST", "/", NULL, CC_RT_END_STREAM), 0);
 	peer_head(c.peer, head, sizeof(head));
 	ck_assert_ptr_nonnull(strcasestr(head, "\r\nContent-Length: 0\r\n")); /* RFC 9110 8.6 */
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
+	finish_request(&c, &p);
 	client_close(&c);
 }
 END_TEST
@@ -187,8 +183,7 @@ START_TEST(second_round_trip_waits_its_turn)
 	ck_assert_uint_eq(a.done, 1);
 	peer_say(c.peer, OK_EMPTY);
 	expect_request(&c, "GET /d ");
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&d);
+	finish_request(&c, &d);
 	ck_assert_int_eq(a.result.err | b.result.err | d.result.err, 0);
 	check_counts(&c, 4, 3, 0, 1);
 	probe_free(&a);
@@ -210,8 +205,7 @@ START_TEST(waiting_round_trip_can_be_cancelled)
 	expect_request(&c, "GET /a ");
 	peer_say(c.peer, OK_EMPTY);
 	expect_request(&c, "GET /d ");
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&d);
+	finish_request(&c, &d);
 	ck_assert_uint_eq(b.done, 0);
 	check_counts(&c, 3, 2, 0, 1);
 	client_close(&c);
@@ -232,8 +226,7 @@ START_TEST(released_reservation_wakes_who_waits)
 	cc_conn_release(c.conn);
 	expect_request(&c, "GET /a ");
 	ck_assert_uint_gt(c.hooks, hooks);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&a);
+	finish_request(&c, &a);
 	cc_conn_release(c.conn); /* of nothing: no effect */
 	check_counts(&c, 2, 1, 0, 1);
 	client_close(&c);
@@ -266,9 +259,7 @@ START_TEST(round_trip_while_connecting_goes_when_connected)
 	get(&c, &p, "/");
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 1);
 	expect_request(&c, "GET / ");
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
+	finish_request(&c, &p);
 	client_close(&c);
 }
 END_TEST
@@ -289,9 +280,7 @@ START_TEST(request_that_waited_has_its_body)
 		ck_assert_ptr_nonnull(strcasestr(head, "\r\nContent-Length: 5\r\n"));
 		peer_expect(c.peer, "hello");
 	}
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
+	finish_request(&c, &p);
 	ck_assert_uint_eq(p.result.sent, 5);
 	check_counts(&c, 2, 1, 0, 1);
 	client_close(&c);
@@ -319,30 +308,6 @@ START_TEST(failed_dial_ends_waiting_round_trips_as_unprocessed)
 END_TEST
 
 /* ---- ends of the connection -------------------------------------------- */
-
-START_TEST(close_without_an_answer_is_not_called_unprocessed)
-{
-	struct client c;
-	struct probe p = {0}, q = {0};
-
-	open_h1(&c, NULL);
-	get(&c, &p, "/");
-	get(&c, &q, "/waits");
-	expect_request(&c, "GET / ");
-	peer_finish(c.peer);
-	wait_done(&p);
-	wait_done(&q);
-	ck_assert_int_eq(p.result.err, CC_EEOF);
-	ck_assert_int_eq(p.result.phase, CC_PHASE_WAITING);
-	ck_assert(!p.result.unprocessed);
-	ck_assert_int_eq(q.result.phase, CC_PHASE_QUEUED); /* it never left */
-	ck_assert(q.result.unprocessed);
-	check_counts(&c, 1, 1, 0, 0);
-	until(c.base, c.hooks_closed == 1);
-	ck_assert_uint_eq(cc_conn_changes(c.conn), CC_CHANGED_COMPLETED | CC_CHANGED_CLOSED);
-	client_close(&c);
-}
-END_TEST
 
 START_TEST(malformed_answers_close)
 {
@@ -524,8 +489,7 @@ START_TEST(every_act_is_allowed_in_every_callback)
 			if (acts[i] == ACT_CANCEL && where > 0) {
 				/* the rest of the answer was short: the connection goes on */
 				expect_request(&c, "GET /waits ");
-				peer_say(c.peer, OK_EMPTY);
-				wait_done(&q);
+				finish_request(&c, &q);
 			} else {
 				peer_wait_eof(c.peer);
 			}
@@ -571,31 +535,13 @@ START_TEST(idle_connection_closes_after_the_idle_timeout)
 	expect_request(&c, "GET / ");
 	advance(&c, 100000); /* under a request nobody is idle */
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
+	finish_request(&c, &p);
 	advance(&c, 4999);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
 	advance(&c, 1);
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
 	ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
 	ck_assert_str_eq(cc_conn_detail(c.conn), "idle timeout");
-	client_close(&c);
-}
-END_TEST
-
-START_TEST(old_connection_drains)
-{
-	struct client c;
-	struct probe p = {0};
-
-	open_h1_running(&c, &p, &(struct cc_transport_opts){.max_age = 5000});
-	advance(&c, 5000);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
-	turns(c.base, 2);
-	ck_assert_int_eq(p.result.err, 0);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_CLOSED);
 	client_close(&c);
 }
 END_TEST
@@ -610,9 +556,7 @@ START_TEST(number_of_requests_is_limited)
 		get(&c, &p[i], "/");
 	for (int i = 0; i < 2; i++) {
 		expect_request(&c, "GET / ");
-		peer_say(c.peer, OK_EMPTY);
-		wait_done(&p[i]);
-		ck_assert_int_eq(p[i].result.err, 0);
+		finish_request(&c, &p[i]);
 	}
 	wait_done(&p[2]);
 	ck_assert(p[2].result.unprocessed);
@@ -752,8 +696,7 @@ START_TEST(server_that_stops_reading_stops_the_sender)
 	ck_assert_int_eq(send_body(&p, "", true), 0);
 	until(c.base, c.peer->in_len > given &&
 			      strcmp(c.peer->in + c.peer->in_len - 5, "0\r\n\r\n") == 0);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
+	finish_request(&c, &p);
 	ck_assert_uint_eq(p.result.sent, given);
 	client_close(&c);
 }
@@ -888,7 +831,6 @@ int main(void)
 		round_trip_while_connecting_goes_when_connected,
 		request_that_waited_has_its_body,
 		failed_dial_ends_waiting_round_trips_as_unprocessed,
-		close_without_an_answer_is_not_called_unprocessed,
 		malformed_answers_close,
 		head_that_is_too_large_is_refused,
 		early_answer_is_read_although_writing_fails,
@@ -899,7 +841,6 @@ int main(void)
 		every_act_is_allowed_in_every_callback,
 		next_request_may_be_made_in_on_done,
 		idle_connection_closes_after_the_idle_timeout,
-		old_connection_drains,
 		number_of_requests_is_limited,
 		reader_that_stops_stops_the_server,
 		answer_that_filled_the_window_does_not_stop_the_next,

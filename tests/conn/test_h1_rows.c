@@ -15,8 +15,7 @@ static void use_once(struct client *c)
 
 	get(c, &p, "/used");
 	expect_request(c, "GET /used ");
-	peer_say(c->peer, OK_EMPTY);
-	wait_done(&p);
+	finish_request(c, &p);
 	check_counts(c, 2, 1, 0, 1);
 	check_hooks(c, 1);
 }
@@ -105,8 +104,7 @@ START_TEST(next_that_waits_begins_where_the_answer_ends)
 	ck_assert_uint_eq(cc_conn_waiting(c.conn), 0);
 	check_hooks(&c, 1);
 	ck_assert_uint_eq(q.done, 0);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&r);
+	finish_request(&c, &r);
 	check_counts(&c, 3, 2, 0, 1);
 	check_hooks(&c, 1);
 	client_close(&c);
@@ -517,17 +515,28 @@ END_TEST
 
 START_TEST(end_without_a_byte_of_answer_says_nothing_about_the_request)
 {
-	struct client c;
-	struct probe p = {0};
+	for (int waits = 0; waits < 2; waits++) {
+		struct client c;
+		struct probe p = {0}, q = {0};
 
-	open_h1_running(&c, &p, NULL);
-	peer_finish(c.peer);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, CC_EEOF);
-	ck_assert_int_eq(p.result.phase, CC_PHASE_WAITING);
-	ck_assert(!p.result.unprocessed);
-	check_closed(&c, 1);
-	client_close(&c);
+		open_h1_running(&c, &p, NULL);
+		if (waits)
+			get(&c, &q, "/waits");
+		peer_finish(c.peer);
+		wait_done(&p);
+		ck_assert_int_eq(p.result.err, CC_EEOF);
+		ck_assert_int_eq(p.result.phase, CC_PHASE_WAITING);
+		ck_assert(!p.result.unprocessed);
+		if (waits) {
+			wait_done(&q);
+			ck_assert_int_eq(q.result.phase, CC_PHASE_QUEUED); /* it never left */
+			ck_assert(q.result.unprocessed);
+		}
+		check_closed(&c, 1);
+		ck_assert_uint_eq(
+			cc_conn_changes(c.conn), CC_CHANGED_COMPLETED | CC_CHANGED_CLOSED);
+		client_close(&c);
+	}
 }
 END_TEST
 
@@ -675,9 +684,7 @@ START_TEST(one_request_and_no_more)
 
 	open_h1_running(&c, &p, &(struct cc_transport_opts){.max_requests = 1});
 	ck_assert_int_ne(cc_conn_reserve(c.conn), 0);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
-	ck_assert_int_eq(p.result.err, 0);
+	finish_request(&c, &p);
 	ck_assert_uint_eq(p.available, 0);
 	check_closed(&c, 1);
 	client_close(&c);

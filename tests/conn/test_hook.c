@@ -257,8 +257,7 @@ START_TEST(no_hook_no_call)
 	open_h1_running(&c, &p, NULL);
 	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
 	cc_conn_set_state_hook(c.conn, NULL, NULL);
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
+	finish_request(&c, &p);
 	cc_conn_close(c.conn);
 	check_hooks(&c, 0);
 	check_counts(&c, 1, 1, 0, 0);
@@ -289,8 +288,7 @@ START_TEST(hook_set_later_hears_of_all_in_one_call)
 	cc_conn_set_state_hook(c.conn, NULL, NULL);
 	get(&c, &p, "/");
 	expect_request(&c, "GET / ");
-	peer_say(c.peer, OK_EMPTY);
-	wait_done(&p);
+	finish_request(&c, &p);
 	turns(c.base, 3);
 	ck_assert_uint_eq(c.hooks, 0);
 	cc_conn_set_state_hook(c.conn, watch, &w);

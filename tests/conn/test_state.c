@@ -133,21 +133,32 @@ END_TEST
 
 START_TEST(max_age_lets_what_runs_finish)
 {
-	struct client c;
-	struct probe p = {0};
+	const struct cc_transport_opts opts = {.max_age = 1000, .ping_after = CC_NEVER};
 
-	open_h2(&c, 10, &(struct cc_transport_opts){.max_age = 1000, .ping_after = CC_NEVER});
-	begin(&c, &p, 1);
-	advance(&c, 999);
-	check_hooks(&c, 0);
-	advance(&c, 1);
-	ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
-	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_AGE);
-	check_counts(&c, 1, 0, 1, 0);
-	check_hooks(&c, 1);
-	finish_stream(&c, &p, 1);
-	check_hooks(&c, 1);
-	check_end(&c, CC_REASON_AGE, CC_ECLOSED);
+	for (int h2 = 0; h2 < 2; h2++) {
+		struct client c;
+		struct probe p = {0};
+
+		if (h2) {
+			open_h2(&c, 10, &opts);
+			begin(&c, &p, 1);
+		} else {
+			open_h1_running(&c, &p, &opts);
+		}
+		advance(&c, 999);
+		check_hooks(&c, 0);
+		advance(&c, 1);
+		ck_assert_int_eq(cc_conn_state(c.conn), CC_DRAINING);
+		ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_AGE);
+		check_counts(&c, 1, 0, 1, 0);
+		check_hooks(&c, 1);
+		if (h2)
+			finish_stream(&c, &p, 1);
+		else
+			finish_request(&c, &p);
+		check_hooks(&c, 1);
+		check_end(&c, CC_REASON_AGE, CC_ECLOSED);
+	}
 }
 END_TEST
 
