@@ -2,9 +2,6 @@
  * test_capacity.c - how many requests a connection takes: reservations, and
  * SETTINGS_MAX_CONCURRENT_STREAMS that move (RFC 9113 5.1.2). L, C, F and A at each step.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "tests/conn/fixture.h"
 
 static int reserved_get(struct client *c, struct probe *p, const char *path)

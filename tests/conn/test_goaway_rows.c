@@ -4,7 +4,6 @@
  * meets.
  */
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "tests/conn/fixture.h"

@@ -3,7 +3,6 @@
  * numbers (L, C, F, A) and its exact number of hook calls.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/conn/fixture.h"

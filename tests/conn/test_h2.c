@@ -1,7 +1,5 @@
 /* test_h2.c - an HTTP/2 connection of the public API against a scripted server (RFC 9113). */
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/conn/fixture.h"

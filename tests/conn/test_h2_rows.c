@@ -3,7 +3,6 @@
  * numbers (L, C, F, A) and its exact number of hook calls. GOAWAY is in
  * test_goaway_rows.c, limits in test_capacity.c, cancelling in test_cancel.c.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "tests/conn/fixture.h"

@@ -2,9 +2,6 @@
  * test_hook.c - the state hook: which event it tells, how often, when it may
  * come, and what may be done inside it.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "tests/conn/fixture.h"
 
 /* ---- what it says --------------------------------------------------------- */
