@@ -137,19 +137,20 @@ char *stats_worker_json(unsigned worker, const struct worker_stats *s)
 
 /* ---- durations --------------------------------------------------------- */
 
+_Static_assert(HISTOGRAM_FIRST % HISTOGRAM_STEPS == 0, "a step begins at a whole number");
+
 /* Octaves double from HISTOGRAM_FIRST on, each cut into steps of one width. */
 static unsigned bucket_of(uint64_t us)
 {
 	unsigned octave;
-	uint64_t start;
 
 	if (us < HISTOGRAM_FIRST)
 		return 0;
 	octave = 63u - (unsigned)__builtin_clzll(us / HISTOGRAM_FIRST);
 	if (octave >= HISTOGRAM_OCTAVES)
 		return HISTOGRAM_BUCKETS - 1;
-	start = (uint64_t)HISTOGRAM_FIRST << octave;
-	return 1 + octave * HISTOGRAM_STEPS + (unsigned)((us - start) * HISTOGRAM_STEPS / start);
+	return 1 + octave * HISTOGRAM_STEPS +
+	       (unsigned)(((us >> octave) - HISTOGRAM_FIRST) * HISTOGRAM_STEPS / HISTOGRAM_FIRST);
 }
 
 uint64_t histogram_bound(unsigned bucket)

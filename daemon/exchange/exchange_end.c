@@ -42,20 +42,22 @@ static int without_quotes(struct cc_str path, char shown[PATH_SHOWN])
 	return (int)n;
 }
 
-static void access_line(struct exchange *ex, enum ending end)
+static bool is_logged(const struct exchange *ex, enum ending end)
+{
+	enum conf_access access = ex->env->conf->access;
+
+	return ex->head && access != CONF_ACCESS_OFF &&
+	       (access != CONF_ACCESS_ERRORS || ex->status >= 500 || end != END_OK);
+}
+
+static void access_line(const struct exchange *ex, enum ending end)
 {
 	static const char *const words[] = {"ok", "cut", "own", "abandoned"};
-	enum conf_access access = ex->env->conf->access;
 	struct cc_str method, path;
 	const char *query;
 	char shown[PATH_SHOWN];
 	int n;
 
-	if (access == CONF_ACCESS_OFF ||
-		(access == CONF_ACCESS_ERRORS && ex->status < 500 && end == END_OK))
-		return;
-	if (!ex->head)
-		return;
 	method = cc_head_method(ex->head);
 	path = cc_head_path(ex->head);
 	query = memchr(path.p, '?', path.n);
@@ -115,7 +117,8 @@ void exchange_finish(struct exchange *ex, enum ending end)
 {
 	if (ex->state == EX_DONE)
 		return;
-	access_line(ex, end);
+	if (is_logged(ex, end))
+		access_line(ex, end);
 	count(ex, end);
 	ex->state = EX_DONE;
 	ex->ops = NULL;

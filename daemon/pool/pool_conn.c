@@ -35,13 +35,13 @@ static void pool_move(struct pool_conn *pc, enum pool_place to)
 	list_add_tail(&pc->pool->conns[to], &pc->link);
 }
 
-static enum pool_place place_of(const struct cc_conn *cc)
+static enum pool_place place_of(enum cc_state state, uint32_t room)
 {
-	switch (cc_conn_state(cc)) {
+	switch (state) {
 	case CC_CONNECTING:
 		return POOL_CONNECTING;
 	case CC_READY:
-		return cc_conn_available(cc) > 0 ? POOL_AVAILABLE : POOL_FULL;
+		return room > 0 ? POOL_AVAILABLE : POOL_FULL;
 	default:
 		return POOL_DRAINING;
 	}
@@ -56,10 +56,10 @@ static void settle(struct pool_conn *pc, bool settled)
 
 void pool_look(struct pool_conn *pc)
 {
-	struct pool *pool = pc->pool;
+	uint32_t room = cc_conn_available(pc->cc);
 
-	pool_move(pc, place_of(pc->cc));
-	pick_update(&pool->pick, &pc->pick, pc->watched ? 0 : cc_conn_available(pc->cc));
+	pool_move(pc, place_of(cc_conn_state(pc->cc), room));
+	pick_update(&pc->pool->pick, &pc->pick, pc->watched ? 0 : room);
 	if (pc->place == POOL_DRAINING)
 		janitor_forget(pc);
 	else if (pc->ready)

@@ -9,6 +9,9 @@
 /*
  * Each read_* takes bytes from s up to e, says what comes next in l->line and
  * answers where it stopped: behind what it took, or at a byte it refused.
+ *
+ * A head that came in one piece costs one call a line: where the next bytes are there and are the
+ * usual ones, they are taken along. (A fifth of what this file cost per request.)
  */
 static const char *read_method(struct h1_lines *l, const char *s, const char *e)
 {
@@ -72,9 +75,13 @@ static const char *read_version(struct h1_lines *l, const char *s, const char *e
 			h1_refuse(&l->error, 400, "no HTTP version in its place (RFC 9112 2.3)");
 		return s;
 	}
-	if (l->at == sizeof(version)) {
-		l->at = 0;
-		l->line = l->kind == H1_REQUEST ? LINE_CR : LINE_STATUS;
+	if (l->at < sizeof(version))
+		return s;
+	l->at = 0;
+	l->line = l->kind == H1_REQUEST ? LINE_CR : LINE_STATUS;
+	if (l->line == LINE_CR && e - s >= 2 && s[0] == '\r' && s[1] == '\n') {
+		l->line = LINE_BEGIN;
+		return s + 2;
 	}
 	return s;
 }
@@ -135,7 +142,27 @@ static const char *read_lf(struct h1_lines *l, const char *s, enum line next)
 	return s + 1;
 }
 
-static const char *read_begin(struct h1_lines *l, const char *s)
+static const char *read_field(struct h1_lines *l, const char *s, const char *e)
+{
+	const char *cr = memchr(s, '\r', (size_t)(e - s));
+	const char *end = cr ? cr : e;
+	const char *lf = memchr(s, '\n', (size_t)(end - s));
+
+	if (lf) {
+		h1_refuse(&l->error, 400, "LF without CR (RFC 9112 2.2)");
+		return lf;
+	}
+	if (!cr)
+		return e;
+	if (e - cr >= 2 && cr[1] == '\n') {
+		l->line = LINE_BEGIN;
+		return cr + 2;
+	}
+	l->line = LINE_LF;
+	return cr + 1;
+}
+
+static const char *read_begin(struct h1_lines *l, const char *s, const char *e)
 {
 	if (*s == '\r') {
 		l->line = LINE_LAST_LF;
@@ -150,23 +177,7 @@ static const char *read_begin(struct h1_lines *l, const char *s)
 	else
 		l->line = LINE_FIELD;
 	l->fields++;
-	return s;
-}
-
-static const char *read_field(struct h1_lines *l, const char *s, const char *e)
-{
-	const char *cr = memchr(s, '\r', (size_t)(e - s));
-	const char *end = cr ? cr : e;
-	const char *lf = memchr(s, '\n', (size_t)(end - s));
-
-	if (lf) {
-		h1_refuse(&l->error, 400, "LF without CR (RFC 9112 2.2)");
-		return lf;
-	}
-	if (!cr)
-		return e;
-	l->line = LINE_LF;
-	return cr + 1;
+	return l->line == LINE_FIELD ? read_field(l, s, e) : s;
 }
 
 static unsigned hex_value(char c)
@@ -225,7 +236,7 @@ static const char *read_some(struct h1_lines *l, const char *s, const char *e)
 	case LINE_LF:
 		return read_lf(l, s, LINE_BEGIN);
 	case LINE_BEGIN:
-		return read_begin(l, s);
+		return read_begin(l, s, e);
 	case LINE_FIELD:
 		return read_field(l, s, e);
 	case LINE_LAST_LF:
