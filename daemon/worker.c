@@ -52,6 +52,22 @@ struct port {
 	uint64_t full_since;  /* ms: somebody has waited for a place since then, 0: nobody does */
 };
 
+enum order_kind { ORDER_TEAM, ORDER_CONFIGURE, ORDER_DRAIN, ORDER_STOP, ORDER_DUMP, ORDERS };
+
+/*
+ * What the control thread sends; some come back as the answer. Each kind has its place in the
+ * worker, as one of a kind is on its way at most: none can be lost for want of memory.
+ */
+struct order {
+	struct message m;
+	struct worker *worker;
+	struct conf *conf;
+	struct listener_set *listeners;
+	uint64_t timeout;
+	struct worker *const *team;
+	unsigned team_count;
+};
+
 struct worker {
 	unsigned index;
 	pthread_t thread;
@@ -69,16 +85,9 @@ struct worker {
 	struct pool_owner pool_owner;
 	bool draining;
 	struct timer drain_timer;
-};
-
-/* What the control thread sends. */
-struct order {
-	struct message m;
-	struct conf *conf;
-	struct listener_set *listeners;
-	uint64_t timeout;
-	struct worker *const *team;
-	unsigned team_count;
+	struct order orders[ORDERS];
+	struct order ended;   /* the last answer */
+	atomic_bool dump_due; /* ORDER_DUMP is on its way */
 };
 
 /* A client on its way to the home of its upstream. */
@@ -89,42 +98,6 @@ struct parcel {
 	size_t n;
 	char bytes[]; /* what it has sent already */
 };
-
-/* What the worker answers. */
-struct report {
-	struct message m;
-	struct worker *worker;
-	void (*tell)(struct worker *w, void *arg);
-};
-
-/* ---- reports ----------------------------------------------------------- */
-
-static void deliver_report(struct message *m, void *arg)
-{
-	struct report *r = (struct report *)m;
-	struct worker *w = r->worker;
-	void (*tell)(struct worker *, void *) = r->tell;
-
-	(void)arg;
-	free(r);
-	tell(w, w->owner.arg);
-}
-
-/* A report must not be lost for want of memory: it is tiny, and asked for until it comes. */
-static void report(struct worker *w, void (*tell)(struct worker *w, void *arg))
-{
-	struct report *r = NULL;
-
-	while (!r) {
-		r = calloc(1, sizeof(*r));
-		if (!r)
-			usleep(10000);
-	}
-	r->m.deliver = deliver_report;
-	r->worker = w;
-	r->tell = tell;
-	mailbox_send(w->owner.mailbox, &r->m);
-}
 
 /* ---- accepting --------------------------------------------------------- */
 
@@ -542,6 +515,30 @@ static bool configure(struct worker *w, struct conf *conf, struct listener_set *
 	return !w->team || configure_ports(w);
 }
 
+/* ---- answers, which the control thread gets ----------------------------- */
+
+static void deliver_configured(struct message *m, void *arg)
+{
+	struct worker *w = ((struct order *)m)->worker;
+
+	(void)arg;
+	w->owner.configured(w, w->owner.arg);
+}
+
+static void deliver_stopped(struct message *m, void *arg)
+{
+	struct worker *w = ((struct order *)m)->worker;
+
+	(void)arg;
+	w->owner.stopped(w, w->owner.arg);
+}
+
+static void answer(struct order *o, void (*deliver)(struct message *m, void *arg))
+{
+	o->m.deliver = deliver;
+	mailbox_send(o->worker->owner.mailbox, &o->m);
+}
+
 /* ---- orders ------------------------------------------------------------ */
 
 static void do_configure(struct message *m, void *arg)
@@ -552,8 +549,7 @@ static void do_configure(struct message *m, void *arg)
 	if (!configure(w, o->conf, o->listeners))
 		log_line(w->env.log, LOG_LEVEL_ERROR, "reload incomplete",
 			"worker=%u reason=\"out of memory or descriptors\"", w->index);
-	free(o);
-	report(w, w->owner.configured);
+	answer(o, deliver_configured);
 }
 
 static void drain_over(struct timer *t)
@@ -580,7 +576,6 @@ static void do_drain(struct message *m, void *arg)
 	w->draining = true;
 	if (o->timeout > 0)
 		timer_start(w->env.ctx, &w->drain_timer, o->timeout);
-	free(o);
 	stop_if_empty(w);
 }
 
@@ -591,7 +586,6 @@ static void do_team(struct message *m, void *arg)
 
 	w->team = o->team;
 	w->team_count = o->team_count;
-	free(o);
 	if (!configure_ports(w))
 		log_line(w->env.log, LOG_LEVEL_ERROR, "cannot accept",
 			"worker=%u reason=\"out of memory or descriptors\"", w->index);
@@ -601,7 +595,7 @@ static void do_stop(struct message *m, void *arg)
 {
 	struct worker *w = arg;
 
-	free(m);
+	(void)m;
 	event_base_loopexit(w->base, NULL);
 }
 
@@ -636,68 +630,54 @@ static void do_dump(struct message *m, void *arg)
 {
 	struct worker *w = arg;
 
-	free(m);
+	(void)m;
+	w->dump_due = false;
 	for (unsigned i = 0; i < w->env.conf->upstream_count; i++)
 		if (home_of(w, w->env.pools[i]->up) == w)
 			dump(w, w->env.pools[i]);
 	dump_line(w, stats_worker_json(w->index, &w->env.stats));
 }
 
-static struct order *order(void (*deliver)(struct message *m, void *arg))
+static void send_order(
+	struct worker *w, enum order_kind kind, void (*deliver)(struct message *, void *))
 {
-	struct order *o = calloc(1, sizeof(*o));
+	struct order *o = &w->orders[kind];
 
-	if (o)
-		o->m.deliver = deliver;
-	return o;
+	o->m.deliver = deliver;
+	o->worker = w;
+	mailbox_send(w->mailbox, &o->m);
 }
 
 void worker_team(struct worker *w, struct worker *const *team, unsigned n)
 {
-	struct order *o = order(do_team);
-
-	if (!o)
-		return;
-	o->team = team;
-	o->team_count = n;
-	mailbox_send(w->mailbox, &o->m);
+	w->orders[ORDER_TEAM].team = team;
+	w->orders[ORDER_TEAM].team_count = n;
+	send_order(w, ORDER_TEAM, do_team);
 }
 
 void worker_configure(struct worker *w, struct conf *conf, struct listener_set *listeners)
 {
-	struct order *o = order(do_configure);
-
-	if (!o)
-		return;
-	o->conf = conf_ref(conf);
-	o->listeners = listener_set_ref(listeners);
-	mailbox_send(w->mailbox, &o->m);
+	w->orders[ORDER_CONFIGURE].conf = conf_ref(conf);
+	w->orders[ORDER_CONFIGURE].listeners = listener_set_ref(listeners);
+	send_order(w, ORDER_CONFIGURE, do_configure);
 }
 
 void worker_drain(struct worker *w, uint64_t timeout)
 {
-	struct order *o = order(do_drain);
-
-	if (!o)
-		return;
-	o->timeout = timeout;
-	mailbox_send(w->mailbox, &o->m);
+	w->orders[ORDER_DRAIN].timeout = timeout;
+	send_order(w, ORDER_DRAIN, do_drain);
 }
 
 void worker_stop(struct worker *w)
 {
-	struct order *o = order(do_stop);
-
-	if (o)
-		mailbox_send(w->mailbox, &o->m);
+	send_order(w, ORDER_STOP, do_stop);
 }
 
+/* One that is on its way is as good as another. */
 void worker_dump(struct worker *w)
 {
-	struct order *o = order(do_dump);
-
-	if (o)
-		mailbox_send(w->mailbox, &o->m);
+	if (!atomic_exchange(&w->dump_due, true))
+		send_order(w, ORDER_DUMP, do_dump);
 }
 
 /* ---- the thread -------------------------------------------------------- */
@@ -733,7 +713,7 @@ static void *run(void *arg)
 	struct worker *w = arg;
 
 	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
-	report(w, w->owner.stopped);
+	answer(&w->ended, deliver_stopped);
 	return NULL;
 }
 
@@ -783,6 +763,7 @@ struct worker *worker_start(unsigned index, struct conf *conf, struct listener_s
 	}
 	w->index = index;
 	w->owner = *owner;
+	w->ended.worker = w;
 	w->env.log = log;
 	list_init(&w->ports);
 	list_init(&w->old_pools);

@@ -36,7 +36,10 @@ struct worker *worker_start(unsigned index, struct conf *conf, struct listener_s
  * upstream: the worker whose pool opens connections to it.
  */
 void worker_team(struct worker *w, struct worker *const *team, unsigned n);
-/* Another configuration (references are taken). All from the control thread. */
+/*
+ * Another configuration (references are taken); not before configured() of the last one. All from
+ * the control thread.
+ */
 void worker_configure(struct worker *w, struct conf *conf, struct listener_set *listeners);
 /* Stops accepting, finishes what runs (at most timeout ms), then stopped() comes. */
 void worker_drain(struct worker *w, uint64_t timeout);
