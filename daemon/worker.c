@@ -1,13 +1,22 @@
 /*
  * worker.c - one thread: loop, context, pools, clients.
  *
- *   control thread ── mailbox: configure, drain, stop, dump ──> worker
- *   worker ── owner's mailbox: configured, stopped ──> control thread
+ *   control thread ── mailbox: team, configure, drain, settle, stop, dump ──> worker
+ *   worker ── owner's mailbox: done, stopped ──> control thread
  *
  *   worker ── mailbox: a client whose upstream lives there ──> worker
  *
  * Everything below belongs to the worker's thread from worker_start on, but
- * for the mailboxes and the number of clients, which the others read.
+ * for the mailboxes and the number of clients, which the others read, and what
+ * is marked as the control thread's.
+ *
+ * A client that is passed on must find its port, whatever order has reached whom. So each order
+ * that makes or closes ports has two steps. First each worker obeys it and says done; meanwhile a
+ * new port accepts nobody, as the others may not have it yet; a closed port stays, and a worker
+ * that drains runs on, as the others may still pass clients there. When nobody has an order left
+ * to obey, all are told to settle: ports begin to accept, or are freed, and who has drained ends.
+ * Mailboxes keep the order of what they got, so whatever a worker passed on before it was done is
+ * delivered before settle. Only a stop at once and the end of drain_timeout wait for nobody.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -52,7 +61,15 @@ struct port {
 	uint64_t full_since;  /* ms: somebody has waited for a place since then, 0: nobody does */
 };
 
-enum order_kind { ORDER_TEAM, ORDER_CONFIGURE, ORDER_DRAIN, ORDER_STOP, ORDER_DUMP, ORDERS };
+enum order_kind {
+	ORDER_TEAM,
+	ORDER_CONFIGURE,
+	ORDER_DRAIN,
+	ORDER_SETTLE,
+	ORDER_STOP,
+	ORDER_DUMP,
+	ORDERS
+};
 
 /*
  * What the control thread sends; some come back as the answer. Each kind has its place in the
@@ -79,6 +96,9 @@ struct worker {
 	struct list ports;
 	struct worker *const *team; /* NULL until worker_team */
 	unsigned team_count;
+	bool settled;  /* every worker has obeyed the orders that this one has */
+	unsigned told; /* the control thread's: orders that everybody gets */
+	unsigned done; /* the control thread's: those of them that it has obeyed */
 	atomic_uint clients;
 	struct reserve reserve;
 	struct list old_pools; /* drained, not empty yet */
@@ -122,7 +142,7 @@ static bool is_full_for_long(const struct port *p)
 /* Goes on accepting if who comes can be served or refused. */
 static void port_wake(struct port *p)
 {
-	if (!p->accept || event_pending(p->accept, EV_READ, NULL) ||
+	if (!p->accept || !p->worker->settled || event_pending(p->accept, EV_READ, NULL) ||
 		!(has_room(p) || is_full_for_long(p)))
 		return;
 	timer_stop(&p->again);
@@ -149,9 +169,15 @@ static void port_close(struct port *p)
 	timer_stop(&p->again);
 }
 
+static void port_free_if_over(struct port *p)
+{
+	if (!p->accept && p->front.count == 0 && p->worker->settled)
+		port_free(p);
+}
+
 static void stop_if_empty(struct worker *w)
 {
-	if (w->draining && w->clients == 0 && w->reserve.lent == 0)
+	if (w->draining && w->settled && w->clients == 0 && w->reserve.lent == 0)
 		event_base_loopexit(w->base, NULL);
 }
 
@@ -165,8 +191,7 @@ static void client_left(struct front_listener *fl, bool refused)
 		reserve_give_back(&w->reserve);
 	else
 		w->clients--;
-	if (!p->accept && fl->count == 0 && !w->draining)
-		port_free(p);
+	port_free_if_over(p);
 	list_each (e, tmp, &w->ports)
 		port_wake(container_of(e, struct port, link));
 	stop_if_empty(w);
@@ -295,7 +320,7 @@ static void deliver_parcel(struct message *m, void *arg)
 	struct worker *w = arg;
 	struct port *p = port_of_fd(w, parcel->listener);
 
-	if (!p) /* its listener was removed in this moment */
+	if (!p) /* there was no memory for the port, or this is the end and not everybody's */
 		close(parcel->fd);
 	else if (front_accept_with(&p->front, parcel->fd, parcel->bytes, parcel->n))
 		w->clients++;
@@ -357,7 +382,7 @@ static struct port *port_new(struct worker *w, unsigned i)
 	list_init(&p->link);
 	timer_init(&p->again, accept_again);
 	p->accept = event_new(w->base, p->listener->fd, EV_READ | EV_PERSIST, on_acceptable, p);
-	if (!p->accept || event_add(p->accept, NULL) < 0) {
+	if (!p->accept) {
 		port_free(p);
 		return NULL;
 	}
@@ -419,8 +444,6 @@ static bool configure_ports(struct worker *w)
 			accept_all(p);
 			port_close(p);
 			front_drain(&p->front);
-			if (p->front.count == 0)
-				port_free(p);
 		}
 	}
 	list_splice_tail(&w->ports, &keep);
@@ -515,14 +538,55 @@ static bool configure(struct worker *w, struct conf *conf, struct listener_set *
 	return !w->team || configure_ports(w);
 }
 
-/* ---- answers, which the control thread gets ----------------------------- */
+/* ---- orders and their answers ------------------------------------------- */
 
-static void deliver_configured(struct message *m, void *arg)
+static void do_settle(struct message *m, void *arg)
 {
-	struct worker *w = ((struct order *)m)->worker;
+	struct worker *w = arg;
+
+	(void)m;
+	w->settled = true;
+	list_each (e, tmp, &w->ports) {
+		struct port *p = container_of(e, struct port, link);
+
+		accept_again(&p->again);
+		port_free_if_over(p);
+	}
+	stop_if_empty(w);
+}
+
+/* From here to answer(): the control thread's. */
+static void send_order(
+	struct worker *w, enum order_kind kind, void (*deliver)(struct message *, void *))
+{
+	struct order *o = &w->orders[kind];
+
+	o->m.deliver = deliver;
+	o->worker = w;
+	mailbox_send(w->mailbox, &o->m);
+}
+
+/* Orders come to all workers alike, so those who have obeyed as many have obeyed the same ones. */
+static bool all_are_done(struct worker *const *team, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (team[i]->told != team[0]->told || team[i]->done != team[0]->told)
+			return false;
+	return true;
+}
+
+static void deliver_done(struct message *m, void *arg)
+{
+	struct order *o = (struct order *)m;
+	struct worker *w = o->worker, *const *team = w->orders[ORDER_TEAM].team;
+	unsigned n = w->orders[ORDER_TEAM].team_count;
 
 	(void)arg;
-	w->owner.configured(w, w->owner.arg);
+	w->done++;
+	for (unsigned i = 0; all_are_done(team, n) && i < n; i++)
+		send_order(team[i], ORDER_SETTLE, do_settle);
+	if (o == &w->orders[ORDER_CONFIGURE])
+		w->owner.configured(w, w->owner.arg);
 }
 
 static void deliver_stopped(struct message *m, void *arg)
@@ -539,17 +603,16 @@ static void answer(struct order *o, void (*deliver)(struct message *m, void *arg
 	mailbox_send(o->worker->owner.mailbox, &o->m);
 }
 
-/* ---- orders ------------------------------------------------------------ */
-
 static void do_configure(struct message *m, void *arg)
 {
 	struct order *o = (struct order *)m;
 	struct worker *w = arg;
 
+	w->settled = false;
 	if (!configure(w, o->conf, o->listeners))
 		log_line(w->env.log, LOG_LEVEL_ERROR, "reload incomplete",
 			"worker=%u reason=\"out of memory or descriptors\"", w->index);
-	answer(o, deliver_configured);
+	answer(o, deliver_done);
 }
 
 static void drain_over(struct timer *t)
@@ -566,6 +629,7 @@ static void do_drain(struct message *m, void *arg)
 	struct order *o = (struct order *)m;
 	struct worker *w = arg;
 
+	w->settled = false;
 	list_each (e, tmp, &w->ports) {
 		struct port *p = container_of(e, struct port, link);
 
@@ -576,7 +640,7 @@ static void do_drain(struct message *m, void *arg)
 	w->draining = true;
 	if (o->timeout > 0)
 		timer_start(w->env.ctx, &w->drain_timer, o->timeout);
-	stop_if_empty(w);
+	answer(o, deliver_done);
 }
 
 static void do_team(struct message *m, void *arg)
@@ -589,6 +653,7 @@ static void do_team(struct message *m, void *arg)
 	if (!configure_ports(w))
 		log_line(w->env.log, LOG_LEVEL_ERROR, "cannot accept",
 			"worker=%u reason=\"out of memory or descriptors\"", w->index);
+	answer(o, deliver_done);
 }
 
 static void do_stop(struct message *m, void *arg)
@@ -638,20 +703,11 @@ static void do_dump(struct message *m, void *arg)
 	dump_line(w, stats_worker_json(w->index, &w->env.stats));
 }
 
-static void send_order(
-	struct worker *w, enum order_kind kind, void (*deliver)(struct message *, void *))
-{
-	struct order *o = &w->orders[kind];
-
-	o->m.deliver = deliver;
-	o->worker = w;
-	mailbox_send(w->mailbox, &o->m);
-}
-
 void worker_team(struct worker *w, struct worker *const *team, unsigned n)
 {
 	w->orders[ORDER_TEAM].team = team;
 	w->orders[ORDER_TEAM].team_count = n;
+	w->told++;
 	send_order(w, ORDER_TEAM, do_team);
 }
 
@@ -659,12 +715,14 @@ void worker_configure(struct worker *w, struct conf *conf, struct listener_set *
 {
 	w->orders[ORDER_CONFIGURE].conf = conf_ref(conf);
 	w->orders[ORDER_CONFIGURE].listeners = listener_set_ref(listeners);
+	w->told++;
 	send_order(w, ORDER_CONFIGURE, do_configure);
 }
 
 void worker_drain(struct worker *w, uint64_t timeout)
 {
 	w->orders[ORDER_DRAIN].timeout = timeout;
+	w->told++;
 	send_order(w, ORDER_DRAIN, do_drain);
 }
 

@@ -31,7 +31,7 @@ struct worker_owner {
 struct worker *worker_start(unsigned index, struct conf *conf, struct listener_set *listeners,
 	struct log *log, const struct worker_owner *owner, char **error);
 /*
- * Who the others are, the worker itself included; it accepts from then on. team
+ * Who the others are, the worker itself included; all accept once each of them has been told. team
  * must stay as it is until all have stopped. One of them is the home of each
  * upstream: the worker whose pool opens connections to it.
  */
@@ -41,7 +41,10 @@ void worker_team(struct worker *w, struct worker *const *team, unsigned n);
  * the control thread.
  */
 void worker_configure(struct worker *w, struct conf *conf, struct listener_set *listeners);
-/* Stops accepting, finishes what runs (at most timeout ms), then stopped() comes. */
+/*
+ * Stops accepting, finishes what runs (at most timeout ms), then stopped() comes, though not before
+ * all the others have been told, too: until then they may still pass clients on.
+ */
 void worker_drain(struct worker *w, uint64_t timeout);
 void worker_stop(struct worker *w); /* at once */
 void worker_join(struct worker *w); /* after stopped(): ends the thread and frees w */

@@ -32,9 +32,11 @@ static struct {
 	struct conf *conf;
 	struct listener_set *listeners;
 	struct worker *workers[WORKERS];
-	bool has_team[WORKERS];
 	unsigned configured, stopped;
 } t;
+
+static struct conf *next_conf;
+static struct listener_set *next_listeners;
 
 /* ---- stand-ins, by the linker (--wrap) ------------------------------------------------------- */
 
@@ -67,6 +69,12 @@ static void hear(void)
 {
 	event_base_loop(t.base, EVLOOP_NONBLOCK);
 	log_set_drain(t.logs);
+}
+
+static void hear_for(unsigned ms)
+{
+	for (uint64_t until = harness_now() + ms; harness_now() < until; harness_nap())
+		hear();
 }
 
 static bool logged(const char *what)
@@ -120,16 +128,39 @@ static void team(unsigned i)
 	worker_team(t.workers[i], t.workers, WORKERS);
 }
 
+/* The next configuration, which the workers hear of one by one. */
+static void next(const char *config_text)
+{
+	next_conf = conf_of(config_text);
+	next_listeners = listeners_of(next_conf, t.listeners);
+	listener_set_retire(t.listeners, next_listeners);
+}
+
+static void configure(unsigned i)
+{
+	unsigned before = t.configured;
+
+	worker_configure(t.workers[i], next_conf, next_listeners);
+	WAIT_FOR((hear(), t.configured == before + 1));
+}
+
+static void wait_for_end(void)
+{
+	WAIT_FOR((hear(), t.stopped == WORKERS));
+}
+
 static void end(void)
 {
 	for (unsigned i = 0; i < WORKERS; i++)
 		worker_stop(t.workers[i]);
-	WAIT_FOR((hear(), t.stopped == WORKERS));
+	wait_for_end();
 	for (unsigned i = 0; i < WORKERS; i++)
 		worker_join(t.workers[i]);
 	mailbox_free(t.owner.mailbox);
 	listener_set_unref(t.listeners);
+	listener_set_unref(next_listeners);
 	conf_unref(t.conf);
+	conf_unref(next_conf);
 	log_set_drain(t.logs);
 	log_set_free(t.logs);
 	close(t.log_fd);
@@ -151,6 +182,13 @@ static struct client *asks(const char *path, const char *host)
 	return c;
 }
 
+/* A client for each home: at least one of them has to be passed on. */
+static void ask_both(struct client *c[WORKERS], const char *path)
+{
+	for (unsigned i = 0; i < WORKERS; i++)
+		c[i] = asks(path, homes[i]);
+}
+
 static bool has_heard(const struct client *c)
 {
 	struct pollfd p = {.fd = c->fd, .events = POLLIN};
@@ -164,6 +202,36 @@ static void assert_served(struct client *c)
 	WAIT_FOR(has_heard(c));
 	ck_assert_uint_eq(client_answer(c).status, 200);
 	client_close(c);
+}
+
+static void assert_both_served(struct client *c[WORKERS])
+{
+	for (unsigned i = 0; i < WORKERS; i++)
+		assert_served(c[i]);
+}
+
+/* Both accept. */
+static void start_serving(const char *config_text)
+{
+	struct client *c[WORKERS];
+
+	start(config_text);
+	for (unsigned i = 0; i < WORKERS; i++)
+		team(i);
+	ask_both(c, daemon_socket());
+	assert_both_served(c);
+}
+
+static const char *second_socket(void)
+{
+	return text("%s/second.sock", harness_dir());
+}
+
+static char *two_listeners(const char *upstreams)
+{
+	return text("listeners = ( { name = \"main\"; path = \"%s\"; },\n"
+		    "{ name = \"second\"; path = \"%s\"; } );\nupstreams = ( %s );\n",
+		daemon_socket(), second_socket(), upstreams);
 }
 
 /* ---- tests ------------------------------------------------------------------------------------- */
@@ -188,10 +256,119 @@ START_TEST(no_order_is_lost_for_want_of_memory)
 	for (unsigned i = 0; i < WORKERS; i++)
 		worker_drain(t.workers[i], 0);
 	no_memory = false;
-	WAIT_FOR((hear(), t.stopped == WORKERS));
+	wait_for_end();
 	no_memory = true;
 	end();
 	no_memory = false;
+}
+END_TEST
+
+#define WHILE 200 /* ms: what was wrong happened at once */
+
+START_TEST(nobody_accepts_before_all_can_take_clients_over)
+{
+	struct client *c[WORKERS];
+
+	start(config("", upstreams(h1_origin(), "")));
+	ask_both(c, daemon_socket());
+	team(_i);
+	hear_for(WHILE);
+	for (unsigned i = 0; i < WORKERS; i++)
+		ck_assert(!has_heard(c[i]));
+	team(!_i);
+	assert_both_served(c);
+	end();
+}
+END_TEST
+
+START_TEST(new_listener_serves_nobody_before_all_have_it)
+{
+	char *ups = upstreams(h1_origin(), "");
+	struct client *c[WORKERS], *others[WORKERS];
+
+	start_serving(config("", ups));
+	next(two_listeners(ups));
+	ask_both(c, second_socket());
+	configure(_i);
+	hear_for(WHILE);
+	for (unsigned i = 0; i < WORKERS; i++)
+		ck_assert(!has_heard(c[i]));
+	ask_both(others, daemon_socket());
+	assert_both_served(others);
+	configure(!_i);
+	assert_both_served(c);
+	end();
+}
+END_TEST
+
+/* One worker alone accepts there, and passes to one that does no more. */
+START_TEST(client_that_is_passed_to_a_removed_listener_is_served)
+{
+	char *ups = upstreams(h1_origin(), "");
+	struct client *c[WORKERS];
+
+	start_serving(two_listeners(ups));
+	next_conf = conf_of(config("", ups));
+	next_listeners = listeners_of(next_conf, t.listeners);
+	configure(_i);
+	ask_both(c, second_socket());
+	assert_both_served(c);
+	configure(!_i);
+	listener_set_retire(t.listeners, next_listeners);
+	ask_both(c, daemon_socket());
+	assert_both_served(c);
+	end();
+}
+END_TEST
+
+START_TEST(client_that_is_passed_to_a_worker_that_drains_is_served)
+{
+	struct client *c[WORKERS];
+
+	start_serving(config("", upstreams(h1_origin(), "")));
+	worker_drain(t.workers[_i], 0);
+	hear_for(WHILE);
+	ask_both(c, daemon_socket());
+	assert_both_served(c);
+	ck_assert_uint_eq(t.stopped, 0);
+	worker_drain(t.workers[!_i], 0);
+	wait_for_end();
+	end();
+}
+END_TEST
+
+START_TEST(drain_timeout_and_stop_wait_for_nobody)
+{
+	start_serving(config("", upstreams(h1_origin(), "")));
+	worker_drain(t.workers[_i], 1);
+	WAIT_FOR((hear(), t.stopped == 1));
+	worker_stop(t.workers[!_i]);
+	wait_for_end();
+	end();
+}
+END_TEST
+
+/* As when SIGTERM comes while a reload runs: one settlement is for both. */
+START_TEST(drain_overtakes_a_reload_that_only_one_has_heard_of)
+{
+	char *ups = upstreams(h1_origin(), "");
+	struct client *c[WORKERS];
+
+	start_serving(config("", ups));
+	next(two_listeners(ups));
+	configure(_i);
+	worker_drain(t.workers[_i], 0);
+	hear_for(WHILE);
+	ask_both(c, daemon_socket());
+	assert_both_served(c);
+	configure(!_i);
+	hear_for(WHILE);
+	ask_both(c, daemon_socket());
+	assert_both_served(c);
+	ck_assert_uint_eq(t.stopped, 0);
+	worker_drain(t.workers[!_i], 0);
+	wait_for_end();
+	end();
 }
 END_TEST
 
@@ -201,5 +378,14 @@ int main(void)
 	TCase *orders = harness_case(s, "orders");
 
 	tcase_add_test(orders, no_order_is_lost_for_want_of_memory);
+	tcase_add_loop_test(orders, nobody_accepts_before_all_can_take_clients_over, 0, WORKERS);
+	tcase_add_loop_test(orders, new_listener_serves_nobody_before_all_have_it, 0, WORKERS);
+	tcase_add_loop_test(
+		orders, client_that_is_passed_to_a_removed_listener_is_served, 0, WORKERS);
+	tcase_add_loop_test(
+		orders, client_that_is_passed_to_a_worker_that_drains_is_served, 0, WORKERS);
+	tcase_add_loop_test(orders, drain_timeout_and_stop_wait_for_nobody, 0, WORKERS);
+	tcase_add_loop_test(
+		orders, drain_overtakes_a_reload_that_only_one_has_heard_of, 0, WORKERS);
 	return harness_main(s);
 }
