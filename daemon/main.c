@@ -379,7 +379,7 @@ static bool start_workers(struct control *c)
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	for (unsigned i = 0; c->started == c->worker_count && i < c->started; i++)
-		worker_team(c->workers[i], c->workers, c->worker_count);
+		worker_team(c->workers[i], c->workers);
 	if (c->started == c->worker_count)
 		return true;
 

@@ -82,7 +82,6 @@ struct order {
 	struct listener_set *listeners;
 	uint64_t timeout;
 	struct worker *const *team;
-	unsigned team_count;
 };
 
 struct worker {
@@ -95,10 +94,10 @@ struct worker {
 	struct listener_set *listeners;
 	struct list ports;
 	struct worker *const *team; /* NULL until worker_team */
-	unsigned team_count;
-	bool settled;  /* every worker has obeyed the orders that this one has */
-	unsigned told; /* the control thread's: orders that everybody gets */
-	unsigned done; /* the control thread's: those of them that it has obeyed */
+	unsigned team_count;        /* never changes */
+	bool settled;               /* every worker has obeyed the orders that this one has */
+	unsigned told;              /* the control thread's: orders that everybody gets */
+	unsigned done;              /* the control thread's: those of them that it has obeyed */
 	atomic_uint clients;
 	struct reserve reserve;
 	struct list old_pools; /* drained, not empty yet */
@@ -118,6 +117,16 @@ struct parcel {
 	size_t n;
 	char bytes[]; /* what it has sent already */
 };
+
+/* Of the team. By the name alone (FNV-1a): a reload that adds or reorders upstreams moves no pool. */
+static unsigned home_of(const struct worker *w, const struct conf_upstream *up)
+{
+	uint32_t hash = 2166136261u;
+
+	for (const char *c = up->name; *c; c++)
+		hash = (hash ^ (unsigned char)*c) * 16777619u;
+	return hash % w->team_count;
+}
 
 /* ---- accepting --------------------------------------------------------- */
 
@@ -327,21 +336,11 @@ static void deliver_parcel(struct message *m, void *arg)
 	free(parcel);
 }
 
-/* By the name alone (FNV-1a), so that a reload that adds or reorders upstreams moves no pool. */
-static const struct worker *home_of(const struct worker *w, const struct conf_upstream *up)
-{
-	uint32_t hash = 2166136261u;
-
-	for (const char *c = up->name; *c; c++)
-		hash = (hash ^ (unsigned char)*c) * 16777619u;
-	return w->team[hash % w->team_count];
-}
-
 static bool lives_elsewhere(struct front_listener *fl, const struct conf_upstream *up)
 {
 	const struct worker *w = container_of(fl, struct port, front)->worker;
 
-	return home_of(w, up) != w;
+	return home_of(w, up) != w->index;
 }
 
 static bool pass_client(
@@ -356,7 +355,7 @@ static bool pass_client(
 	parcel->fd = fd;
 	parcel->listener = p->listener->fd;
 	parcel->n = cc_buf_peek(bytes, parcel->bytes, bytes->len);
-	mailbox_send(home_of(p->worker, up)->mailbox, &parcel->m);
+	mailbox_send(p->worker->team[home_of(p->worker, up)]->mailbox, &parcel->m);
 	return true;
 }
 
@@ -489,7 +488,8 @@ static struct pool *pool_for(
 	if (old && conf_upstream_same_connections(old->up, up) &&
 		pool_reconfigure(old, conf, up) == 0)
 		return old;
-	if (pool_new(w->env.ctx, w->env.log, conf, up, &w->pool_owner, &pool) < 0)
+	if (pool_new(w->env.ctx, w->env.log, conf, up, &w->pool_owner, home_of(w, up) == w->index,
+		    &pool) < 0)
 		return NULL;
 	return pool;
 }
@@ -579,11 +579,10 @@ static void deliver_done(struct message *m, void *arg)
 {
 	struct order *o = (struct order *)m;
 	struct worker *w = o->worker, *const *team = w->orders[ORDER_TEAM].team;
-	unsigned n = w->orders[ORDER_TEAM].team_count;
 
 	(void)arg;
 	w->done++;
-	for (unsigned i = 0; all_are_done(team, n) && i < n; i++)
+	for (unsigned i = 0; all_are_done(team, w->team_count) && i < w->team_count; i++)
 		send_order(team[i], ORDER_SETTLE, do_settle);
 	if (o == &w->orders[ORDER_CONFIGURE])
 		w->owner.configured(w, w->owner.arg);
@@ -649,7 +648,6 @@ static void do_team(struct message *m, void *arg)
 	struct worker *w = arg;
 
 	w->team = o->team;
-	w->team_count = o->team_count;
 	if (!configure_ports(w))
 		log_line(w->env.log, LOG_LEVEL_ERROR, "cannot accept",
 			"worker=%u reason=\"out of memory or descriptors\"", w->index);
@@ -698,15 +696,14 @@ static void do_dump(struct message *m, void *arg)
 	(void)m;
 	w->dump_due = false;
 	for (unsigned i = 0; i < w->env.conf->upstream_count; i++)
-		if (home_of(w, w->env.pools[i]->up) == w)
+		if (w->env.pools[i]->home)
 			dump(w, w->env.pools[i]);
 	dump_line(w, stats_worker_json(w->index, &w->env.stats));
 }
 
-void worker_team(struct worker *w, struct worker *const *team, unsigned n)
+void worker_team(struct worker *w, struct worker *const *team)
 {
 	w->orders[ORDER_TEAM].team = team;
-	w->orders[ORDER_TEAM].team_count = n;
 	w->told++;
 	send_order(w, ORDER_TEAM, do_team);
 }
@@ -788,6 +785,7 @@ static int worker_init(struct worker *w, struct conf *conf, struct listener_set 
 	o.base = w->base;
 	if (!w->base || cc_ctx_new(&o, &w->env.ctx) < 0)
 		return -1;
+	w->team_count = conf->workers;
 	exchange_env_init(&w->env);
 	timer_init(&w->drain_timer, drain_over);
 	reserve_init(&w->reserve);

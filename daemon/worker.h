@@ -32,10 +32,10 @@ struct worker *worker_start(unsigned index, struct conf *conf, struct listener_s
 	struct log *log, const struct worker_owner *owner, char **error);
 /*
  * Who the others are, the worker itself included; all accept once each of them has been told. team
- * must stay as it is until all have stopped. One of them is the home of each
- * upstream: the worker whose pool opens connections to it.
+ * has conf->workers of them, which no reload changes, and must stay as it is until all have stopped.
+ * One of them is the home of each upstream: the worker whose pool opens connections to it.
  */
-void worker_team(struct worker *w, struct worker *const *team, unsigned n);
+void worker_team(struct worker *w, struct worker *const *team);
 /*
  * Another configuration (references are taken); not before configured() of the last one. All from
  * the control thread.

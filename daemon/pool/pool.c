@@ -38,6 +38,11 @@ unsigned pool_connections(const struct pool *pool)
 	return n;
 }
 
+unsigned pool_floor(const struct pool *pool)
+{
+	return pool->home && !pool->draining ? pool->up->min_connections : 0;
+}
+
 /* splitmix64: nothing secret hangs on it. */
 uint64_t pool_random(struct pool *pool)
 {
@@ -339,7 +344,7 @@ static struct pick_demand demand_of(const struct pool *pool)
 		.expected_each = expected_each(pool),
 		.max_connections = pool->up->max_connections,
 		.max_connecting = pool->up->max_connecting,
-		.min_connections = pool->draining ? 0 : pool->up->min_connections,
+		.min_connections = pool_floor(pool),
 		.reserve_connections = pool->up->reserve_connections,
 		.oldest_wait = oldest ? now - oldest->since : 0,
 		.reserve_after = pool->up->reserve_after,
@@ -370,7 +375,7 @@ static bool wants_no_dial(const struct pool *pool)
 	return pool_waiting(pool) == 0 && !wants_successor(pool) &&
 	       pool->count[POOL_CONNECTING] + pool->count[POOL_AVAILABLE] +
 	                       pool->count[POOL_FULL] >=
-	               pool->up->min_connections;
+	               pool_floor(pool);
 }
 
 /* 0, or CC_ERESOLVE: ops->resolved() goes on; or why it ended before n were opened. */
@@ -574,7 +579,7 @@ static void enter_pick(struct pool_conn *pc)
 }
 
 int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struct conf_upstream *up,
-	const struct pool_owner *owner, struct pool **ret)
+	const struct pool_owner *owner, bool home, struct pool **ret)
 {
 	struct pool *pool = mem_zalloc(ctx, sizeof(*pool));
 	int err;
@@ -594,6 +599,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 	pool->conf = conf_ref(conf);
 	pool->up = up;
 	pool->owner = owner;
+	pool->home = home;
 	for (int i = 0; i < POOL_PLACES; i++)
 		list_init(&pool->conns[i]);
 	list_init(&pool->idle);
@@ -607,7 +613,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 	turn_item_init(&pool->serve, serve_run);
 	turn_item_init(&pool->hopeless, hopeless_run);
 	turn_item_init(&pool->reap, reap_run);
-	turn_add(ctx, TURN_NOTIFY, &pool->serve); /* min_connections */
+	turn_add(ctx, TURN_NOTIFY, &pool->serve); /* pool_floor() */
 	*ret = pool;
 	return 0;
 }

@@ -103,6 +103,7 @@ struct pool {
 	struct conf *conf; /* counted: up lies in it */
 	const struct conf_upstream *up;
 	const struct pool_owner *owner;
+	bool home; /* else it is for clients that cannot move to the home any more */
 	struct cc_transport *transport;
 	struct upstream *upstream; /* its addresses */
 	unsigned stranded;         /* connections to addresses that have vanished */
@@ -140,9 +141,12 @@ struct pool {
 	struct list link; /* in the worker's list of draining pools */
 };
 
-/* Takes a reference of conf, in which up lies; owner outlives the pool. 0 or enum cc_err. */
+/*
+ * Takes a reference of conf, in which up lies; owner outlives the pool. home: it is the upstream's
+ * one pool, which keeps min_connections. 0 or enum cc_err.
+ */
 int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struct conf_upstream *up,
-	const struct pool_owner *owner, struct pool **ret);
+	const struct pool_owner *owner, bool home, struct pool **ret);
 /* The same upstream with other settings; connections live on. 0 or CC_ENOMEM: the old ones stay. */
 int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up);
 /* No new requests; frees itself when the last connection and the last user are gone. to: gets the waiters; NULL: they fail. */
@@ -170,6 +174,7 @@ void pool_hint(struct pool_conn *pc, uint64_t ms);
 void pool_answered(struct pool_conn *pc, unsigned status);
 
 unsigned pool_connections(const struct pool *pool);
+unsigned pool_floor(const struct pool *pool); /* connections it holds without traffic */
 unsigned pool_waiting(const struct pool *pool);
 /* Nothing was sent on it yet, and it came up a moment ago: the server cannot have given it up. */
 bool pool_is_fresh(const struct pool_conn *pc);

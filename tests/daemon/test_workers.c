@@ -2,6 +2,7 @@
  * test_workers.c - several workers: limits stay those of the whole daemon, and
  * clients that ask for upstreams of different homes notice nothing.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,16 +13,21 @@
 static const char *const names[] = {"one", "two", "three", "four"};
 static struct origin *origins[4];
 
-/* Four upstreams on three workers. */
-static void start(const char *more)
+static char *configured(const char *more)
 {
 	char *ups = "";
 
-	for (unsigned i = 0; i < 4; i++) {
-		origins[i] = i % 2 ? h2_origin() : h1_origin();
+	for (unsigned i = 0; i < 4; i++)
 		ups = text("%s%s%s", ups, i ? ", " : "", upstream(names[i], origins[i], more));
-	}
-	daemon_start(text("daemon : { workers = 3; };\n%s", config("", ups)));
+	return text("daemon : { workers = 3; };\n%s", config("", ups));
+}
+
+/* Four upstreams on three workers. */
+static void start(const char *more)
+{
+	for (unsigned i = 0; i < 4; i++)
+		origins[i] = i % 2 ? h2_origin() : h1_origin();
+	daemon_start(configured(more));
 }
 
 static void ask(struct client *c, const char *name, const char *path)
@@ -102,6 +108,28 @@ START_TEST(max_connections_is_the_whole_daemons)
 }
 END_TEST
 
+/* So many to each origin, and no worker more opens its own. */
+static void assert_open(unsigned n)
+{
+	uint64_t until;
+
+	for (unsigned i = 0; i < 4; i++)
+		WAIT_FOR(origin_counts(origins[i]).open >= n);
+	for (until = harness_now() + 200; harness_now() < until; harness_nap())
+		for (unsigned i = 0; i < 4; i++)
+			ck_assert_uint_eq(origin_counts(origins[i]).accepted, n);
+}
+
+START_TEST(min_connections_are_the_whole_daemons)
+{
+	start("min_connections = 2; max_connections = 3;");
+	assert_open(2);
+	daemon_rewrite(configured("min_connections = 3; max_connections = 3;"));
+	kill(daemon_pid(), SIGHUP);
+	assert_open(3);
+}
+END_TEST
+
 START_TEST(all_running_requests_are_finished_on_sigterm)
 {
 	struct client *c[CLIENTS];
@@ -133,6 +161,7 @@ int main(void)
 	tcase_add_test(c, pipelined_requests_for_different_homes_are_answered_in_order);
 	tcase_add_test(c, a_head_that_comes_byte_by_byte_moves_whole);
 	tcase_add_test(c, max_connections_is_the_whole_daemons);
+	tcase_add_test(c, min_connections_are_the_whole_daemons);
 	tcase_add_test(c, all_running_requests_are_finished_on_sigterm);
 	return harness_main(s);
 }

@@ -125,7 +125,7 @@ static void start(const char *config_text)
 
 static void team(unsigned i)
 {
-	worker_team(t.workers[i], t.workers, WORKERS);
+	worker_team(t.workers[i], t.workers);
 }
 
 /* The next configuration, which the workers hear of one by one. */
