@@ -19,6 +19,7 @@
  * delivered before settle. Only a stop at once and the end of drain_timeout wait for nobody.
  */
 #include <errno.h>
+#include <poll.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -148,12 +149,24 @@ static bool is_full_for_long(const struct port *p)
 	return p->full_since > 0 && ctx_now(p->worker->env.ctx) - p->full_since >= FULL_PATIENCE;
 }
 
-/* Goes on accepting if who comes can be served or refused. */
+static bool somebody_waits(const struct port *p)
+{
+	struct pollfd queue = {.fd = p->listener->fd, .events = POLLIN};
+
+	return poll(&queue, 1, 0) == 1;
+}
+
+/* Goes on accepting if who comes can be served or refused; or to hear of it, if nobody is there. */
 static void port_wake(struct port *p)
 {
-	if (!p->accept || !p->worker->settled || event_pending(p->accept, EV_READ, NULL) ||
-		!(has_room(p) || is_full_for_long(p)))
+	if (!p->accept || !p->worker->settled || event_pending(p->accept, EV_READ, NULL))
 		return;
+	if (!has_room(p)) {
+		if (!somebody_waits(p))
+			p->full_since = 0;
+		else if (!is_full_for_long(p))
+			return;
+	}
 	timer_stop(&p->again);
 	event_add(p->accept, NULL);
 }
@@ -249,7 +262,9 @@ static bool refuse_one(struct port *p, enum front_limit limit)
 	client = accept_fd(p);
 	if (client >= 0 && front_refuse(&p->front, client, limit))
 		return true;
-	if (client >= 0 || errno != EAGAIN)
+	if (client < 0 && errno == EAGAIN)
+		p->full_since = 0;
+	else
 		rest_accepting(p, client < 0 ? strerror(errno) : "out of memory");
 	reserve_give_back(&w->reserve);
 	return false;
@@ -263,7 +278,7 @@ static bool accept_one(struct port *p)
 		return refuse_one(p, FRONT_DESCRIPTORS);
 	if (client < 0) {
 		if (errno == EAGAIN)
-			p->full_since = 0; /* nobody waits for a place */
+			p->full_since = 0;
 		else
 			rest_accepting(p, strerror(errno));
 		return false;
@@ -272,6 +287,7 @@ static bool accept_one(struct port *p)
 		rest_accepting(p, "out of memory");
 		return false;
 	}
+	p->full_since = 0;
 	p->worker->clients++;
 	return true;
 }
@@ -279,6 +295,10 @@ static bool accept_one(struct port *p)
 /* Who comes when all places are taken waits a moment for one, in the kernel's queue. */
 static bool no_room(struct port *p)
 {
+	if (!somebody_waits(p)) {
+		p->full_since = 0;
+		return false;
+	}
 	if (p->full_since == 0)
 		p->full_since = ctx_now(p->worker->env.ctx);
 	if (is_full_for_long(p))

@@ -211,6 +211,54 @@ START_TEST(who_waits_for_a_place_costs_nothing)
 }
 END_TEST
 
+#define PATIENCE_OF_FULL 1000 /* ms, the daemon's */
+
+/* There is no place, and the client waits for one: it gets the one that is left a little later. */
+static struct client *takes_the_place_of(struct client *who)
+{
+	struct client *c = client_open();
+
+	ask(c, "/");
+	ck_assert(client_quiet(c, PATIENCE_OF_FULL * 2 / 5));
+	client_close(who);
+	ck_assert_uint_eq(client_answer(c).status, 200);
+	return c;
+}
+
+/* However long all places have been taken, and whether that was so by a client that had waited. */
+START_TEST(who_comes_when_all_is_full_waits_a_moment_for_a_place)
+{
+	struct client *c;
+	uint64_t until;
+
+	daemon_start(config("max_clients = 1;", upstream(NULL, h1_origin(), "")));
+	c = client_open();
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	c = takes_the_place_of(c);
+	c = takes_the_place_of(c);
+	for (until = harness_now() + PATIENCE_OF_FULL * 6 / 5; harness_now() < until; harness_nap())
+		continue;
+	client_close(takes_the_place_of(c));
+}
+END_TEST
+
+START_TEST(who_comes_after_one_that_was_refused_waits_a_moment_for_a_place)
+{
+	struct client *c, *refused;
+	struct answer a;
+
+	daemon_start(config("max_clients = 1;", upstream(NULL, h1_origin(), "")));
+	c = client_open();
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	refused = client_open();
+	ask(refused, "/");
+	a = client_answer(refused);
+	assert_refused(&a, "\"max_clients\"");
+	client_close(refused);
+	client_close(takes_the_place_of(c));
+}
+END_TEST
+
 START_TEST(refused_client_hears_it_whatever_it_asks)
 {
 	struct client *c[2], *refused;
@@ -481,6 +529,8 @@ int main(void)
 	tcase_add_loop_test(sum, daemon_itself_holds_no_more_than_is_counted, 0, 2);
 	tcase_add_test(clients, crowd_beyond_the_descriptors_is_told_and_nothing_spins);
 	tcase_add_test(clients, who_waits_for_a_place_costs_nothing);
+	tcase_add_test(clients, who_comes_when_all_is_full_waits_a_moment_for_a_place);
+	tcase_add_test(clients, who_comes_after_one_that_was_refused_waits_a_moment_for_a_place);
 	tcase_add_test(clients, refused_client_hears_it_whatever_it_asks);
 	tcase_add_test(descriptor, client_without_a_descriptor_is_told_and_who_is_there_goes_on);
 	tcase_add_test(descriptor, idle_connection_makes_room_for_one_that_is_needed);
