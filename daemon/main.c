@@ -227,12 +227,12 @@ static void on_stopped(struct worker *w, void *arg)
 		event_base_loopbreak(c->base);
 }
 
-static void on_configured(struct worker *w, void *arg)
+static void on_configured(struct worker *w, bool complete, void *arg)
 {
 	struct control *c = arg;
 
 	(void)w;
-	reload_configured(c->reload);
+	reload_configured(c->reload, complete);
 }
 
 /* ---- events of the control thread ---------------------------------------------------------- */

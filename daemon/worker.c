@@ -81,6 +81,7 @@ struct order {
 	struct worker *worker;
 	struct conf *conf;
 	struct listener_set *listeners;
+	bool obeyed; /* the answer to ORDER_CONFIGURE */
 	uint64_t timeout;
 	struct worker *const *team;
 };
@@ -496,66 +497,98 @@ static struct pool *old_pool(struct pool **pools, unsigned n, const char *name)
 	return NULL;
 }
 
-/*
- * An upstream whose connections are still good keeps its pool; else a new pool
- * takes the name and the waiters, and the old one drains.
- */
-static struct pool *pool_for(
-	struct worker *w, struct conf *conf, const struct conf_upstream *up, struct pool *old)
+/* NULL: none, or one whose connections are not good any more. */
+static struct pool *good_pool(const struct worker *w, const struct conf_upstream *up)
 {
-	struct pool *pool = NULL;
+	unsigned count = w->env.conf ? w->env.conf->upstream_count : 0;
+	struct pool *pool = old_pool(w->env.pools, count, up->name);
 
-	if (old && conf_upstream_same_connections(old->up, up) &&
-		pool_reconfigure(old, conf, up) == 0)
-		return old;
-	if (pool_new(w->env.ctx, w->env.log, conf, up, &w->pool_owner, home_of(w, up) == w->index,
-		    &pool) < 0)
-		return NULL;
-	return pool;
+	return pool && conf_upstream_same_connections(pool->up, up) ? pool : NULL;
 }
 
-static bool configure_pools(struct worker *w, struct conf *conf)
+/* Those that are not there yet. false: no memory, and there is none of them. */
+static bool make_pools(struct worker *w, struct conf *conf, struct pool **pools)
 {
-	struct pool **old = w->env.pools;
-	unsigned old_count = w->env.conf ? w->env.conf->upstream_count : 0;
-	struct pool **pools = calloc(conf->upstream_count, sizeof(struct pool *));
+	for (unsigned i = 0; i < conf->upstream_count; i++) {
+		const struct conf_upstream *up = &conf->upstreams[i];
 
-	for (unsigned i = 0; pools && i < conf->upstream_count; i++) {
-		pools[i] = pool_for(w, conf, &conf->upstreams[i],
-			old_pool(old, old_count, conf->upstreams[i].name));
-		if (!pools[i])
-			return false;
-	}
-	if (!pools)
-		return false;
-	for (unsigned i = 0; i < old_count; i++) {
-		struct pool *now = old_pool(pools, conf->upstream_count, old[i]->up->name);
-
-		if (now == old[i])
+		if (good_pool(w, up) || pool_new(w->env.ctx, w->env.log, conf, up, &w->pool_owner,
+						home_of(w, up) == w->index, &pools[i]) == 0)
 			continue;
-		list_add_tail(&w->old_pools, &old[i]->link);
-		pool_drain(old[i], now);
+		while (i-- > 0)
+			pool_free(pools[i]);
+		return false;
 	}
-	free(old);
-	w->env.pools = pools;
 	return true;
 }
 
+/* The others. false: one keeps its settings for want of memory, and serves all the same. */
+static bool keep_pools(struct worker *w, struct conf *conf, struct pool **pools)
+{
+	bool ok = true;
+
+	for (unsigned i = 0; i < conf->upstream_count; i++) {
+		if (pools[i])
+			continue;
+		pools[i] = good_pool(w, &conf->upstreams[i]);
+		ok = pool_reconfigure(pools[i], conf, &conf->upstreams[i]) == 0 && ok;
+	}
+	return ok;
+}
+
+/* Their names are others' now, who get their waiters too; or nobody's. */
+static void drain_pools(struct worker *w, struct pool **pools, unsigned count)
+{
+	for (unsigned i = 0; w->env.conf && i < w->env.conf->upstream_count; i++) {
+		struct pool *old = w->env.pools[i], *now = old_pool(pools, count, old->up->name);
+
+		if (now == old)
+			continue;
+		list_add_tail(&w->old_pools, &old->link);
+		pool_drain(old, now);
+	}
+}
+
+/*
+ * An upstream whose connections are still good keeps its pool; else a new one takes the name. false:
+ * not all of it could be done; *pools is NULL if nothing was.
+ */
+static bool configure_pools(struct worker *w, struct conf *conf, struct pool ***ret)
+{
+	struct pool **pools = calloc(conf->upstream_count, sizeof(struct pool *));
+	bool ok;
+
+	*ret = NULL;
+	if (!pools || !make_pools(w, conf, pools)) {
+		free(pools);
+		return false;
+	}
+	ok = keep_pools(w, conf, pools);
+	drain_pools(w, pools, conf->upstream_count);
+	*ret = pools;
+	return ok;
+}
+
+/* false: not all of it is in force, or nothing. */
 static bool configure(struct worker *w, struct conf *conf, struct listener_set *listeners)
 {
 	struct conf *old_conf = w->env.conf;
+	struct pool **pools;
+	bool ok = configure_pools(w, conf, &pools);
 
-	if (!configure_pools(w, conf)) {
+	if (!pools) {
 		conf_unref(conf);
 		listener_set_unref(listeners);
 		return false;
 	}
+	free(w->env.pools);
+	w->env.pools = pools;
 	w->env.conf = conf;
 	conf_unref(old_conf);
 	listener_set_unref(w->listeners);
 	w->listeners = listeners;
 	w->env.ctx->slabs.max = conf->memory_limit / conf->workers;
-	return !w->team || configure_ports(w);
+	return (!w->team || configure_ports(w)) && ok;
 }
 
 /* ---- orders and their answers ------------------------------------------- */
@@ -605,7 +638,7 @@ static void deliver_done(struct message *m, void *arg)
 	for (unsigned i = 0; all_are_done(team, w->team_count) && i < w->team_count; i++)
 		send_order(team[i], ORDER_SETTLE, do_settle);
 	if (o == &w->orders[ORDER_CONFIGURE])
-		w->owner.configured(w, w->owner.arg);
+		w->owner.configured(w, o->obeyed, w->owner.arg);
 }
 
 static void deliver_stopped(struct message *m, void *arg)
@@ -628,7 +661,8 @@ static void do_configure(struct message *m, void *arg)
 	struct worker *w = arg;
 
 	w->settled = false;
-	if (!configure(w, o->conf, o->listeners))
+	o->obeyed = configure(w, o->conf, o->listeners);
+	if (!o->obeyed)
 		log_line(w->env.log, LOG_LEVEL_ERROR, "reload incomplete",
 			"worker=%u reason=\"out of memory or descriptors\"", w->index);
 	answer(o, deliver_done);

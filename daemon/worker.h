@@ -20,8 +20,11 @@ struct worker;
 /* What workers tell the control thread, in its loop. */
 struct worker_owner {
 	struct mailbox *mailbox; /* of the control thread */
-	/* The configuration of the last worker_configure is in force. */
-	void (*configured)(struct worker *w, void *arg);
+	/*
+	 * The configuration of the last worker_configure is in force. Not all of it if !complete: then
+	 * memory or descriptors were missing, and the worker has logged that; it serves all the same.
+	 */
+	void (*configured)(struct worker *w, bool complete, void *arg);
 	/* Drained, or told to stop at once: the thread has ended its loop and can be joined. */
 	void (*stopped)(struct worker *w, void *arg);
 	void *arg;

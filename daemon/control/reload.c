@@ -20,6 +20,7 @@ struct reload {
 	struct listener_set *old_listeners;
 	enum { RELOAD_IDLE, RELOAD_RUNNING, RELOAD_AGAIN, RELOAD_ENDED } state;
 	unsigned waiting; /* workers that have not answered */
+	bool complete;    /* those that have, have all of it */
 };
 
 struct reload *reload_new(
@@ -158,6 +159,7 @@ static void apply(struct reload *r, struct conf *conf, struct listener_set *list
 	r->conf = conf;
 	r->listeners = listeners;
 	r->waiting = conf->workers;
+	r->complete = true;
 	r->state = RELOAD_RUNNING;
 
 	log_set_level(r->opts.logs, (enum log_level)conf->log_level);
@@ -187,10 +189,25 @@ void reload_begin(struct reload *r)
 	free(error);
 }
 
-void reload_configured(struct reload *r)
+static void say_over(struct reload *r)
+{
+	if (r->complete) {
+		log_line(r->opts.log, LOG_LEVEL_NOTICE, "reloaded", "listeners=%u upstreams=%u",
+			r->conf->listener_count, r->conf->upstream_count);
+		reload_say_ready(r);
+		return;
+	}
+	log_line(r->opts.log, LOG_LEVEL_ERROR, "reload failed",
+		"kept=\"a part of the configuration before\" reason=\"out of memory or descriptors\"");
+	notify_ready(r->opts.notify,
+		"Reload incomplete, out of memory or descriptors: reload again when there are some.");
+}
+
+void reload_configured(struct reload *r, bool complete)
 {
 	bool again = r->state == RELOAD_AGAIN;
 
+	r->complete = r->complete && complete;
 	if (r->waiting == 0 || --r->waiting > 0)
 		return;
 
@@ -198,9 +215,7 @@ void reload_configured(struct reload *r)
 	if (r->state == RELOAD_ENDED)
 		return;
 	r->state = RELOAD_IDLE;
-	log_line(r->opts.log, LOG_LEVEL_NOTICE, "reloaded", "listeners=%u upstreams=%u",
-		r->conf->listener_count, r->conf->upstream_count);
-	reload_say_ready(r);
+	say_over(r);
 	if (again)
 		reload_begin(r);
 }

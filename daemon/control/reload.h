@@ -2,13 +2,15 @@
  * reload.h - the configuration in force, and how another one takes its place.
  *
  *   reload_begin      file -> conf -> listeners -> workers      all or nothing
- *   reload_configured one worker has it; the last one makes it complete
+ *   reload_configured one worker has it, complete or as far as its memory goes; the last one ends it
  *
  * Holds the control thread's references of the configuration and of the listeners. The control
  * thread only.
  */
 #ifndef RELOAD_H
 #define RELOAD_H
+
+#include <stdbool.h>
 
 #include "daemon/base/log.h"
 
@@ -41,7 +43,7 @@ void reload_say_ready(struct reload *r);
 
 /* While one runs, another one waits for its end. A file with errors changes nothing. */
 void reload_begin(struct reload *r);
-void reload_configured(struct reload *r);
+void reload_configured(struct reload *r, bool complete);
 /* The daemon stops: no reload begins any more. */
 void reload_end(struct reload *r);
 

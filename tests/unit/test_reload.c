@@ -203,10 +203,10 @@ START_TEST(ready_is_said_when_the_last_worker_has_it)
 	}
 	ck_assert_uint_eq(w.retired, 1);
 
-	reload_configured(r);
+	reload_configured(r, true);
 	ck_assert_uint_eq(w.said_count, 1);
 	ck_assert_int_eq(w.conf_refs[0], 1);
-	reload_configured(r);
+	reload_configured(r, true);
 	ck_assert_uint_eq(w.said_count, 2);
 	ck_assert_str_eq(w.said[0], "RELOADING");
 	ck_assert_str_eq(w.said[1], "READY Serving 2 upstreams on 1 socket.");
@@ -262,10 +262,25 @@ START_TEST(after_a_failure_the_next_reload_works)
 	reload_begin(r);
 	w.load_error = NULL;
 	reload_begin(r);
-	reload_configured(r);
-	reload_configured(r);
+	reload_configured(r, true);
+	reload_configured(r, true);
 	ck_assert_ptr_eq(reload_conf(r), &w.conf[1]);
 	ck_assert_str_eq(w.said[3], "READY Serving 2 upstreams on 1 socket.");
+}
+END_TEST
+
+START_TEST(reload_that_a_worker_has_no_memory_for_is_not_called_done)
+{
+	reload_begin(r);
+	reload_configured(r, false);
+	reload_configured(r, true);
+	ck_assert_ptr_eq(strstr(w.said[1], "READY Reload incomplete"), w.said[1]);
+	ck_assert_ptr_nonnull(strstr(logged(), "<3>event=\"reload failed\""));
+	ck_assert_ptr_null(strstr(logged(), "event=\"reloaded\""));
+	reload_begin(r);
+	reload_configured(r, true);
+	reload_configured(r, true);
+	ck_assert_str_eq(w.said[3], "READY Serving 3 upstreams on 1 socket.");
 }
 END_TEST
 
@@ -275,12 +290,12 @@ START_TEST(a_signal_during_a_reload_starts_one_more_after_it)
 	reload_begin(r);
 	reload_begin(r);
 	ck_assert_uint_eq(w.loads, 1);
-	reload_configured(r);
-	reload_configured(r);
+	reload_configured(r, true);
+	reload_configured(r, true);
 	ck_assert_uint_eq(w.loads, 2);
 	ck_assert_ptr_eq(reload_conf(r), &w.conf[2]);
-	reload_configured(r);
-	reload_configured(r);
+	reload_configured(r, true);
+	reload_configured(r, true);
 	ck_assert_uint_eq(w.loads, 2);
 	ck_assert_str_eq(w.said[w.said_count - 1], "READY Serving 3 upstreams on 1 socket.");
 	ck_assert_int_eq(w.conf_refs[1], 0);
@@ -292,8 +307,8 @@ START_TEST(a_daemon_that_stops_does_not_say_ready_and_does_not_reload)
 	reload_begin(r);
 	reload_begin(r);
 	reload_end(r);
-	reload_configured(r);
-	reload_configured(r);
+	reload_configured(r, true);
+	reload_configured(r, true);
 	reload_begin(r);
 	ck_assert_uint_eq(w.loads, 1);
 	ck_assert_uint_eq(w.said_count, 1);
@@ -306,8 +321,8 @@ START_TEST(the_level_of_the_log_changes_at_once)
 	w.conf[1].log_level = LOG_LEVEL_ERROR;
 	reload_begin(r);
 	ck_assert(!log_enabled(log_of(logs, 0), LOG_LEVEL_WARNING));
-	reload_configured(r);
-	reload_configured(r);
+	reload_configured(r, true);
+	reload_configured(r, true);
 }
 END_TEST
 
@@ -338,6 +353,7 @@ int main(void)
 	tcase_add_test(tc, another_number_of_workers_needs_a_restart);
 	tcase_add_test(tc, a_socket_that_cannot_be_opened_changes_nothing);
 	tcase_add_test(tc, after_a_failure_the_next_reload_works);
+	tcase_add_test(tc, reload_that_a_worker_has_no_memory_for_is_not_called_done);
 	tcase_add_test(tc, a_signal_during_a_reload_starts_one_more_after_it);
 	tcase_add_test(tc, a_daemon_that_stops_does_not_say_ready_and_does_not_reload);
 	tcase_add_test(tc, the_level_of_the_log_changes_at_once);

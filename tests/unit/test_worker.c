@@ -16,6 +16,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mailbox.h"
 #include "daemon/front/listener.h"
+#include "daemon/pool/pool.h"
 #include "daemon/worker.h"
 #include "tests/daemon/harness.h"
 
@@ -33,6 +34,7 @@ static struct {
 	struct listener_set *listeners;
 	struct worker *workers[WORKERS];
 	unsigned configured, stopped;
+	bool complete; /* what was configured last */
 } t;
 
 static struct conf *next_conf;
@@ -50,11 +52,40 @@ void *__wrap_calloc(size_t n, size_t size)
 	return no_memory ? NULL : __real_calloc(n, size);
 }
 
+/* The upstream for whose pool, new or changed, there is no memory; "": for all there is. */
+static char *_Atomic poor = "";
+
+typedef int pool_new_fn(struct cc_ctx *ctx, struct log *log, struct conf *conf,
+	const struct conf_upstream *up, const struct pool_owner *owner, bool home,
+	struct pool **ret);
+typedef int pool_reconfigure_fn(
+	struct pool *pool, struct conf *conf, const struct conf_upstream *up);
+
+pool_new_fn __real_pool_new, __wrap_pool_new;
+pool_reconfigure_fn __real_pool_reconfigure, __wrap_pool_reconfigure;
+
+int __wrap_pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf,
+	const struct conf_upstream *up, const struct pool_owner *owner, bool home,
+	struct pool **ret)
+{
+	if (strcmp(up->name, poor) == 0)
+		return CC_ENOMEM;
+	return __real_pool_new(ctx, log, conf, up, owner, home, ret);
+}
+
+int __wrap_pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up)
+{
+	if (strcmp(up->name, poor) == 0)
+		return CC_ENOMEM;
+	return __real_pool_reconfigure(pool, conf, up);
+}
+
 /* ---- the control thread ------------------------------------------------------------------------ */
 
-static void on_configured(struct worker *w, void *arg)
+static void on_configured(struct worker *w, bool complete, void *arg)
 {
 	(void)w, (void)arg;
+	t.complete = complete;
 	t.configured++;
 }
 
@@ -131,6 +162,8 @@ static void team(unsigned i)
 /* The next configuration, which the workers hear of one by one. */
 static void next(const char *config_text)
 {
+	listener_set_unref(next_listeners);
+	conf_unref(next_conf);
 	next_conf = conf_of(config_text);
 	next_listeners = listeners_of(next_conf, t.listeners);
 	listener_set_retire(t.listeners, next_listeners);
@@ -178,7 +211,7 @@ static struct client *asks(const char *path, const char *host)
 {
 	struct client *c = client_open_at(path);
 
-	client_say(c, "GET /bytes/10 HTTP/1.1\r\nHost: %s\r\n\r\n", host);
+	client_say(c, "GET /slow/100 HTTP/1.1\r\nHost: %s\r\n\r\n", host);
 	return c;
 }
 
@@ -197,11 +230,16 @@ static bool has_heard(const struct client *c)
 	return poll(&p, 1, 0) == 1;
 }
 
-static void assert_served(struct client *c)
+static void assert_answered(struct client *c, unsigned status)
 {
 	WAIT_FOR(has_heard(c));
-	ck_assert_uint_eq(client_answer(c).status, 200);
+	ck_assert_uint_eq(client_answer(c).status, status);
 	client_close(c);
+}
+
+static void assert_served(struct client *c)
+{
+	assert_answered(c, 200);
 }
 
 static void assert_both_served(struct client *c[WORKERS])
@@ -372,10 +410,68 @@ START_TEST(drain_overtakes_a_reload_that_only_one_has_heard_of)
 }
 END_TEST
 
+/* ---- reloads that memory is missing for --------------------------------------------------------- */
+
+#define SHORT "response_timeout = \"20ms\"; retry = \"never\";"
+
+/* What they have at the start is kept by both, with the longer response_timeout. */
+static void next_for_both(const char *ups)
+{
+	next(config("", ups));
+	for (unsigned i = 0; i < WORKERS; i++) {
+		configure(i);
+		ck_assert(t.complete == !*poor);
+	}
+}
+
+static void assert_both_answered(unsigned first, unsigned second)
+{
+	assert_answered(asks(daemon_socket(), homes[0]), first);
+	assert_answered(asks(daemon_socket(), homes[1]), second);
+}
+
+/* One new pool can be made, the other cannot; those there are already would get other settings. */
+START_TEST(reload_without_memory_for_a_new_pool_changes_none)
+{
+	struct origin *o = h1_origin();
+	char *ups = text("%s, %s, %s", upstreams(o, SHORT), upstream("early", o, ""),
+		upstream("late", o, ""));
+
+	start_serving(config("", upstreams(o, "")));
+	poor = "late";
+	next_for_both(ups);
+	assert_both_answered(200, 200);
+	assert_answered(asks(daemon_socket(), "early"), 404);
+	poor = "";
+	next_for_both(ups);
+	assert_both_answered(504, 504);
+	assert_served(asks(daemon_socket(), "early"));
+	assert_served(asks(daemon_socket(), "late"));
+	end();
+}
+END_TEST
+
+START_TEST(pool_that_there_is_no_memory_to_change_serves_as_before)
+{
+	struct origin *o = h1_origin();
+	char *ups = text("%s, %s", upstream("late", o, ""), upstreams(o, SHORT));
+
+	start_serving(config("", upstreams(o, "")));
+	poor = "gamma";
+	next_for_both(ups);
+	assert_both_answered(200, 504);
+	assert_served(asks(daemon_socket(), "late"));
+	poor = "";
+	next_for_both(ups);
+	assert_both_answered(504, 504);
+	end();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("worker");
-	TCase *orders = harness_case(s, "orders");
+	TCase *orders = harness_case(s, "orders"), *memory = harness_case(s, "memory");
 
 	tcase_add_test(orders, no_order_is_lost_for_want_of_memory);
 	tcase_add_loop_test(orders, nobody_accepts_before_all_can_take_clients_over, 0, WORKERS);
@@ -387,5 +483,7 @@ int main(void)
 	tcase_add_loop_test(orders, drain_timeout_and_stop_wait_for_nobody, 0, WORKERS);
 	tcase_add_loop_test(
 		orders, drain_overtakes_a_reload_that_only_one_has_heard_of, 0, WORKERS);
+	tcase_add_test(memory, reload_without_memory_for_a_new_pool_changes_none);
+	tcase_add_test(memory, pool_that_there_is_no_memory_to_change_serves_as_before);
 	return harness_main(s);
 }
