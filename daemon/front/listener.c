@@ -475,8 +475,9 @@ struct listener_set *listener_set_open(const struct conf *conf, const struct lis
 	bool ok = false;
 
 	*error = NULL;
-	if (s && perms) {
+	if (s)
 		s->refs = 1;
+	if (s && perms) {
 		s->count = conf->listener_count;
 		ok = open_all(&o, s, perms);
 	}

@@ -57,6 +57,17 @@ int listen(int fd, int backlog)
 	return (int)syscall(SYS_listen, fd, backlog);
 }
 
+/* Which of the next allocations fails, the first is 1; 0: none. By the linker (--wrap). */
+static unsigned fails;
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return fails > 0 && --fails == 0 ? NULL : __real_calloc(n, size);
+}
+
 static void begin(void)
 {
 	snprintf(dir, sizeof(dir), "/tmp/test_listener.XXXXXX");
@@ -427,6 +438,28 @@ START_TEST(a_failure_leaves_the_old_set_as_it_was)
 }
 END_TEST
 
+/* LeakSanitizer looks for what is left of them. */
+START_TEST(without_memory_nothing_is_opened_and_nothing_is_left)
+{
+	struct listener_set *old = opened(NULL), *s = NULL;
+	unsigned n = 0;
+
+	conf.listener_count = 2;
+	for (; !s; n++) {
+		fails = n + 1;
+		s = open_set(old);
+		if (!s) {
+			ck_assert_msg(strstr(error, "out of memory"), "%s", error);
+			ck_assert(!exists(path_b));
+		}
+	}
+	ck_assert_uint_eq(n, 4); /* the set, the modes, the new socket, and then all went well */
+	listener_set_unref(s);
+	ck_assert(can_connect(path_a));
+	listener_set_unref(old);
+}
+END_TEST
+
 START_TEST(a_socket_whose_file_was_removed_is_made_again)
 {
 	struct listener_set *old = opened(NULL), *s;
@@ -580,6 +613,7 @@ int main(void)
 		a_path_that_is_gone_closes_and_a_new_one_opens,
 		a_new_mode_is_applied_to_a_kept_socket,
 		a_failure_leaves_the_old_set_as_it_was,
+		without_memory_nothing_is_opened_and_nothing_is_left,
 		a_socket_whose_file_was_removed_is_made_again,
 		a_retired_socket_still_gives_what_the_kernel_queued,
 	};
