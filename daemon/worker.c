@@ -20,11 +20,9 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -26,8 +26,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
