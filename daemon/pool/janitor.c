@@ -86,7 +86,7 @@ static void rest_over(struct timer *t)
 	if (begin_watch(pc, &rules, idle))
 		return;
 	/* The floor stays, unless the server would close it: then it is made anew. */
-	if (standing(pool) <= pool->up->min_connections && limit >= pool->up->idle_timeout) {
+	if (standing(pool) <= pool_floor(pool) && limit >= pool->up->idle_timeout) {
 		timer_start(pool->ctx, &pc->rest, limit);
 		return;
 	}
@@ -99,7 +99,7 @@ void janitor_trim(struct pool *pool)
 	unsigned surplus = pool_waiting(pool) > 0
 	                           ? 0
 	                           : pick_surplus(pool->idle_count, pool->up->max_idle,
-					     standing(pool), pool->up->min_connections);
+					     standing(pool), pool_floor(pool));
 
 	list_each (l, tmp, &pool->idle) {
 		if (surplus == 0)
@@ -166,7 +166,7 @@ static void retire_idle(struct pool *pool)
 	list_each (l, tmp, &pool->old) {
 		struct pool_conn *pc = container_of(l, struct pool_conn, old);
 
-		if (is_idle(pc) && up > pool->up->min_connections) {
+		if (is_idle(pc) && up > pool_floor(pool)) {
 			up--;
 			retire(pc);
 		}
