@@ -40,6 +40,7 @@
 #include "daemon/front/reserve.h"
 #include "daemon/pool/janitor.h"
 #include "daemon/pool/pool.h"
+#include "daemon/pool/upstream.h"
 #include "daemon/worker.h"
 #include "lib/base/ctx.h"
 
@@ -733,6 +734,8 @@ static void dump(struct worker *w, const struct pool *p)
 		.available = p->count[POOL_AVAILABLE],
 		.full = p->count[POOL_FULL],
 		.draining = p->count[POOL_DRAINING],
+		.addresses = upstream_addresses(p->upstream),
+		.left_out = upstream_ejected(p->upstream),
 		.counters = &p->stats,
 	};
 

@@ -73,6 +73,8 @@ static void add_counts(json_t *j, const struct stats_view *v)
 	add_number(j, "available", v->available);
 	add_number(j, "full", v->full);
 	add_number(j, "draining", v->draining);
+	add_number(j, "addresses", v->addresses);
+	add_number(j, "left_out", v->left_out);
 #define X(name, text) add_number(j, #name, v->counters->name);
 	POOL_COUNTERS(X)
 #undef X

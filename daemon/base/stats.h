@@ -144,6 +144,7 @@ struct stats_view {
 	unsigned worker;
 	const char *upstream;
 	unsigned waiting, running, connecting, available, full, draining;
+	unsigned addresses, left_out; /* of the upstream's name, and those that are not dialled */
 	const struct pool_stats *counters;
 };
 

@@ -309,6 +309,7 @@ START_TEST(an_address_whose_answers_are_502_is_left_by_its_connections)
 	struct origin *bad = bad_at("127.0.0.2", serve_bad_gateway);
 	struct origin *good = origin_at("127.0.0.3", origin_port(bad), false);
 	struct client *c;
+	const char *counters;
 	unsigned failed = 0;
 
 	NAMES_ARE("127.0.0.2", "127.0.0.3");
@@ -325,6 +326,9 @@ START_TEST(an_address_whose_answers_are_502_is_left_by_its_connections)
 	ck_assert_uint_eq(origin_counts(bad).accepted, 1);
 	ck_assert_uint_eq(origin_counts(good).accepted, 1);
 	WAIT_FOR(origin_counts(bad).open == 0);
+	counters = daemon_counters("origin");
+	ck_assert_uint_eq(counted(counters, NULL, "addresses"), 2);
+	ck_assert_uint_eq(counted(counters, NULL, "left_out"), 1);
 	client_close(c);
 }
 END_TEST

@@ -173,6 +173,8 @@ static char *printed(enum stats_part part)
 		.upstream = "a-name-of-an-upstream-that-is-as-long-as-names-are-allowed-to-be",
 		.waiting = 1000000,
 		.running = 7,
+		.addresses = 64,
+		.left_out = 32,
 		.counters = &large,
 	};
 	char *json;
