@@ -469,6 +469,20 @@ START_TEST(a_second_sigterm_ends_at_once)
 }
 END_TEST
 
+START_TEST(signals_up_to_the_very_end_do_not_make_it_a_failure)
+{
+	uint64_t begun = harness_now();
+	int status;
+
+	daemon_for(h1_origin(), "");
+	kill(daemon_pid(), SIGTERM);
+	while (!daemon_ended(&status) && harness_now() - begun < 10000)
+		kill(daemon_pid(), SIGHUP);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	daemon_forget();
+}
+END_TEST
+
 START_TEST(the_socket_goes_with_the_daemon)
 {
 	struct stat st;
@@ -734,6 +748,7 @@ int main(void)
 	tcase_add_loop_test(stops, sigterm_serves_all_who_wait_in_the_kernel, 0, 2);
 	tcase_add_loop_test(stops, drain_timeout_bounds_the_end, 0, 2);
 	tcase_add_loop_test(stops, a_second_sigterm_ends_at_once, 0, 2);
+	tcase_add_loop_test(stops, signals_up_to_the_very_end_do_not_make_it_a_failure, 0, 5);
 	tcase_add_test(stops, the_socket_goes_with_the_daemon);
 
 	tcase_add_test(starts, a_stale_socket_is_replaced);
