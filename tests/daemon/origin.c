@@ -21,11 +21,11 @@
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 	const unsigned char *in, unsigned in_len, void *arg)
 {
-	const struct origin *o = arg;
-	const unsigned char *mine = (const unsigned char *)(o->opts.h2 ? "\2h2" : "\10http/1.1");
+	const struct origin_conn *oc = SSL_get_app_data(ssl);
+	const unsigned char *mine = (const unsigned char *)(oc->h2 ? "\2h2" : "\10http/1.1");
 	unsigned char *chosen;
 
-	(void)ssl;
+	(void)arg;
 	if (SSL_select_next_proto(&chosen, out_len, mine, mine[0] + 1u, in, in_len) !=
 		OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -33,7 +33,7 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static SSL_CTX *server_context(struct origin *o, const char *certs)
+static SSL_CTX *server_context(const char *certs)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	char cert[512], key[512];
@@ -43,7 +43,7 @@ static SSL_CTX *server_context(struct origin *o, const char *certs)
 	snprintf(key, sizeof(key), "%s/server.key", certs);
 	MUST(SSL_CTX_use_certificate_chain_file(ctx, cert) == 1);
 	MUST(SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1);
-	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, o);
+	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
 	return ctx;
 }
 
@@ -52,7 +52,8 @@ static bool handshake(struct origin_conn *oc)
 	if (!oc->origin->tls)
 		return true;
 	oc->ssl = SSL_new(oc->origin->tls);
-	return oc->ssl && SSL_set_fd(oc->ssl, oc->fd) == 1 && SSL_accept(oc->ssl) == 1;
+	return oc->ssl && SSL_set_app_data(oc->ssl, oc) == 1 && SSL_set_fd(oc->ssl, oc->fd) == 1 &&
+	       SSL_accept(oc->ssl) == 1;
 }
 
 static void close_conn(struct origin_conn *oc)
@@ -96,7 +97,7 @@ static void *conn_main(void *arg)
 	if (handshake(oc)) {
 		if (oc->origin->opts.serve)
 			oc->origin->opts.serve(oc);
-		else if (oc->origin->opts.h2)
+		else if (oc->h2)
 			origin_h2_serve(oc);
 		else
 			origin_h1_serve(oc);
@@ -120,6 +121,7 @@ static void take(struct origin *o, int fd)
 	oc->next = o->conns;
 	o->conns = oc;
 	oc->number = ++o->counts.accepted;
+	oc->h2 = o->opts.h2 && !(o->opts.flips && oc->number % 2 == 0);
 	o->counts.open++;
 	if (o->counts.open > o->counts.peak)
 		o->counts.peak = o->counts.open;
@@ -173,7 +175,7 @@ struct origin *origin_start(const struct origin_opts *opts, const char *certs)
 	if (!o->opts.max_streams)
 		o->opts.max_streams = 100;
 	if (opts->tls)
-		o->tls = server_context(o, certs);
+		o->tls = server_context(certs);
 	o->times = calloc(opts->nonces + 1, 1);
 	MUST(o->times != NULL);
 	pthread_mutex_init(&o->lock, NULL);

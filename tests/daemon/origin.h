@@ -59,9 +59,11 @@ struct origin_opts {
 	unsigned port;        /* 0: a free one */
 	/* GOAWAY or Connection: close with so many requests; 0: never. */
 	unsigned retire_after;
-	bool gently;         /* HTTP/2: two GOAWAYs, as RFC 9113 6.8 advises */
-	unsigned greet_late; /* ms that a connection waits for its handshake */
-	unsigned nonces;     /* /once/0 to one less are counted */
+	bool gently;          /* HTTP/2: two GOAWAYs, as RFC 9113 6.8 advises */
+	bool flips;           /* HTTP/2 over TLS: every other connection is HTTP/1 (ALPN) */
+	unsigned settle_late; /* HTTP/2: ms before its SETTINGS and all else */
+	unsigned greet_late;  /* ms that a connection waits for its handshake */
+	unsigned nonces;      /* /once/0 to one less are counted */
 	/* Instead of the built-in server; the connection closes when it returns. */
 	void (*serve)(struct origin_conn *oc);
 };

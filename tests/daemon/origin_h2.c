@@ -458,7 +458,7 @@ static void part(struct h2_conn *c)
 void origin_h2_serve(struct origin_conn *oc)
 {
 	struct h2_conn c = {.oc = oc};
-	bool go_on = true;
+	bool go_on = !oc->origin->opts.settle_late || oc_wait(oc, oc->origin->opts.settle_late);
 
 	c.session = session_new(&c);
 	send_settings(&c, oc->origin->opts.max_streams);

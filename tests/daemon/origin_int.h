@@ -48,6 +48,7 @@ struct origin_conn {
 	pthread_t thread;
 	int fd; /* -1 once closed; under the origin's lock */
 	SSL *ssl;
+	bool h2;
 	unsigned number;
 	int wake;        /* an eventfd: look at the origin's settings again */
 	struct bytes in; /* read, not yet used (HTTP/1) */

@@ -49,6 +49,30 @@ START_TEST(connections_retired_under_load_cost_no_request)
 }
 END_TEST
 
+/* ---- ALPN ---- */
+
+/* A server behind a balancer, half of it configured otherwise: h2, http/1.1, h2, ... */
+START_TEST(a_server_that_changes_between_http_2_and_1_costs_no_request)
+{
+	struct load l = {.clients = 60, .rate = sized(4000, 800), .ms = sized(30000, 2500)};
+	unsigned most = (unsigned)(l.rate * l.ms / 1000);
+	struct origin *o = some_origin(&(struct origin_opts){
+		.tls = true, .h2 = true, .flips = true, .retire_after = 20, .nonces = most});
+
+	daemon_start(config("", text("{ name = \"origin\"; url = \"https://127.0.0.1:%u\"; "
+				     "protocols = [ \"h2\", \"h1\" ]; %s }",
+					origin_port(o), trust())));
+	load_run(&l);
+	load_assert_good("changing protocols", &l);
+	assert_each_once(o, l.asked);
+	/* Both were used: the one has its requests in clear, the other in frames. */
+	ck_assert_uint_ge(origin_counts(o).accepted, l.asked / 20);
+	ck_assert(origin_saw(o, "PRI * HTTP/2.0"));
+	ck_assert(origin_saw(o, " HTTP/1.1\r\n"));
+	ck_assert_uint_le(origin_counts(o).peak, 8);
+}
+END_TEST
+
 /* ---- limits of streams ---- */
 
 static void once_slowly(unsigned nonce, char out[LOAD_REQUEST_MAX])
@@ -90,6 +114,22 @@ START_TEST(a_server_that_allows_no_streams_is_not_dialled_again_and_again)
 		client_close(c[i]);
 	}
 	ck_assert_uint_le(origin_counts(o).accepted, 2);
+}
+END_TEST
+
+/* Who reckons with more than one stream until then has the rest refused. */
+START_TEST(a_limit_of_one_that_comes_late_is_never_passed)
+{
+	struct load l = {.clients = 40, .most = 40};
+	struct origin *o = some_origin(&(struct origin_opts){
+		.tls = true, .h2 = true, .max_streams = 1, .settle_late = 50, .nonces = 40});
+
+	daemon_for(o, "max_connections = 4;");
+	load_run(&l);
+	load_assert_good("a late limit", &l);
+	assert_each_once(o, l.asked);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "attempts"), l.asked);
+	ck_assert_uint_le(origin_counts(o).peak, 4);
 }
 END_TEST
 
@@ -191,6 +231,8 @@ int main(void)
 		tcase_set_timeout(retired, 700);
 	tcase_add_loop_test(retired, connections_retired_under_load_cost_no_request, 0, 3);
 	tcase_add_test(retired, nginx_that_retires_each_connection_costs_no_request);
+	tcase_add_test(retired, a_server_that_changes_between_http_2_and_1_costs_no_request);
+	tcase_add_test(streams, a_limit_of_one_that_comes_late_is_never_passed);
 	tcase_add_test(streams, ninety_five_requests_at_ten_a_connection_open_ten);
 	tcase_add_test(streams, a_server_that_allows_no_streams_is_not_dialled_again_and_again);
 	tcase_add_test(streams, limits_that_fall_to_zero_and_rise_again_cost_no_request);
