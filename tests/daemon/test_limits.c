@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "daemon/base/limits.h"
 #include "tests/daemon/harness.h"
+#include "tests/daemon/load.h"
 
 /* The daemon starts with so few descriptors; the test keeps its own. */
 static void start_limited(unsigned descriptors, const char *config_text)
@@ -518,9 +520,62 @@ START_TEST(buffers_that_are_used_up_are_free_again_after_body_idle_timeout)
 }
 END_TEST
 
+/* ---- streams without end ---- */
+
+static void get_some(unsigned nonce, char out[LOAD_REQUEST_MAX])
+{
+	(void)nonce;
+	snprintf(out, LOAD_REQUEST_MAX, "GET /bytes/100 HTTP/1.1\r\nHost: origin\r\n\r\n");
+}
+
+/* It has begun and goes on. What came is dropped. */
+static void assert_streams(struct client *c)
+{
+	char piece[65536];
+	ssize_t got;
+
+	WAIT_FOR(recv(c->fd, piece, 13, MSG_PEEK | MSG_DONTWAIT) == 13);
+	ck_assert_int_eq(memcmp(piece, "HTTP/1.1 200 ", 13), 0);
+	while ((got = recv(c->fd, piece, sizeof(piece), MSG_DONTWAIT)) > 0)
+		;
+	ck_assert_msg(got < 0, "it was cut");
+}
+
+/* Events as those of a chat: a little now and then, for ever. */
+START_TEST(endless_streams_leave_short_requests_quick_and_no_descriptor_behind)
+{
+	struct origin *o = origin_of(_i);
+	unsigned streams = harness_full() ? 200 : 60, base, now;
+	struct load l = {.clients = 20,
+		.rate = harness_full() ? 1000 : 200,
+		.ms = harness_full() ? 20000 : 1500,
+		.request = get_some};
+	struct client *c[200];
+	bool used[1024];
+
+	daemon_for(o, text("max_connections = %u; max_connecting = 20; max_idle = 20; "
+			   "idle_timeout = \"300ms\";",
+			      _i ? 4 : streams + 5));
+	descriptors(used, &base);
+	for (unsigned i = 0; i < streams; i++)
+		c[i] = client_ask("/drip/1000000/200");
+	WAIT_FOR(origin_counts(o).requests == streams);
+	load_run(&l);
+	load_assert_good("beside streams", &l);
+	ck_assert_uint_lt(l.slowest, 2000);
+	for (unsigned i = 0; i < streams; i++)
+		assert_streams(c[i]);
+	close_all(c, streams);
+	WAIT_FOR(origin_counts(o).open == 0);
+	WAIT_FOR(!descriptors(used, &now) || now == base);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "abandoned"), streams);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("limits");
+	TCase *streams = harness_case(s, "streams");
 	TCase *sum = harness_case(s, "sum"), *clients = harness_case(s, "clients");
 	TCase *descriptor = harness_case(s, "descriptors"), *buffers = harness_case(s, "buffers");
 
@@ -538,5 +593,7 @@ int main(void)
 	tcase_add_test(buffers, neighbours_of_one_that_does_not_read_are_as_fast_as_before);
 	tcase_add_test(buffers, full_connections_of_clients_that_do_not_read_leave_room_for_others);
 	tcase_add_test(buffers, buffers_that_are_used_up_are_free_again_after_body_idle_timeout);
+	tcase_add_loop_test(
+		streams, endless_streams_leave_short_requests_quick_and_no_descriptor_behind, 0, 2);
 	return harness_main(s);
 }
