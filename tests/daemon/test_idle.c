@@ -34,6 +34,7 @@ static struct {
 	atomic_uint lost;   /* requests */
 	atomic_uint rested; /* ms, until the daemon closed the last one */
 	atomic_bool closed_by_daemon;
+	bool unused_too; /* gives up connections that never carried a request */
 } server;
 
 /* Bytes or an end come within ms. */
@@ -54,30 +55,42 @@ static void give_up(struct origin_conn *oc)
 		atomic_fetch_add(&server.lost, 1);
 }
 
-static void idle_serve(struct origin_conn *oc)
+/* Rests until the next request or the daemon's end. false: the server had no more patience. */
+static bool idle_rest(struct origin_conn *oc)
 {
-	uint64_t since;
+	uint64_t since = harness_now();
 	char c;
 
+	if (!comes(oc, atomic_load(&server.idle) ? (int)atomic_load(&server.idle) : -1)) {
+		give_up(oc);
+		return false;
+	}
+	if (recv(oc->fd, &c, 1, MSG_PEEK) == 0) {
+		atomic_store(&server.rested, (unsigned)(harness_now() - since));
+		atomic_store(&server.closed_by_daemon, true);
+	}
+	return true;
+}
+
+static void idle_serve(struct origin_conn *oc)
+{
+	if (server.unused_too && !idle_rest(oc))
+		return;
 	while (oc_read_head(oc)) {
 		oc_say(oc, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n");
 		oc_say(oc, server.field ? server.field : "");
 		oc_say(oc, "\r\nok\n");
-		since = harness_now();
-		if (!comes(oc, atomic_load(&server.idle) ? (int)atomic_load(&server.idle) : -1)) {
-			give_up(oc);
+		if (!idle_rest(oc))
 			return;
-		}
-		if (recv(oc->fd, &c, 1, MSG_PEEK) == 0) {
-			atomic_store(&server.rested, (unsigned)(harness_now() - since));
-			atomic_store(&server.closed_by_daemon, true);
-		}
 	}
 }
 
-static void idle_start(const char *more)
+static struct origin *idle_start(const char *more)
 {
-	daemon_for(some_origin(&(struct origin_opts){.serve = idle_serve}), more);
+	struct origin *o = some_origin(&(struct origin_opts){.serve = idle_serve});
+
+	daemon_for(o, more);
+	return o;
 }
 
 static void rest(unsigned ms)
@@ -165,6 +178,32 @@ START_TEST(nothing_is_learned_when_it_is_switched_off)
 	assert_answered();
 	rest(1300);
 	ck_assert(!atomic_load(&server.closed_by_daemon));
+}
+END_TEST
+
+/* Each request comes when what was open at the one before would be closed by the server. */
+START_TEST(a_floor_is_renewed_before_the_server_closes_it)
+{
+	struct origin *o;
+	unsigned closes;
+	const char *c;
+
+	atomic_store(&server.idle, IDLE);
+	server.unused_too = true;
+	o = idle_start("min_connections = 2; idle_timeout_margin = \"600ms\"; "
+		       "backoff_min = \"50ms\";");
+	WAIT_FOR(atomic_load(&server.closed_by_daemon)); /* learned, and nobody asked */
+	closes = atomic_load(&server.closes);
+	ck_assert_uint_le(closes, 6);
+	for (int i = 0; i < 3; i++) {
+		rest(IDLE + GONE / 3);
+		assert_answered();
+	}
+	ck_assert_uint_eq(atomic_load(&server.closes), closes);
+	WAIT_FOR(origin_counts(o).open == 2);
+	c = daemon_counters("origin");
+	ck_assert_uint_eq(counted(c, NULL, "retried"), 0);
+	ck_assert_uint_eq(counted(c, NULL, "attempts"), 3);
 }
 END_TEST
 
@@ -382,6 +421,7 @@ int main(void)
 	tcase_add_test(learned, closes_seen_while_nothing_is_asked_count_as_well);
 	tcase_add_test(learned, what_the_server_says_in_keep_alive_is_kept);
 	tcase_add_test(learned, a_longer_time_in_keep_alive_changes_nothing);
+	tcase_add_test(learned, a_floor_is_renewed_before_the_server_closes_it);
 	tcase_add_test(learned, nothing_is_learned_when_it_is_switched_off);
 	tcase_add_test(gone, requests_outlast_a_server_that_is_away_for_a_moment);
 	tcase_add_test(gone, a_server_that_stays_away_is_told_in_time_and_with_the_reason);
