@@ -30,6 +30,12 @@ bool harness_full(void);
 uint64_t harness_now(void); /* ms */
 void harness_nap(void);     /* a few ms, between two looks at a condition */
 
+/*
+ * From here on this thread and what it starts have a network of their own with nothing but the loopback.
+ * false: they may not.
+ */
+bool harness_own_network(void);
+
 /* Text that lives as long as the test. */
 char *text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *file_text(const char *path); /* "" if there is none */

@@ -8,14 +8,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -459,20 +457,6 @@ END_TEST
 
 /* ---- a network and a resolv.conf of its own ---- */
 
-static bool network_of_its_own(void)
-{
-	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-	int fd, err;
-
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
-		return false;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	err = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &lo);
-	if (fd >= 0)
-		close(fd);
-	return err == 0;
-}
-
 /*
  * c-ares asks again after half a second, and once. (It does not know the "timeout:" and "attempts:" of
  * resolv.conf(5).) The mount is seen by this program and its children, and ends with them.
@@ -483,7 +467,7 @@ static bool resolv_conf_of_its_own(void)
 	char path[] = "/tmp/resolv.conf-XXXXXX";
 	int fd = mkstemp(path);
 	bool good = fd >= 0 && write(fd, words, sizeof(words) - 1) == (ssize_t)sizeof(words) - 1 &&
-	            fchmod(fd, 0644) == 0 &&
+	            fchmod(fd, 0644) == 0 && unshare(CLONE_NEWNS) == 0 &&
 	            mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
 	            mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL) == 0;
 	int why = errno;
@@ -519,7 +503,7 @@ int main(void)
 {
 	Suite *s;
 
-	if (!network_of_its_own() || !resolv_conf_of_its_own()) {
+	if (!harness_own_network() || !resolv_conf_of_its_own()) {
 		fprintf(stderr, "skipped: no network or resolv.conf of its own: %s\n",
 			strerror(errno));
 		return SKIP;
