@@ -501,7 +501,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 {
 	struct exchange *ex = container_of(w, struct exchange, waiter);
 	struct answer a;
-	char text[200];
+	char text[400];
 
 	bind_pool(ex, w->pool); /* for the name in the answer: nothing is sent */
 	a = exchange_about(ex, REJECT_QUEUE_TIMEOUT, 503, "connection_limit_reached", detail);
@@ -520,9 +520,10 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 		}
 		snprintf(text, sizeof(text),
 			"no connection became free within queue_timeout (%" PRIu64
-			" ms); %u of max_connections = %u are in use",
+			" ms); %u of max_connections = %u are in use%s%s",
 			ex->pool->up->queue_timeout, pool_connections(ex->pool),
-			ex->pool->up->max_connections);
+			ex->pool->up->max_connections,
+			detail[0] ? ", and no other can be opened: " : "", detail);
 		a.detail = text;
 		a.limit = "queue_timeout";
 		a.retry_after = 1;

@@ -136,7 +136,7 @@ static void queue_timeout(struct timer *t)
 		return;
 	}
 	pool->stats.queue_timeout++;
-	fail_waiter(w, WAITER_TIMEOUT, CC_ETIMEOUT, "");
+	fail_waiter(w, WAITER_TIMEOUT, CC_ETIMEOUT, pool->failures > 0 ? pool->failed_detail : "");
 }
 
 static bool enqueue(struct pool *pool, struct waiter *w, bool at_head)

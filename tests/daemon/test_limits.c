@@ -374,6 +374,59 @@ START_TEST(dial_without_a_descriptor_is_a_limit_of_ours)
 }
 END_TEST
 
+/* ---- no port is left ---- */
+
+#define PORTS 4
+
+/* The whole host has so few ports for connections that it makes. false: they may not be changed. */
+static bool few_ports(void)
+{
+	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "we");
+	bool good = f && fprintf(f, "40000 %d\n", 40000 + PORTS - 1) > 0;
+
+	return f && fclose(f) == 0 && good;
+}
+
+/* The connections that there are stay in use. */
+START_TEST(without_a_free_port_the_cause_is_told_and_who_is_there_goes_on)
+{
+	struct client *c[PORTS], *more[20];
+	struct origin *o;
+	struct answer a;
+
+	if (!harness_own_network())
+		return;
+	o = h1_origin();
+	if (!few_ports())
+		return;
+	daemon_for(o, "max_connections = 20; queue_timeout = \"700ms\"; backoff_min = \"100ms\"; "
+		      "backoff_max = \"200ms\";");
+	for (size_t i = 0; i < PORTS; i++)
+		c[i] = client_ask("/drip/80/50");
+	WAIT_FOR(origin_counts(o).requests == PORTS);
+	for (size_t i = 0; i < 20; i++)
+		more[i] = client_ask("/");
+	ck_assert_uint_lt(cpu_of_a_second(), 200);
+	for (size_t i = 0; i < 20; i++) {
+		a = client_hear(more[i]);
+		ck_assert_uint_ge(a.status, 502);
+		assert_own_answer(&a, a.status);
+		ck_assert_msg(strstr(a.body, "Cannot assign requested address"), "%s", a.body);
+		ck_assert_str_eq(answer_field(&a, "Connpool-Retry-Safe"), "yes");
+	}
+	/* One in 80 ms or more once the first have failed. */
+	ck_assert_uint_le(counted(daemon_counters("origin"), NULL, "connect_failed"), 40);
+	for (size_t i = 0; i < PORTS; i++) {
+		a = client_hear(c[i]);
+		ck_assert(a.whole && a.len == 81920);
+	}
+	ck_assert_uint_eq(origin_counts(o).accepted, PORTS);
+	origin_kill(o); /* and their ports are free */
+	WAIT_FOR(get_once("/").status == 200);
+	ck_assert_uint_gt(origin_counts(o).accepted, PORTS);
+}
+END_TEST
+
 /* ---- buffers ---- */
 
 static uint64_t now_us(void)
@@ -590,6 +643,7 @@ int main(void)
 	tcase_add_test(descriptor, client_without_a_descriptor_is_told_and_who_is_there_goes_on);
 	tcase_add_test(descriptor, idle_connection_makes_room_for_one_that_is_needed);
 	tcase_add_test(descriptor, dial_without_a_descriptor_is_a_limit_of_ours);
+	tcase_add_test(descriptor, without_a_free_port_the_cause_is_told_and_who_is_there_goes_on);
 	tcase_add_test(buffers, neighbours_of_one_that_does_not_read_are_as_fast_as_before);
 	tcase_add_test(buffers, full_connections_of_clients_that_do_not_read_leave_room_for_others);
 	tcase_add_test(buffers, buffers_that_are_used_up_are_free_again_after_body_idle_timeout);
