@@ -4,10 +4,12 @@
  */
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/daemon/harness.h"
+#include "tests/daemon/load.h"
 
 /* Requests that origins of this file got, and connections before the one that behaves. */
 static atomic_uint executed, bad_ones;
@@ -220,6 +222,28 @@ START_TEST(retry_never_means_never)
 }
 END_TEST
 
+/* What is sent again must still be held. */
+START_TEST(bodies_that_fit_into_retry_buffer_are_sent_again)
+{
+	static const unsigned sizes[] = {63 * 1024, 64 * 1024, 65 * 1024};
+	struct origin *o = h2_origin();
+	struct client *c;
+	struct answer a;
+
+	daemon_for(o, "retry_buffer = \"64KiB\";");
+	c = client_open();
+	client_say(c, "POST /refuse-once HTTP/1.1\r\nHost: origin\r\nContent-Length: %u\r\n\r\n",
+		sizes[_i]);
+	client_write(c, text("%0*d", (int)sizes[_i], 0), sizes[_i]);
+	a = client_hear(c);
+	if (sizes[_i] > 64 * 1024)
+		assert_failed(&a, 502, "yes");
+	else
+		ck_assert_msg(a.status == 200, "%s%s", a.head, a.body);
+	assert_retried("refused", sizes[_i] > 64 * 1024 ? 0 : 1);
+}
+END_TEST
+
 /* ---- when ---- */
 
 START_TEST(the_second_repeat_waits_a_little)
@@ -347,6 +371,51 @@ START_TEST(a_total_outage_gets_no_more_than_the_budget)
 }
 END_TEST
 
+/* Ways in which no request is ever answered. */
+static const struct {
+	struct origin_opts opts;
+	const char *path;
+} outages[] = {
+	{{.h2 = false}, "/hangup"},
+	{{.h2 = false}, "/reset"},
+	{{.tls = true, .h2 = true}, "/hangup"},
+	{{.tls = true, .h2 = true}, "/refuse"},
+};
+static const char *outage_path;
+
+static void ask_in_outage(unsigned nonce, char out[LOAD_REQUEST_MAX])
+{
+	(void)nonce;
+	snprintf(out, LOAD_REQUEST_MAX, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", outage_path);
+}
+
+/*
+ * A fifth more, the floor of ten seconds, and what each connection may be sent before the server told
+ * how much it takes. Pauses between connections would hide the budget.
+ */
+START_TEST(an_outage_at_a_steady_rate_gets_little_more_than_what_is_asked)
+{
+	struct origin *o = some_origin(&outages[_i].opts);
+	struct load l = {.clients = 100,
+		.rate = harness_full() ? 1000 : 300,
+		.ms = harness_full() ? 9000 : 1500,
+		.request = ask_in_outage};
+	const char *c;
+
+	outage_path = outages[_i].path;
+	daemon_for(o, "retry = \"idempotent\"; backoff_min = \"1ms\"; backoff_max = \"1ms\";");
+	load_run(&l);
+	ck_assert_uint_eq(l.good, 0);
+	c = daemon_counters("origin");
+	ck_assert_uint_eq(counted(c, NULL, "running"), 0);
+	ck_assert_uint_le(origin_counts(o).requests, l.asked + l.asked / 5 + 3 * 10 + 8);
+	ck_assert_uint_gt(counted(c, NULL, "retried"), 20);
+	ck_assert_uint_gt(counted(c, NULL, "retry_denied"), 0);
+	ck_assert_uint_eq(
+		daemon_logged("event=\"sent again\""), (unsigned)counted(c, NULL, "retried"));
+}
+END_TEST
+
 START_TEST(without_a_budget_nothing_that_it_pays_is_repeated)
 {
 	struct origin *o = h2_origin();
@@ -373,6 +442,20 @@ END_TEST
 
 /* ---- sums ---- */
 
+/* As often as they were counted, each with its reason. */
+static void assert_repeats_logged(const char *counters)
+{
+	static const char *const reasons[] = {
+		"unsent", "refused", "goaway", "reused_closed", "idempotent"};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
+		ck_assert_uint_eq(
+			daemon_logged_lines("event=\"sent again\"", text("reason=%s ", reasons[i])),
+			(unsigned)counted(counters, "retried_by_reason", reasons[i]));
+	ck_assert_uint_eq(daemon_logged("event=\"sent again\""),
+		(unsigned)counted(counters, NULL, "retried"));
+}
+
 /* Every end that a request can have, mixed; daemon_counters looks at the sums. */
 START_TEST(whatever_happens_the_counters_agree)
 {
@@ -398,6 +481,7 @@ START_TEST(whatever_happens_the_counters_agree)
 	ck_assert_uint_ge(counted(counters, NULL, "requests"), PATHS * ROUNDS);
 	ck_assert_uint_ge(counted(counters, NULL, "answered"), 1);
 	ck_assert_uint_ge(counted(counters, NULL, "rejected"), 4);
+	assert_repeats_logged(counters);
 }
 END_TEST
 
@@ -457,6 +541,8 @@ int main(void)
 	tcase_add_test(reasons, a_put_that_died_on_a_new_connection_is_repeated_once_if_allowed);
 	tcase_add_test(reasons, retry_never_means_never);
 
+	tcase_add_loop_test(reasons, bodies_that_fit_into_retry_buffer_are_sent_again, 0, 3);
+
 	tcase_add_test(when, the_second_repeat_waits_a_little);
 	tcase_add_test(when, who_asks_for_calm_is_asked_again_after_a_while);
 	tcase_add_test(when, a_pause_that_is_longer_than_queue_timeout_is_not_made);
@@ -464,6 +550,8 @@ int main(void)
 	tcase_add_test(when, the_time_of_the_client_ends_the_pause);
 
 	tcase_add_test(budget, a_total_outage_gets_no_more_than_the_budget);
+	tcase_add_loop_test(budget, an_outage_at_a_steady_rate_gets_little_more_than_what_is_asked,
+		0, (int)(sizeof(outages) / sizeof(*outages)));
 	tcase_add_test(budget, without_a_budget_nothing_that_it_pays_is_repeated);
 	tcase_add_test(budget, connections_that_end_in_order_cost_no_budget);
 
