@@ -104,6 +104,49 @@ START_TEST(one_client_may_talk_to_several_upstreams)
 }
 END_TEST
 
+/* The last is not to believe the certificate, and a session of the others would say that it was seen. */
+static const char *three_of_one_server(const struct origin *o)
+{
+	return text("%s, %s,\n{ name = \"doubter\"; url = \"https://127.0.0.1:%u\"; "
+		    "protocols = [ \"%s\" ]; "
+		    "backoff_min = \"10ms\"; backoff_max = \"10ms\"; "
+		    "tls : { ca_file = \"%s/../other-ca.pem\"; server_name = \"localhost\"; }; }",
+		upstream("one", o, ""), upstream("two", o, ""), origin_port(o),
+		origin_is_h2(o) ? "h2" : "h1", harness_dir());
+}
+
+static struct answer ask(struct client *c, const char *host)
+{
+	client_say(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host);
+	return client_answer(c);
+}
+
+START_TEST(upstreams_of_one_server_share_neither_connections_nor_trust)
+{
+	struct origin *o = some_origin(&(struct origin_opts){.tls = true, .h2 = _i});
+	struct client *c;
+	struct answer one, two, doubter;
+
+	daemon_start(config("", three_of_one_server(o)));
+	c = client_open();
+	for (int i = 0; i < 5; i++) {
+		one = ask(c, "one");
+		doubter = ask(c, "doubter");
+		two = ask(c, "two");
+		ck_assert_uint_eq(one.status, 200);
+		ck_assert_uint_eq(two.status, 200);
+		ck_assert_str_ne(answer_field(&one, "x-conn"), answer_field(&two, "x-conn"));
+		assert_own_answer(&doubter, 502);
+		ck_assert_msg(strstr(doubter.body, "tls_certificate_error"), "%s", doubter.body);
+	}
+	ck_assert_uint_eq(origin_counts(o).requests, 10);
+	ck_assert_uint_eq(counted(daemon_counters("one"), NULL, "opened"), 1);
+	ck_assert_uint_eq(counted(daemon_counters("two"), NULL, "opened"), 1);
+	ck_assert_uint_eq(counted(daemon_counters("doubter"), NULL, "opened"), 0);
+	client_close(c);
+}
+END_TEST
+
 START_TEST(unknown_hosts_get_404_with_the_names)
 {
 	struct client *c;
@@ -192,6 +235,7 @@ int main(void)
 	tcase_add_test(tc, case_and_port_of_host_do_not_matter);
 	tcase_add_test(tc, absolute_targets_are_routed_by_the_target);
 	tcase_add_test(tc, one_client_may_talk_to_several_upstreams);
+	tcase_add_loop_test(tc, upstreams_of_one_server_share_neither_connections_nor_trust, 0, 2);
 	tcase_add_test(tc, unknown_hosts_get_404_with_the_names);
 	tcase_add_test(tc, parts_of_a_name_are_not_the_name);
 	tcase_add_test(tc, hosts_cannot_break_the_json_of_a_404);
