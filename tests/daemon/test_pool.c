@@ -375,6 +375,54 @@ START_TEST(who_calls_pings_abuse_gets_half_as_many)
 }
 END_TEST
 
+/* ---- a server that is gone without a word ---- */
+
+/* The first connection answers one request, then nobody is there: not even its kernel says so. */
+static void fall_silent(struct origin_conn *oc)
+{
+	unsigned which = atomic_fetch_add(&connection, 1);
+	uint32_t stream;
+
+	if (!oc_h2_greet(oc))
+		return;
+	while ((stream = oc_h2_request(oc)) != 0) {
+		oc_say_frame(oc, 1, 5, stream, "\x88", 1); /* 200, and that is all */
+		if (which == 0) {
+			oc_wait_hangup(oc);
+			return;
+		}
+	}
+}
+
+/* _i: the first one sends a body all the time, which must not look like life. */
+START_TEST(a_connection_that_fell_silent_is_left_when_its_ping_is_not_answered)
+{
+	uint64_t begun;
+	struct client *c;
+	struct answer a;
+
+	atomic_store(&connection, 0);
+	daemon_for(some_origin(&(struct origin_opts){.h2 = true, .serve = fall_silent}),
+		"check_after = \"300ms\"; ping_timeout = \"300ms\";");
+	ck_assert_uint_eq(get_once("/").status, 200);
+	begun = harness_now();
+	c = client_open();
+	client_say(c, "%s / HTTP/1.1\r\nHost: origin\r\n%s\r\n", _i ? "PUT" : "GET",
+		_i ? "Transfer-Encoding: chunked\r\n" : "");
+	while (client_quiet(c, 20) && harness_now() - begun < PATIENCE)
+		if (_i)
+			client_say(c, "1\r\nx\r\n");
+	a = client_hear(c);
+	ck_assert_uint_eq(a.status, 504);
+	ck_assert_uint_ge(harness_now() - begun, 550);
+	ck_assert_uint_lt(harness_now() - begun, 5000); /* response_timeout is 60 s */
+	ck_assert_uint_eq(get_once("/").status, 200);
+	ck_assert_uint_eq(atomic_load(&connection), 2);
+	ck_assert_uint_eq(
+		counted(daemon_counters("origin"), "closed_by_reason", "ping-timeout"), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("pool");
@@ -399,5 +447,7 @@ int main(void)
 	tcase_add_test(ends, abandoned_requests_leave_an_http_2_connection_usable);
 	tcase_add_loop_test(ends, nothing_to_do_costs_no_cpu, 0, 2);
 	tcase_add_test(ends, who_calls_pings_abuse_gets_half_as_many);
+	tcase_add_loop_test(
+		ends, a_connection_that_fell_silent_is_left_when_its_ping_is_not_answered, 0, 2);
 	return harness_main(s);
 }
