@@ -4,6 +4,7 @@
  */
 #include <libgen.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "tests/daemon/harness.h"
 #include "tests/daemon/load.h"
+#include "tests/daemon/origin_int.h"
 
 static unsigned conn_of(const struct answer *a)
 {
@@ -88,6 +90,60 @@ START_TEST(lifetimes_differ_by_the_jitter)
 }
 END_TEST
 
+#define HUNDRED 100
+#define PART    300 /* ms: a fifth of the time in which they are to go */
+#define PARTS   20
+
+/* Of the first hundred, by their age at the end. */
+static atomic_uint ends[PARTS], ended;
+
+static void note_end(struct origin_conn *oc)
+{
+	uint64_t begun = harness_now(), part;
+
+	oc_wait_hangup(oc);
+	if (oc->number > HUNDRED)
+		return;
+	part = (harness_now() - begun) / PART;
+	atomic_fetch_add(&ends[part < PARTS ? part : PARTS - 1], 1);
+	atomic_fetch_add(&ended, 1);
+}
+
+/* A storm of connects must not come again as a storm of closes. */
+START_TEST(a_hundred_that_were_opened_together_do_not_retire_together)
+{
+	struct origin *o = some_origin(&(struct origin_opts){.serve = note_end});
+
+	load_clients(2 * HUNDRED);
+	daemon_for(o, text("min_connections = %d; max_connections = %d; max_connecting = 50; "
+			   "max_lifetime = \"3s\"; max_lifetime_jitter = 50;",
+			      HUNDRED, HUNDRED + 20));
+	WAIT_FOR(atomic_load(&ended) == HUNDRED);
+	/* 20 are to be expected, and 45 is six standard deviations away. */
+	for (int i = 0; i < PARTS; i++)
+		ck_assert_msg(atomic_load(&ends[i]) < 45, "%u after %d ms", atomic_load(&ends[i]),
+			i * PART);
+}
+END_TEST
+
+START_TEST(connections_are_replaced_after_max_requests)
+{
+	struct origin *o = origin_of(_i);
+	struct client *c;
+
+	daemon_for(o, "max_requests = 5;");
+	c = client_open();
+	for (unsigned i = 0; i < 50; i++) {
+		struct answer a = get(c, "/");
+
+		ck_assert_uint_eq(conn_of(&a), i / 5 + 1);
+	}
+	ck_assert_uint_eq(counted(daemon_counters("origin"), "closed_by_reason", "requests"), 10);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "retried"), 0);
+	client_close(c);
+}
+END_TEST
+
 /* ---- which one ---- */
 
 #define WARM 4
@@ -138,6 +194,32 @@ START_TEST(fifo_goes_round)
 	spread_of("fifo", 20, on);
 	for (int i = 1; i <= WARM; i++)
 		ck_assert_uint_eq(on[i], 20 / WARM);
+}
+END_TEST
+
+/* Four that a burst has left, and then one request at a time. */
+START_TEST(what_the_choice_leaves_idle_is_closed)
+{
+	static const struct {
+		const char *pick;
+		unsigned stay;
+	} rows[] = {{"most_available", 1}, {"lifo", 1}, {"fifo", WARM}};
+	struct origin *o = h1_origin();
+	struct client *c[WARM];
+	uint64_t begun;
+
+	daemon_for(o, text("pick = \"%s\"; idle_timeout = \"700ms\";", rows[_i].pick));
+	for (int i = 0; i < WARM; i++)
+		c[i] = client_ask("/slow/300");
+	for (int i = 0; i < WARM; i++)
+		ck_assert_uint_eq(client_answer(c[i]).status, 200);
+	ck_assert_uint_eq(origin_counts(o).open, WARM);
+	for (begun = harness_now(); harness_now() - begun < 1500; harness_nap())
+		ck_assert_uint_eq(get(c[0], "/").status, 200);
+	ck_assert_uint_eq(origin_counts(o).open, rows[_i].stay);
+	ck_assert_uint_eq(origin_counts(o).accepted, WARM);
+	for (int i = 0; i < WARM; i++)
+		client_close(c[i]);
 }
 END_TEST
 
@@ -273,6 +355,9 @@ int main(void)
 
 	tcase_add_loop_test(ages, connections_that_grow_old_are_replaced_one_after_the_other, 0, 2);
 	tcase_add_test(ages, lifetimes_differ_by_the_jitter);
+	tcase_add_test(ages, a_hundred_that_were_opened_together_do_not_retire_together);
+	tcase_add_loop_test(ages, connections_are_replaced_after_max_requests, 0, 2);
+	tcase_add_loop_test(picks, what_the_choice_leaves_idle_is_closed, 0, 3);
 	tcase_add_loop_test(picks, one_request_at_a_time_stays_on_the_connection_used_last, 0, 2);
 	tcase_add_test(picks, fifo_goes_round);
 	tcase_add_test(picks, random2_uses_all_of_them_alike);
