@@ -89,12 +89,22 @@ static void greet_late(struct origin_conn *oc)
 	pthread_mutex_unlock(&o->lock);
 }
 
+static void count_resumed(struct origin_conn *oc)
+{
+	if (!oc->ssl || !SSL_session_reused(oc->ssl))
+		return;
+	pthread_mutex_lock(&oc->origin->lock);
+	oc->origin->counts.resumed++;
+	pthread_mutex_unlock(&oc->origin->lock);
+}
+
 static void *conn_main(void *arg)
 {
 	struct origin_conn *oc = arg;
 
 	greet_late(oc);
 	if (handshake(oc)) {
+		count_resumed(oc);
 		if (oc->origin->opts.serve)
 			oc->origin->opts.serve(oc);
 		else if (oc->h2)

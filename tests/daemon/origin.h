@@ -73,6 +73,7 @@ struct origin_counts {
 	unsigned open, peak;                /* now, and the most at one time */
 	unsigned requests;                  /* heads that came (built-in server) */
 	unsigned ungreeted, ungreeted_peak; /* wait for their handshake (greet_late) */
+	unsigned resumed;                   /* handshakes with an earlier session */
 };
 
 /* certs: folder with server.pem and server.key, needed for tls. Ends the process when it cannot. */

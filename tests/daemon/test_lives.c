@@ -210,7 +210,7 @@ START_TEST(what_the_choice_leaves_idle_is_closed)
 
 	daemon_for(o, text("pick = \"%s\"; idle_timeout = \"700ms\";", rows[_i].pick));
 	for (int i = 0; i < WARM; i++)
-		c[i] = client_ask("/slow/300");
+		c[i] = client_ask("/slow/500");
 	for (int i = 0; i < WARM; i++)
 		ck_assert_uint_eq(client_answer(c[i]).status, 200);
 	ck_assert_uint_eq(origin_counts(o).open, WARM);

@@ -282,6 +282,23 @@ START_TEST(connections_that_the_origin_ends_are_replaced)
 }
 END_TEST
 
+/* _i & 1: HTTP/2; _i & 2: it is switched off. */
+START_TEST(connections_resume_the_tls_session_of_the_one_before)
+{
+	struct origin *o = some_origin(&(struct origin_opts){.tls = true, .h2 = _i & 1});
+
+	daemon_start(
+		config("", text("{ name = \"origin\"; url = \"https://127.0.0.1:%u\"; "
+				"tls : { ca_file = \"%s/../ca.pem\"; server_name = \"localhost\"; "
+				"resumption = %s; }; }",
+				   origin_port(o), harness_dir(), _i & 2 ? "false" : "true")));
+	for (int i = 0; i < 5; i++)
+		ck_assert_uint_eq(get_once("/close-after").status, 200);
+	ck_assert_uint_eq(origin_counts(o).accepted, 5);
+	ck_assert_uint_eq(origin_counts(o).resumed, _i & 2 ? 0 : 4);
+}
+END_TEST
+
 START_TEST(goaway_hurts_no_running_request)
 {
 	struct origin *o = h2_origin();
@@ -443,6 +460,7 @@ int main(void)
 	tcase_add_loop_test(ends, idle_upstream_connections_are_closed_and_made_again, 0, 2);
 	tcase_add_loop_test(ends, busy_upstream_connections_are_not_idle, 0, 2);
 	tcase_add_loop_test(ends, connections_that_the_origin_ends_are_replaced, 0, 2);
+	tcase_add_loop_test(ends, connections_resume_the_tls_session_of_the_one_before, 0, 4);
 	tcase_add_test(ends, goaway_hurts_no_running_request);
 	tcase_add_test(ends, abandoned_requests_leave_an_http_2_connection_usable);
 	tcase_add_loop_test(ends, nothing_to_do_costs_no_cpu, 0, 2);
