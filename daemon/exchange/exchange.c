@@ -65,6 +65,7 @@ static void body_stalled(struct exchange *ex)
 
 static void response_late(struct exchange *ex)
 {
+	pool_unanswered(ex->pc);
 	too_late(ex, REJECT_RESPONSE_TIMEOUT, "response_timeout", ex->pool->up->response_timeout,
 		"no response after the request was sent, within");
 }
@@ -365,6 +366,8 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 	ex->req = NULL;
 	timer_stop(&ex->timer);
 	timer_stop(&ex->continue_timer);
+	if (res->err == CC_ERESET && ex->state == EX_SENDING)
+		pool_unanswered(ex->pc);
 	if (res->err < 0) {
 		attempt_failed(ex, res);
 		return;

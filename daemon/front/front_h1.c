@@ -39,6 +39,9 @@
 #include "lib/codec/h1_codec.h"
 #include "lib/net/link.h"
 
+/* Percent of the buffers in use up to which clients are read. Heads are small, and 503 needs one. */
+#define HEADS_UNTIL    97u
+#define BODIES_UNTIL   90u
 #define PIPELINE_MAX   65536u /* bytes of further requests held while one is busy */
 #define STALL_MS       60000  /* the rest of an answer that closes does not move for so long */
 #define LINGER_MS      1000
@@ -136,6 +139,7 @@ static void rest(struct front_conn *fc)
 {
 	uint64_t timeout = fc->refused ? REFUSED_MS : fc->fl->conf->idle_timeout;
 
+	fc->link->read_until = HEADS_UNTIL;
 	h1_parser_free(fc->parser); /* an idle client holds as little as possible */
 	fc->parser = NULL;
 	fc->state = FRONT_IDLE;
@@ -411,6 +415,7 @@ static void head_came(struct front_conn *fc)
 	cc_buf_clear(&fc->raw);
 	timer_stop(&fc->timer);
 	fc->state = FRONT_BUSY;
+	fc->link->read_until = BODIES_UNTIL;
 	fc->http10 = h1_parser_minor(fc->parser) == 0;
 	/* CONNECT is refused, and what follows it was meant for a tunnel. */
 	fc->keep = h1_parser_keep_alive(fc->parser) && !str_is(method, "CONNECT");
@@ -683,7 +688,6 @@ static struct front_conn *front_new(struct front_listener *fl, int fd, enum fron
 	fc->fl = fl;
 	fc->ctx = ctx;
 	fc->uid = caller_of(fd);
-	fc->link->read_until = 97; /* heads are small, and 503 needs one */
 	cc_buf_init(&fc->raw, ctx);
 	timer_init(&fc->timer, timer_fired);
 	turn_item_init(&fc->turn, go_on_run);

@@ -20,14 +20,9 @@ bool address_is_out(const struct address_health *a, uint64_t now)
 	return now < a->out_until;
 }
 
-static uint64_t ready_at(const struct address_health *a)
+bool address_pauses(const struct address_health *a, uint64_t now)
 {
-	return a->out_until > a->pause_until ? a->out_until : a->pause_until;
-}
-
-bool address_is_ready(const struct address_health *a, uint64_t now)
-{
-	return now >= ready_at(a);
+	return now < a->pause_until;
 }
 
 uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64_t now)
@@ -35,8 +30,8 @@ uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64
 	uint64_t first = UINT64_MAX;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (ready_at(&all[i]) < first)
-			first = ready_at(&all[i]);
+		if (all[i].pause_until < first)
+			first = all[i].pause_until;
 	}
 	return n > 0 && first > now ? first : 0;
 }
@@ -50,12 +45,22 @@ static unsigned count_out(const struct address_health *all, unsigned n, uint64_t
 	return out;
 }
 
-static bool one_more_may_be_out(const struct address_health *all, unsigned n,
+/* Somebody else is to be dialled. */
+static bool is_another(const struct address_health *all, unsigned n, unsigned which, uint64_t now)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (i != which && !address_is_out(&all[i], now) && !address_pauses(&all[i], now))
+			return true;
+	}
+	return false;
+}
+
+static bool may_be_out(const struct address_health *all, unsigned n, unsigned which,
 	const struct address_rules *rules, uint64_t now)
 {
 	uint64_t out = count_out(all, n, now) + 1u;
 
-	return out < n && out * 100 <= (uint64_t)n * rules->max_ejected;
+	return out * 100 <= (uint64_t)n * rules->max_ejected && is_another(all, n, which, now);
 }
 
 bool address_failed(struct address_health *all, unsigned n, unsigned which,
@@ -66,7 +71,7 @@ bool address_failed(struct address_health *all, unsigned n, unsigned which,
 	if (a->failures < UINT32_MAX)
 		a->failures++;
 	if (address_is_out(a, now) || rules->eject_after == 0 || a->failures < rules->eject_after ||
-		!one_more_may_be_out(all, n, rules, now))
+		!may_be_out(all, n, which, rules, now))
 		return false;
 	a->out_until = now + rules->eject_time;
 	return true;

@@ -25,7 +25,7 @@ struct address_rules {
 	unsigned eject_after;              /* failures in a row; 0: never */
 	uint64_t eject_time;               /* ms */
 	unsigned
-		max_ejected; /* percent of the addresses that may be out at once; never all of them */
+		max_ejected; /* percent of the addresses that may be out at once; never the last good one */
 };
 
 /* One address of an upstream; zeroed: a good one. */
@@ -37,9 +37,11 @@ struct address_health {
 };
 
 bool address_is_out(const struct address_health *a, uint64_t now);
-/* It is to be dialled: neither out nor in a pause. */
-bool address_is_ready(const struct address_health *a, uint64_t now);
-/* When the first of n addresses is to be dialled, in ms; 0: one is now, or there are none. */
+bool address_pauses(const struct address_health *a, uint64_t now);
+/*
+ * When the first of n addresses may be dialled, in ms; 0: one may now, or there are none. One that is
+ * out is better than none, so only pauses count.
+ */
 uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64_t now);
 
 /*

@@ -24,6 +24,7 @@
 #define GRANTS_A_ROUND  64
 #define SLAMS_BORNE     3     /* one request may be the reason; several hardly are */
 #define FRESH_AGE       1000u /* ms: no server is that quick to give up one that was never used */
+#define FRESH_PATIENCE  1000u /* ms */
 #define NO_MEMORY_PAUSE 1000u /* ms until it is tried again */
 
 static void pool_serve(struct pool *pool);
@@ -195,6 +196,14 @@ static bool another_may_come(const struct pool *pool)
 	       lasting + pool->up->reserve_connections < pool->up->max_connections;
 }
 
+/* None has come for so long that one of those that rested is tried after all. */
+static bool is_patient(const struct pool *pool)
+{
+	struct queue_item *oldest = queue_oldest(&pool->want_fresh);
+
+	return oldest && ctx_now(pool->ctx) - waiter_of(oldest)->since >= FRESH_PATIENCE;
+}
+
 /* For a request that met a closed connection; the others that rested may be closed as well. */
 static struct pool_conn *take_fresh_slot(struct pool *pool)
 {
@@ -205,7 +214,7 @@ static struct pool_conn *take_fresh_slot(struct pool *pool)
 		if (taken)
 			return taken;
 	}
-	return another_may_come(pool) ? NULL : take_slot(pool);
+	return another_may_come(pool) && !is_patient(pool) ? NULL : take_slot(pool);
 }
 
 static bool is_at_limit(const struct pool *pool)
@@ -231,7 +240,8 @@ static void pool_serve(struct pool *pool)
 	struct pool_conn *pc;
 	int i = 0;
 
-	if (pool->stranded > 0 && is_at_limit(pool))
+	pool_conn_shrink(pool);
+	if ((pool->stranded > 0 || janitor_wants_successor(pool)) && is_at_limit(pool))
 		pool_conn_make_way(pool);
 	for (; i < GRANTS_A_ROUND && queue_count(&pool->want_fresh) > 0; i++) {
 		pc = take_fresh_slot(pool);
@@ -284,6 +294,7 @@ enum pool_answer pool_ask(struct pool *pool, struct waiter *w, bool at_head, str
 		pool->stats.queue_full++;
 		return POOL_QUEUE_FULL;
 	}
+	upstream_wanted(pool->upstream);
 	if (is_hopeless(pool)) /* told from the turn, never from here */
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->hopeless);
 	else
@@ -391,16 +402,27 @@ static int dial_some(struct pool *pool, unsigned n)
 	return err;
 }
 
-/* In how many ms time alone allows another dial; UINT64_MAX: it does not. */
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* In how many ms time alone changes what can be done; UINT64_MAX: it does not. */
 static uint64_t dials_again(const struct pool *pool, int err)
 {
 	struct pick_demand d = demand_of(pool);
+	struct queue_item *fresh = queue_oldest(&pool->want_fresh);
+	uint64_t again;
 
 	if (err < 0 && err != CC_ERESOLVE)
 		return NO_MEMORY_PAUSE;
+	again = pick_dials_again(&d);
 	if (wants_successor(pool) && d.now < d.not_before)
-		return d.not_before - d.now;
-	return pick_dials_again(&d);
+		again = smaller(again, d.not_before - d.now);
+	if (fresh && pick_count(&pool->pick) > 0) /* is_patient then */
+		again = smaller(again,
+			FRESH_PATIENCE - smaller(FRESH_PATIENCE, d.now - waiter_of(fresh)->since));
+	return again;
 }
 
 static void pool_dial_wanted(struct pool *pool)
@@ -473,9 +495,14 @@ static void count_round(struct pool *pool)
 	count_failure(&pool->want_fresh);
 }
 
-/* An address pauses alone; what is not its fault, or nobody's, stops them all. */
-static uint64_t next_dial(struct pool *pool, bool of_address)
+/*
+ * An address pauses alone; what is not its fault, or nobody's, stops them all. What we lacked ourselves
+ * may be there again at any time.
+ */
+static uint64_t next_dial(struct pool *pool, int err, bool of_address)
 {
+	if (err == CC_EMFILE || err == CC_ENOMEM)
+		return ctx_now(pool->ctx) + NO_MEMORY_PAUSE;
 	if (pool_slams(pool))
 		return pause_after(pool, 1, pool_random(pool));
 	if (of_address)
@@ -486,7 +513,7 @@ static uint64_t next_dial(struct pool *pool, bool of_address)
 void pool_failed(struct pool *pool, int err, const char *detail, bool of_address)
 {
 	count_round(pool);
-	pool->not_before = next_dial(pool, of_address);
+	pool->not_before = next_dial(pool, err, of_address);
 	pool->failed_err = err;
 	snprintf(pool->failed_detail, sizeof(pool->failed_detail), "%s", detail);
 	fail_patient(pool);
@@ -518,6 +545,8 @@ static void resolved(void *arg, int err, const char *detail)
 			pool->up->name, detail);
 		pool->stats.connect_failed++;
 		pool_failed(pool, err, detail, false);
+	} else if (!pool_slams(pool)) { /* there may be one that does not pause */
+		pool->not_before = smaller(pool->not_before, upstream_ready_at(pool->upstream));
 	}
 	pool_serve(pool);
 }

@@ -173,6 +173,9 @@ void pool_hint(struct pool_conn *pc, uint64_t ms);
 /* An answer began on it. 502, 503 and 504 count against its address (eject_after). */
 void pool_answered(struct pool_conn *pc, unsigned status);
 
+/* An attempt was reset or had no answer in time; that counts against the address (eject_after). */
+void pool_unanswered(struct pool_conn *pc);
+
 unsigned pool_connections(const struct pool *pool);
 unsigned pool_floor(const struct pool *pool); /* connections it holds without traffic */
 unsigned pool_waiting(const struct pool *pool);

@@ -54,15 +54,22 @@ static void settle(struct pool_conn *pc, bool settled)
 	pc->settled = settled;
 }
 
+static void unstrand(struct pool_conn *pc)
+{
+	pc->pool->stranded -= pc->stranded;
+	pc->stranded = false;
+}
+
 void pool_look(struct pool_conn *pc)
 {
 	uint32_t room = cc_conn_available(pc->cc);
 
 	pool_move(pc, place_of(cc_conn_state(pc->cc), room));
 	pick_update(&pc->pool->pick, &pc->pick, pc->watched ? 0 : room);
-	if (pc->place == POOL_DRAINING)
+	if (pc->place == POOL_DRAINING) {
+		unstrand(pc);
 		janitor_forget(pc);
-	else if (pc->ready)
+	} else if (pc->ready)
 		janitor_look(pc);
 }
 
@@ -94,41 +101,56 @@ static void retire_stranded(struct pool *pool)
 		list_each (l, tmp, &pool->conns[i]) {
 			struct pool_conn *pc = container_of(l, struct pool_conn, link);
 
-			if (!pc->stranded)
-				continue;
-			pc->stranded = false;
-			pool->stranded--;
-			pool_retire(pc);
+			if (pc->stranded)
+				pool_retire(pc);
 		}
 }
 
-/* NULL: none is stranded. */
-static struct pool_conn *least_busy_stranded(struct pool *pool)
+static bool should_go(const struct pool_conn *pc)
+{
+	return pc->stranded || !list_empty(&pc->old);
+}
+
+static bool is_busier(const struct pool_conn *a, const struct pool_conn *b)
+{
+	return cc_conn_in_flight(a->cc) > cc_conn_in_flight(b->cc);
+}
+
+static struct pool_conn *least_busy(struct pool *pool, bool (*wanted)(const struct pool_conn *))
 {
 	struct pool_conn *least = NULL;
 
-	for (int i = 0; i < POOL_PLACES; i++)
+	for (int i = POOL_AVAILABLE; i <= POOL_FULL; i++)
 		list_each (l, tmp, &pool->conns[i]) {
 			struct pool_conn *pc = container_of(l, struct pool_conn, link);
 
-			if (pc->stranded && (!least || cc_conn_in_flight(pc->cc) <
-							       cc_conn_in_flight(least->cc)))
+			if ((!wanted || wanted(pc)) && (!least || is_busier(least, pc)))
 				least = pc;
 		}
 	return least;
 }
 
+static unsigned standing(const struct pool *pool)
+{
+	return pool->count[POOL_AVAILABLE] + pool->count[POOL_FULL];
+}
+
 void pool_conn_make_way(struct pool *pool)
 {
-	struct pool_conn *pc = least_busy_stranded(pool);
-	bool alone = pool->count[POOL_DRAINING] + pool->count[POOL_CONNECTING] == 0;
+	struct pool_conn *pc;
 
-	if (!pc ||
-		(cc_conn_in_flight(pc->cc) > 0 && (!alone || cc_conn_proto(pc->cc) == CC_PROTO_H1)))
+	if (pool->count[POOL_DRAINING] + pool->count[POOL_CONNECTING] > 0)
 		return;
-	pc->stranded = false;
-	pool->stranded--;
-	pool_retire(pc);
+	pc = least_busy(pool, should_go);
+	if (pc && (cc_conn_in_flight(pc->cc) == 0 ||
+			  (cc_conn_proto(pc->cc) != CC_PROTO_H1 && standing(pool) > 1)))
+		pool_retire(pc);
+}
+
+void pool_conn_shrink(struct pool *pool)
+{
+	while (standing(pool) > pool->up->max_connections)
+		pool_retire(least_busy(pool, NULL));
 }
 
 void pool_conn_strand(struct pool *pool, const struct endpoint *ep)
@@ -153,7 +175,7 @@ static void find_endpoint(struct pool_conn *pc)
 {
 	pc->endpoint = upstream_connected(pc->first, cc_conn_address(pc->cc));
 	pc->first = NULL;
-	if (pc->endpoint->gone)
+	if (endpoint_is_out(pc->endpoint))
 		strand(pc);
 	else
 		retire_stranded(pc->pool);
@@ -202,6 +224,12 @@ void pool_answered(struct pool_conn *pc, unsigned status)
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
 	}
 	pool->slams = 0;
+}
+
+void pool_unanswered(struct pool_conn *pc)
+{
+	if (endpoint_failed(pc->endpoint))
+		leave_out(pc->pool, pc->endpoint);
 }
 
 /* What one connection of this server may carry at once, to reckon with when others are opened. */
@@ -257,7 +285,7 @@ void pool_conn_free(struct pool_conn *pc)
 	if (pc->first)
 		upstream_gave_up(pc->first);
 	if (pc->endpoint) {
-		pool->stranded -= pc->stranded;
+		unstrand(pc);
 		endpoint_closed(pc->endpoint);
 	}
 	cc_conn_free(pc->cc);
@@ -282,7 +310,8 @@ static bool was_slammed(const struct pool_conn *pc)
 	enum cc_reason reason = cc_conn_reason(pc->cc);
 
 	return pc->ready && !pc->useful &&
-	       (reason == CC_REASON_EOF || reason == CC_REASON_RESET || reason == CC_REASON_TLS) &&
+	       (reason == CC_REASON_EOF || reason == CC_REASON_RESET || reason == CC_REASON_TLS ||
+		       reason == CC_REASON_PROTOCOL || reason == CC_REASON_GOAWAY) &&
 	       ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE;
 }
 
@@ -304,7 +333,7 @@ static void came_up_and_closed(struct pool_conn *pc, bool useless, bool slammed,
 
 	pool->stats.closed++;
 	pool->stats.closed_by[cc_conn_reason(pc->cc)]++;
-	if (useless ? endpoint_useless(pc->endpoint) : slammed && endpoint_failed(pc->endpoint))
+	if ((useless || slammed) && endpoint_useless(pc->endpoint))
 		leave_out(pool, pc->endpoint);
 	log_line(pool->log, LOG_LEVEL_INFO, "closed",
 		"upstream=%s conn=%" PRIu64 " reason=%s detail=\"%s\" requests=%" PRIu64

@@ -13,10 +13,13 @@ void pool_look(struct pool_conn *pc);
 /* The connections to this address go as soon as another one is up. */
 void pool_conn_strand(struct pool *pool, const struct endpoint *ep);
 /*
- * At max_connections no other one can come up first: a stranded connection goes that carries
- * nothing, or, while nothing else is on its way, the HTTP/2 one that carries the least.
+ * At max_connections no other one can come up first, so one goes that is stranded or old: one that
+ * carries nothing, or else the HTTP/2 one that carries the least, but not the only one, as it would
+ * stop everybody for as long as its longest stream runs. One at a time: its successor may fail.
  */
 void pool_conn_make_way(struct pool *pool);
+/* max_connections was lowered: those that carry least take no more requests. */
+void pool_conn_shrink(struct pool *pool);
 void pool_conn_free(struct pool_conn *pc); /* whatever its state is */
 
 /* ---- pool.c ------------------------------------------------------------ */

@@ -590,6 +590,23 @@ static void write_target(struct upstream *u, const uint8_t *order, unsigned n)
 			i > 0 ? "," : "", u->places[order[i]]->ep.text);
 }
 
+static bool is_well(const struct upstream *u, unsigned i)
+{
+	uint64_t now = ctx_now(u->ctx);
+
+	return !address_is_out(&u->health[i], now) && !address_pauses(&u->health[i], now);
+}
+
+/* If none is well, one that is out is better than one that pauses. */
+static bool is_left_out(const struct upstream *u, unsigned i)
+{
+	for (unsigned k = 0; k < u->count; k++) {
+		if (is_well(u, k))
+			return !is_well(u, i);
+	}
+	return address_pauses(&u->health[i], ctx_now(u->ctx));
+}
+
 static struct endpoint *choose(struct upstream *u)
 {
 	struct spread_item items[SPREAD_MAX];
@@ -600,8 +617,7 @@ static struct endpoint *choose(struct upstream *u)
 		const struct place *p = u->places[i];
 
 		items[i] = (struct spread_item){p->ep.connections + p->ep.dialling, p->priority,
-			p->weight, !address_is_ready(&u->health[i], ctx_now(u->ctx)),
-			failed_a_moment_ago(u, p)};
+			p->weight, is_left_out(u, i), failed_a_moment_ago(u, p)};
 	}
 	n = spread_order(items, u->count, u->up->spread, u->last, order);
 	u->last = order[0];
@@ -610,11 +626,16 @@ static struct endpoint *choose(struct upstream *u)
 	return &u->places[order[0]]->ep;
 }
 
-const char *upstream_target(struct upstream *u, struct endpoint **first)
+void upstream_wanted(struct upstream *u)
 {
 	u->asked = true;
 	if (u->expired)
 		want_answer(u);
+}
+
+const char *upstream_target(struct upstream *u, struct endpoint **first)
+{
+	upstream_wanted(u);
 	if (u->expired || u->count == 0) {
 		u->waiting = true;
 		if (!u->lookup) /* it failed, and is asked again later */
@@ -693,6 +714,15 @@ void endpoint_succeeded(struct endpoint *ep)
 {
 	if (!ep->gone)
 		address_succeeded(&ep->upstream->health[place_of(ep)->index]);
+}
+
+bool endpoint_is_out(const struct endpoint *ep)
+{
+	const struct upstream *u = ep->upstream;
+
+	return ep->gone ||
+	       (is_left_out(u, place_of(ep)->index) &&
+		       address_is_out(&u->health[place_of(ep)->index], ctx_now(u->ctx)));
 }
 
 void endpoint_closed(struct endpoint *ep)

@@ -77,6 +77,8 @@ struct endpoint *upstream_connected(struct endpoint *first, const char *address)
 void upstream_failed(struct endpoint *first, const char *address);
 void upstream_gave_up(struct endpoint *first); /* nobody's fault: it was closed by ourselves */
 
+/* Somebody waits, though nothing is dialled now: the name is asked for as if it were. */
+void upstream_wanted(struct upstream *u);
 /* The name of which no address is known while a name server is asked; NULL: it is not so. */
 const char *upstream_awaited(const struct upstream *u);
 /* When one of the addresses is to be dialled again, in ms; 0: now, as far as is known. */
@@ -86,9 +88,10 @@ uint64_t upstream_ready_at(const struct upstream *u);
  * What became of a connection. These two return true if its address is out from now on: its
  * connections should go when others are there.
  */
-bool endpoint_useless(struct endpoint *ep);   /* it closed unused: like a connect that failed */
-bool endpoint_failed(struct endpoint *ep);    /* an answer that says that nobody is behind it */
-void endpoint_succeeded(struct endpoint *ep); /* a good answer: the row of failures is over */
+bool endpoint_useless(struct endpoint *ep);      /* it closed unused: like a connect that failed */
+bool endpoint_failed(struct endpoint *ep);       /* an answer that says that nobody is behind it */
+void endpoint_succeeded(struct endpoint *ep);    /* a good answer: the row of failures is over */
+bool endpoint_is_out(const struct endpoint *ep); /* gone, or left out for others */
 /* A connection that upstream_connected counted is no more. */
 void endpoint_closed(struct endpoint *ep);
 

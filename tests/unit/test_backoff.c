@@ -137,6 +137,14 @@ START_TEST(the_last_address_is_never_out)
 }
 END_TEST
 
+START_TEST(nobody_is_out_while_the_others_pause)
+{
+	address_unconnected(address, 2, 1, &rules, 1000, MIDDLE);
+	ck_assert(!fails(2, 0, 9, 1500));
+	ck_assert(fails(2, 0, 1, 2000)); /* the pause is over */
+}
+END_TEST
+
 START_TEST(rules_may_say_never)
 {
 	struct address_rules never = rules, none = rules;
@@ -158,17 +166,15 @@ START_TEST(an_address_that_cannot_be_connected_to_pauses_longer_each_time)
 		uint64_t pause = backoff_delay(1000, 30000, i + 1, MIDDLE);
 
 		address_unconnected(address, 4, 2, &rules, now, MIDDLE);
-		ck_assert(!address_is_ready(&address[2], now + pause - 1));
-		address[2].out_until = 0; /* another matter */
-		ck_assert(address_is_ready(&address[2], now + pause));
+		ck_assert(address_pauses(&address[2], now + pause - 1));
+		ck_assert(!address_pauses(&address[2], now + pause));
 		now += pause;
 	}
 	address_connected(&address[2]);
-	ck_assert(address_is_ready(&address[2], now));
+	ck_assert(!address_pauses(&address[2], now));
 	address_unconnected(address, 4, 2, &rules, now, MIDDLE);
-	ck_assert(!address_is_ready(&address[2], now + 999));
-	address[2].out_until = 0;
-	ck_assert(address_is_ready(&address[2], now + 1000));
+	ck_assert(address_pauses(&address[2], now + 999));
+	ck_assert(!address_pauses(&address[2], now + 1000));
 }
 END_TEST
 
@@ -176,7 +182,7 @@ START_TEST(connects_that_fail_together_are_one_failure)
 {
 	for (int i = 0; i < 10; i++)
 		ck_assert(!address_unconnected(address, 4, 0, &rules, 1000 + i, MIDDLE));
-	ck_assert(address_is_ready(&address[0], 2000));
+	ck_assert(!address_pauses(&address[0], 2000));
 	ck_assert_uint_eq(address[0].failures, 1);
 }
 END_TEST
@@ -200,8 +206,11 @@ START_TEST(the_first_address_that_is_ready_says_when_to_dial)
 	address_unconnected(address, 2, 1, &rules, 1000, MIDDLE);
 	ck_assert_uint_eq(addresses_ready_at(address, 2, 1000), 1800);
 	ck_assert_uint_eq(addresses_ready_at(address, 2, 1800), 0);
-	fails(2, 0, 3, 1100);
-	ck_assert_uint_eq(addresses_ready_at(address, 2, 1100), 2000);
+	address_connected(&address[0]);
+	address_connected(&address[1]);
+	ck_assert(fails(2, 0, 3, 1900));
+	address_unconnected(address, 2, 1, &rules, 2000, MIDDLE);
+	ck_assert_uint_eq(addresses_ready_at(address, 2, 2000), 0); /* better than nobody */
 }
 END_TEST
 
@@ -224,6 +233,7 @@ int main(void)
 	tcase_add_test(c, failures_of_one_that_is_out_do_not_keep_it_out_longer);
 	tcase_add_test(c, no_more_than_the_share_is_out);
 	tcase_add_test(c, the_last_address_is_never_out);
+	tcase_add_test(c, nobody_is_out_while_the_others_pause);
 	tcase_add_test(c, rules_may_say_never);
 	tcase_add_test(c, an_address_that_cannot_be_connected_to_pauses_longer_each_time);
 	tcase_add_test(c, connects_that_fail_together_are_one_failure);
