@@ -496,18 +496,21 @@ static void count_round(struct pool *pool)
 }
 
 /*
- * An address pauses alone; what is not its fault, or nobody's, stops them all. What we lacked ourselves
- * may be there again at any time.
+ * An address pauses alone; what is not its fault, or nobody's, stops them all, but not for long if it
+ * was something that we lack ourselves: that may be there again at any time.
  */
 static uint64_t next_dial(struct pool *pool, int err, bool of_address)
 {
-	if (err == CC_EMFILE || err == CC_ENOMEM)
-		return ctx_now(pool->ctx) + NO_MEMORY_PAUSE;
+	uint64_t pause;
+
 	if (pool_slams(pool))
 		return pause_after(pool, 1, pool_random(pool));
 	if (of_address)
 		return upstream_ready_at(pool->upstream);
-	return pause_after(pool, pool->failures, pool_random(pool));
+	pause = pause_after(pool, pool->failures, pool_random(pool));
+	if (err == CC_EMFILE || err == CC_ENOMEM)
+		pause = smaller(pause, ctx_now(pool->ctx) + NO_MEMORY_PAUSE);
+	return pause;
 }
 
 void pool_failed(struct pool *pool, int err, const char *detail, bool of_address)

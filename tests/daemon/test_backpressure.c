@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/daemon/harness.h"
+#include "tests/daemon/load.h"
 
 #define MIB (1024ull * 1024)
 
@@ -155,6 +156,64 @@ START_TEST(memory_is_given_back_after_a_burst)
 }
 END_TEST
 
+#define RESTING 1000 /* clients */
+#define UPWARD  200  /* connections */
+
+/* What each of n has cost since. Under ASan that says nothing: see the callers. */
+static void assert_each_costs(unsigned long before, unsigned n, unsigned long most)
+{
+	unsigned long now = daemon_rss(), each = now > before ? (now - before) / n : 0;
+
+	if (harness_full())
+		fprintf(stderr, "%lu bytes each of %u\n", each, n);
+	ck_assert_msg(each <= most, "%lu bytes each of %u", each, n);
+}
+
+START_TEST(clients_that_rest_cost_little_memory)
+{
+	unsigned n = load_clients(RESTING);
+	struct client *c[RESTING];
+	unsigned long before;
+
+	daemon_for(h1_origin(), "");
+	if (daemon_sanitized())
+		return;
+	ck_assert_uint_eq(get_once("/bytes/10000").status, 200);
+	before = daemon_rss();
+	for (unsigned i = 0; i < n; i++) {
+		c[i] = client_open();
+		ck_assert_uint_eq(get(c[i], "/bytes/10000").status, 200);
+	}
+	assert_each_costs(before, n, 4096);
+	for (unsigned i = 0; i < n; i++)
+		client_close(c[i]);
+}
+END_TEST
+
+/* Each has carried a request; the clients are gone. */
+START_TEST(connections_that_rest_cost_little_memory)
+{
+	unsigned n = load_clients(UPWARD);
+	struct origin *o = some_origin(&(struct origin_opts){.tls = true});
+	struct client *c[UPWARD];
+	unsigned long before;
+
+	daemon_for(o, text("max_connections = %u; max_idle = %u; max_connecting = 50; "
+			   "queue_timeout = \"30s\";",
+			      n, n));
+	if (daemon_sanitized())
+		return;
+	ck_assert_uint_eq(get_once("/bytes/10000").status, 200);
+	before = daemon_rss();
+	for (unsigned i = 0; i < n; i++)
+		c[i] = client_ask("/slow/3000");
+	for (unsigned i = 0; i < n; i++)
+		ck_assert_uint_eq(client_hear(c[i]).status, 200);
+	ck_assert_uint_gt(origin_counts(o).open, n / 2);
+	assert_each_costs(before, origin_counts(o).open, 40960);
+}
+END_TEST
+
 #define IDLE 3000 /* ms: body_idle_timeout */
 
 /* None of them was closed by the daemon before its time; those that were are forgotten. */
@@ -247,5 +306,7 @@ int main(void)
 	tcase_add_test(tc, memory_limit_cuts_nobody_before_body_idle_timeout);
 	tcase_add_test(tc, a_reader_among_many_that_do_not_read_gets_all_at_memory_limit);
 	tcase_add_test(tc, memory_is_given_back_after_a_burst);
+	tcase_add_test(tc, clients_that_rest_cost_little_memory);
+	tcase_add_test(tc, connections_that_rest_cost_little_memory);
 	return harness_main(s);
 }

@@ -100,6 +100,25 @@ START_TEST(reload_that_shortens_lives_ends_idle_connections)
 }
 END_TEST
 
+START_TEST(reload_that_lowers_max_connections_closes_the_surplus)
+{
+	struct origin *o = h1_origin();
+	struct client *busy[4];
+
+	daemon_for(o, "min_connections = 8; max_connections = 8; max_idle = 8;");
+	WAIT_FOR(origin_counts(o).open == 8);
+	for (int i = 0; i < 4; i++)
+		busy[i] = client_ask("/slow/500");
+	WAIT_FOR(origin_counts(o).requests == 4);
+	reload(config("", upstream(NULL, o, "max_connections = 2;")));
+	WAIT_FOR(origin_counts(o).open <= 4);
+	for (int i = 0; i < 4; i++)
+		ck_assert_uint_eq(client_hear(busy[i]).status, 200);
+	WAIT_FOR(origin_counts(o).open <= 2);
+	ck_assert_uint_eq(origin_counts(o).accepted, 8);
+}
+END_TEST
+
 START_TEST(reload_moves_an_upstream_without_hurting_what_runs)
 {
 	struct origin *before = some_origin(&(struct origin_opts){.name = "before"});
@@ -726,6 +745,7 @@ int main(void)
 	tcase_add_loop_test(reloads, reload_keeps_the_connections_of_unchanged_upstreams, 0, 2);
 	tcase_add_loop_test(reloads, reload_keeps_connections_when_only_limits_change, 0, 2);
 	tcase_add_loop_test(reloads, reload_that_shortens_lives_ends_idle_connections, 0, 3);
+	tcase_add_test(reloads, reload_that_lowers_max_connections_closes_the_surplus);
 	tcase_add_test(reloads, reload_moves_an_upstream_without_hurting_what_runs);
 	tcase_add_test(reloads, waiting_requests_follow_an_upstream_that_moved);
 	tcase_add_test(reloads, requests_that_wait_are_not_lost_to_a_smaller_queue);

@@ -528,13 +528,31 @@ END_TEST
 
 #define PROBES 50
 
-/* Requests one after the other, without waiting for answers: one that came just before the limit has to. */
+static bool is_refused(const struct client *c)
+{
+	char status[12];
+
+	return recv(c->fd, status, 12, MSG_PEEK | MSG_DONTWAIT) == 12 &&
+	       memcmp(status, "HTTP/1.1 503", 12) == 0;
+}
+
+/*
+ * Requests one after the other, without waiting for answers: one that came just before the limit has to.
+ * Slowly as long as the limit is not reached.
+ */
 static void probe(struct client *c[PROBES])
 {
+	bool refused = false;
+
 	for (size_t i = 0; i < PROBES; i++) {
+		uint64_t until = harness_now() + 40;
+
 		c[i] = client_open();
 		client_say(c[i], "GET / HTTP/1.1\r\nHost: other\r\n\r\n");
-		harness_nap();
+		do {
+			harness_nap();
+			refused = refused || is_refused(c[i]);
+		} while (!refused && harness_now() < until);
 	}
 }
 

@@ -69,6 +69,22 @@ START_TEST(connections_that_grow_old_are_replaced_one_after_the_other)
 }
 END_TEST
 
+/* No successor can be there first: each goes when it carries nothing, and is made anew. */
+START_TEST(connections_grow_old_at_max_connections_as_well)
+{
+	struct origin *o = some_origin(&(struct origin_opts){.h2 = _i});
+	struct load l = {.clients = 3, .rate = 100, .ms = 2000};
+
+	daemon_for(o, "min_connections = 2; max_connections = 2; max_lifetime = \"400ms\"; "
+		      "max_lifetime_jitter = 0;");
+	load_run(&l);
+	load_assert_good("old at the limit", &l);
+	ck_assert_uint_ge(origin_counts(o).accepted, 6);
+	ck_assert_uint_le(origin_counts(o).accepted, 14);
+	ck_assert_int_eq(daemon_logged("connections=3"), 0);
+}
+END_TEST
+
 /* Ages in the daemon's own words. */
 START_TEST(lifetimes_differ_by_the_jitter)
 {
@@ -354,6 +370,7 @@ int main(void)
 	TCase *users = harness_case(s, "users");
 
 	tcase_add_loop_test(ages, connections_that_grow_old_are_replaced_one_after_the_other, 0, 2);
+	tcase_add_loop_test(ages, connections_grow_old_at_max_connections_as_well, 0, 2);
 	tcase_add_test(ages, lifetimes_differ_by_the_jitter);
 	tcase_add_test(ages, a_hundred_that_were_opened_together_do_not_retire_together);
 	tcase_add_loop_test(ages, connections_are_replaced_after_max_requests, 0, 2);

@@ -331,6 +331,118 @@ START_TEST(an_address_whose_answers_are_502_is_left_by_its_connections)
 }
 END_TEST
 
+/* One request at a time for ms; how many were not answered with 200. */
+static unsigned ask_for(uint64_t ms, const char *path)
+{
+	struct client *c = client_open();
+	unsigned failed = 0;
+
+	for (uint64_t until = harness_now() + ms; harness_now() < until; harness_nap())
+		failed += get(c, path).status != 200;
+	client_close(c);
+	return failed;
+}
+
+static void serve_hang_up(struct origin_conn *oc)
+{
+	oc_read_head(oc);
+}
+
+static void serve_garbage(struct origin_conn *oc)
+{
+	if (oc_read_head(oc))
+		oc_say(oc, "good morning\r\n\r\n");
+}
+
+static void serve_silence(struct origin_conn *oc)
+{
+	if (oc_read_head(oc))
+		oc_wait_hangup(oc);
+}
+
+static void (*const unwell[])(struct origin_conn *) = {serve_hang_up, serve_garbage, serve_silence};
+
+START_TEST(an_address_that_never_answers_is_left_alone)
+{
+	struct origin *bad = bad_at("127.0.0.2", unwell[_i]);
+	struct origin *good = origin_at("127.0.0.3", origin_port(bad), false);
+
+	NAMES_ARE("127.0.0.2", "127.0.0.3");
+	daemon_for_name(origin_port(bad), false,
+		"eject_after = 3; response_timeout = \"100ms\"; retry = \"never\";");
+	/* Each needs another connection, and the bad one has none, so each would be dialled there. */
+	ck_assert_uint_le(ask_for(1500, "/close-after"), 6);
+	ck_assert_uint_le(origin_counts(bad).accepted, 8);
+	ck_assert_uint_gt(origin_counts(good).requests, 50);
+}
+END_TEST
+
+START_TEST(the_only_address_that_can_be_reached_is_never_left_out)
+{
+	struct origin *o = origin_at("127.0.0.2", 0, false);
+	struct client *c = NULL;
+
+	NAMES_ARE("127.0.0.2", "127.0.0.3"); /* where nobody is */
+	daemon_that_pauses("30s", text("http://api.test:%u", origin_port(o)), false,
+		"eject_after = 3; spread = false;");
+	ck_assert_uint_eq(get_once("/close-after").status, 200);
+	c = client_open();
+	for (int i = 0; i < 10; i++)
+		ck_assert_uint_eq(get(c, "/status/503").status, 503);
+	ck_assert_uint_eq(get(c, "/close-after").status, 200);
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	client_close(c);
+}
+END_TEST
+
+START_TEST(a_name_that_moves_to_where_nobody_is_costs_nothing)
+{
+	struct origin *o = origin_at("127.0.0.2", 0, _i);
+
+	NAMES_ARE("127.0.0.2");
+	daemon_for_name(origin_port(o), _i, "min_connections = 2; max_connections = 2;");
+	WAIT_FOR(origin_counts(o).open == 2);
+	NAMES_ARE("127.0.0.3");
+	ck_assert_uint_eq(ask_for(TTL + 1500, "/"), 0);
+	ck_assert_uint_eq(origin_counts(o).open, 1); /* one has made way, for nobody */
+}
+END_TEST
+
+START_TEST(a_new_address_ends_the_pause_of_the_one_before)
+{
+	struct origin *o = origin_at("127.0.0.3", 0, false);
+	uint64_t begun;
+
+	NAMES_ARE("127.0.0.2"); /* where nobody is */
+	daemon_that_pauses("30s", text("http://api.test:%u", origin_port(o)), false, "");
+	ck_assert_uint_eq(get_once("/").status, 502);
+	NAMES_ARE("127.0.0.3");
+	begun = harness_now();
+	WAIT_FOR(get_once("/").status == 200);
+	ck_assert_uint_lt(harness_now() - begun, TTL + 2000);
+}
+END_TEST
+
+START_TEST(the_only_connection_does_not_make_way_while_a_stream_runs_on_it)
+{
+	struct origin *old = origin_at("127.0.0.2", 0, true);
+	struct origin *new = origin_at("127.0.0.3", origin_port(old), true);
+	struct client *stream;
+
+	NAMES_ARE("127.0.0.2");
+	daemon_for_name(origin_port(old), true, "max_connections = 1; queue_timeout = \"1s\";");
+	stream = client_open();
+	client_say(stream, "GET /drip/3/1500 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	WAIT_FOR(origin_counts(old).requests == 1);
+	NAMES_ARE("127.0.0.3");
+	ck_assert_uint_eq(ask_for(TTL + 1000, "/"), 0);
+	ck_assert_uint_eq(origin_counts(new).requests, 0);
+	ck_assert(client_answer(stream).whole);
+	WAIT_FOR(get_once("/").status == 200 && origin_counts(new).requests > 0);
+	client_close(stream);
+}
+END_TEST
+
 START_TEST(an_address_without_tls_makes_nobody_wait)
 {
 	struct origin *bad = bad_at("127.0.0.2", serve_close);
@@ -490,6 +602,11 @@ static void add_tests(Suite *s)
 	tcase_add_test(c, connects_stay_fast_while_one_of_three_addresses_swallows_them);
 	tcase_add_test(c, connections_are_spread_evenly_over_four_addresses);
 	tcase_add_test(c, an_address_whose_answers_are_502_is_left_by_its_connections);
+	tcase_add_loop_test(c, an_address_that_never_answers_is_left_alone, 0, 3);
+	tcase_add_test(c, the_only_address_that_can_be_reached_is_never_left_out);
+	tcase_add_loop_test(c, a_name_that_moves_to_where_nobody_is_costs_nothing, 0, 2);
+	tcase_add_test(c, a_new_address_ends_the_pause_of_the_one_before);
+	tcase_add_test(c, the_only_connection_does_not_make_way_while_a_stream_runs_on_it);
 	tcase_add_test(c, an_address_without_tls_makes_nobody_wait);
 	tcase_add_test(c, services_are_used_by_priority_each_at_its_port);
 	tcase_add_test(c, the_last_good_answer_is_kept_while_the_name_server_is_silent);
