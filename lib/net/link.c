@@ -37,6 +37,7 @@
 #define AHEAD        131072u
 #define STARVED_MS   50
 #define WRITE_SLICES 64
+#define GATHER_MAX   4096
 #define TLS_RECORD   16384u
 
 static void link_read(struct link *l);
@@ -458,13 +459,24 @@ static void on_again(struct timer *t)
 
 /* ---- writing ----------------------------------------------------------- */
 
+/*
+ * A head and a small body in two slices are sent as one: to copy them costs less than it costs the
+ * kernel to read a list of slices.
+ */
 static ssize_t write_clear(struct link *l)
 {
+	char tmp[GATHER_MAX];
 	struct iovec iov[WRITE_SLICES];
 	struct msghdr msg = {.msg_iov = iov};
 	ssize_t put;
 
-	msg.msg_iovlen = (size_t)cc_buf_iov(&l->out, iov, WRITE_SLICES);
+	if (l->out.len <= sizeof(tmp)) {
+		iov[0].iov_base = (void *)(uintptr_t)buf_gather(&l->out, tmp, l->out.len);
+		iov[0].iov_len = l->out.len;
+		msg.msg_iovlen = 1;
+	} else {
+		msg.msg_iovlen = (size_t)cc_buf_iov(&l->out, iov, WRITE_SLICES);
+	}
 	do
 		put = l->io->sendmsg(l->fd, &msg);
 	while (put < 0 && errno == EINTR);
