@@ -695,25 +695,7 @@ START_TEST(waiting_requests_are_addressed_to_the_upstream_that_they_reach)
 }
 END_TEST
 
-START_TEST(waiting_requests_lose_the_base_path_of_the_upstream_before)
-{
-	struct origin *before = h1_origin(), *after = h1_origin();
-	struct client *runs, *waits;
-
-	daemon_start(config("", at_path(before, "/slow")));
-	runs = client_ask("/600");
-	WAIT_FOR(origin_counts(before).requests == 1);
-	waits = client_ask("/waits");
-	ck_assert(client_quiet(waits, 100));
-	reload(config("", at_path(after, "/new")));
-	ck_assert_uint_eq(client_answer(waits).status, 200);
-	ck_assert(origin_saw(after, "GET /new/waits HTTP/1.1\r\n"));
-	ck_assert_uint_eq(client_answer(runs).status, 200);
-	client_close(waits);
-	client_close(runs);
-}
-END_TEST
-
+/* Also if another base path was configured for the same server in the meantime. */
 START_TEST(waiting_requests_lose_the_base_path_that_they_were_given)
 {
 	struct origin *before = h1_origin(), *after = h1_origin();
@@ -726,7 +708,8 @@ START_TEST(waiting_requests_lose_the_base_path_that_they_were_given)
 	waits = client_open();
 	client_say(waits, "GET /waits HTTP/1.1\r\nHost: origin\r\n\r\n");
 	ck_assert(client_quiet(waits, 100));
-	reload(config("", at_path(before, "/longer/than/the/whole/path"))); /* in place */
+	if (_i)
+		reload(config("", at_path(before, "/longer/than/the/whole/path")));
 	reload(config("", at_path(after, "/new")));
 	ck_assert_uint_eq(client_answer(waits).status, 200);
 	ck_assert(origin_saw(after, "GET /new/waits HTTP/1.1\r\n"));
@@ -753,8 +736,8 @@ int main(void)
 	tcase_add_loop_test(reloads, an_invalid_file_changes_nothing_and_is_reported, 0, 2);
 	tcase_add_loop_test(reloads, reloads_under_load_cost_no_request, 0, 2);
 	tcase_add_test(reloads, waiting_requests_are_addressed_to_the_upstream_that_they_reach);
-	tcase_add_test(reloads, waiting_requests_lose_the_base_path_of_the_upstream_before);
-	tcase_add_test(reloads, waiting_requests_lose_the_base_path_that_they_were_given);
+	tcase_add_loop_test(
+		reloads, waiting_requests_lose_the_base_path_that_they_were_given, 0, 2);
 	tcase_add_test(reloads, reload_opens_and_closes_listeners);
 	tcase_add_test(reloads, clients_of_a_removed_listener_reach_their_upstream);
 	tcase_add_test(reloads, clients_of_a_removed_listener_hear_that_their_upstream_is_gone);
