@@ -21,8 +21,9 @@
 #include "daemon/exchange/route.h"
 #include "lib/base/ctx.h"
 
-#define INFOS_MAX      100 /* interim answers of one request: each may be as large as a head */
-#define CONTINUE_AFTER 200 /* ms: some servers never answer Expect over HTTP/2 */
+#define INFOS_MAX         100 /* interim answers of one request: each may be as large as a head */
+#define H2_REFUSED_STREAM 7u  /* RFC 9113 7 */
+#define CONTINUE_AFTER    200 /* ms: some servers never answer Expect over HTTP/2 */
 
 void exchange_env_init(struct exchange_env *env)
 {
@@ -356,6 +357,17 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 	exchange_answer(ex, &a);
 }
 
+/*
+ * The server did not want it. Not so before its limit was known, or above the last stream of a GOAWAY:
+ * there we came too early or too late.
+ */
+static bool was_reset(const struct exchange *ex, const struct cc_result *res)
+{
+	bool refused = res->err == CC_EREFUSED && res->proto_error == H2_REFUSED_STREAM;
+
+	return ex->state == EX_SENDING && (res->err == CC_ERESET || (refused && !ex->guessed));
+}
+
 static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 {
 	struct exchange *ex = arg;
@@ -366,7 +378,7 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 	ex->req = NULL;
 	timer_stop(&ex->timer);
 	timer_stop(&ex->continue_timer);
-	if (res->err == CC_ERESET && ex->state == EX_SENDING)
+	if (was_reset(ex, res))
 		pool_unanswered(ex->pc);
 	if (res->err < 0) {
 		attempt_failed(ex, res);

@@ -135,6 +135,14 @@ static unsigned standing(const struct pool *pool)
 	return pool->count[POOL_AVAILABLE] + pool->count[POOL_FULL];
 }
 
+/* One whose address was left out served nobody well; the others still do. */
+static bool may_drain_busy(const struct pool_conn *pc)
+{
+	bool is_bad = pc->stranded && !pc->endpoint->gone;
+
+	return cc_conn_proto(pc->cc) != CC_PROTO_H1 && (standing(pc->pool) > 1 || is_bad);
+}
+
 void pool_conn_make_way(struct pool *pool)
 {
 	struct pool_conn *pc;
@@ -142,8 +150,7 @@ void pool_conn_make_way(struct pool *pool)
 	if (pool->count[POOL_DRAINING] + pool->count[POOL_CONNECTING] > 0)
 		return;
 	pc = least_busy(pool, should_go);
-	if (pc && (cc_conn_in_flight(pc->cc) == 0 ||
-			  (cc_conn_proto(pc->cc) != CC_PROTO_H1 && standing(pool) > 1)))
+	if (pc && (cc_conn_in_flight(pc->cc) == 0 || may_drain_busy(pc)))
 		pool_retire(pc);
 }
 
@@ -362,7 +369,7 @@ static void conn_closed(struct pool_conn *pc)
 	struct pool *pool = pc->pool;
 	int err = cc_conn_err(pc->cc);
 	bool useless = was_useless(pc);
-	bool slammed = was_slammed(pc);
+	bool slammed = was_slammed(pc) || (useless && pc->ready);
 	bool of_address = pc->ready || (cc_conn_reason(pc->cc) != CC_REASON_OWNER &&
 					       err != CC_EMFILE && err != CC_ENOMEM);
 	char detail[256];

@@ -54,7 +54,7 @@ END_TEST
 /* A server behind a balancer, half of it configured otherwise: h2, http/1.1, h2, ... */
 START_TEST(a_server_that_changes_between_http_2_and_1_costs_no_request)
 {
-	struct load l = {.clients = 60, .rate = sized(4000, 800), .ms = sized(30000, 2500)};
+	struct load l = {.clients = 60, .rate = sized(1500, 800), .ms = sized(30000, 2500)};
 	unsigned most = (unsigned)(l.rate * l.ms / 1000);
 	struct origin *o = some_origin(&(struct origin_opts){
 		.tls = true, .h2 = true, .flips = true, .retire_after = 20, .nonces = most});

@@ -377,6 +377,39 @@ START_TEST(an_address_that_never_answers_is_left_alone)
 }
 END_TEST
 
+static void serve_refusals(struct origin_conn *oc)
+{
+	static const uint8_t refused_stream[] = {0, 0, 0, 7};
+	uint32_t stream;
+
+	oc_h2_greet(oc);
+	while ((stream = oc_h2_request(oc)) > 0)
+		oc_say_frame(oc, 3, 0, stream, refused_stream, sizeof(refused_stream));
+}
+
+static void ask_for_it(unsigned nonce, char out[LOAD_REQUEST_MAX])
+{
+	(void)nonce;
+	snprintf(out, LOAD_REQUEST_MAX, "GET / HTTP/1.1\r\nHost: origin\r\n\r\n");
+}
+
+/* Its connection always has room, and always carries something. */
+START_TEST(an_address_that_refuses_every_stream_is_left_by_its_only_connection)
+{
+	struct origin *bad = bad_at("127.0.0.2", serve_refusals);
+	struct origin *good = origin_at("127.0.0.3", origin_port(bad), true);
+	struct load l = {.clients = 8, .ms = 1500, .request = ask_for_it};
+
+	NAMES_ARE("127.0.0.2", "127.0.0.3");
+	daemon_for_name(
+		origin_port(bad), true, "max_connections = 1; spread = false; eject_after = 3;");
+	load_run(&l);
+	ck_assert_uint_le(l.bad, 30);
+	ck_assert_uint_gt(origin_counts(good).requests, 100);
+	ck_assert_uint_eq(origin_counts(bad).accepted, 1);
+}
+END_TEST
+
 START_TEST(the_only_address_that_can_be_reached_is_never_left_out)
 {
 	struct origin *o = origin_at("127.0.0.2", 0, false);
@@ -603,6 +636,7 @@ static void add_tests(Suite *s)
 	tcase_add_test(c, connections_are_spread_evenly_over_four_addresses);
 	tcase_add_test(c, an_address_whose_answers_are_502_is_left_by_its_connections);
 	tcase_add_loop_test(c, an_address_that_never_answers_is_left_alone, 0, 3);
+	tcase_add_test(c, an_address_that_refuses_every_stream_is_left_by_its_only_connection);
 	tcase_add_test(c, the_only_address_that_can_be_reached_is_never_left_out);
 	tcase_add_loop_test(c, a_name_that_moves_to_where_nobody_is_costs_nothing, 0, 2);
 	tcase_add_test(c, a_new_address_ends_the_pause_of_the_one_before);
