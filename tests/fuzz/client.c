@@ -471,9 +471,11 @@ static void check_settled(const struct fuzz *f)
 	FUZZ_ASSERT(cc_conn_waiting(c) == 0 || cc_conn_available(c) == 0);
 }
 
+#define TURNS_MAX 16 /* until a turn is through that has more rounds than one may have */
+
 static void loop(struct fuzz *f, int times)
 {
-	while (times-- > 0) {
+	for (int i = 0; i < times || (f->ctx->turn.armed && i < times + TURNS_MAX); i++) {
 		event_base_loop(f->ctx->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		check(f);
 	}
