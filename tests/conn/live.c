@@ -226,8 +226,9 @@ static void compare(struct call *c, struct cc_buf *body)
 
 		pattern_fill(want, n, c->got);
 		ck_assert_msg(c->any_body || memcmp(got, want, n) == 0,
-			"%s: other bytes came, between %" PRIu64 " and %" PRIu64, c->path, c->got,
-			c->got + n);
+			"%s: other bytes came, between %" PRIu64 " and %" PRIu64
+			" of an answer with status %u: %.*s",
+			c->path, c->got, c->got + n, c->status, (int)(n < 120 ? n : 120), got);
 		cc_buf_drain(body, n);
 		c->got += n;
 	}
