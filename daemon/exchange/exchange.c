@@ -522,7 +522,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 	a = exchange_about(ex, REJECT_QUEUE_TIMEOUT, 503, "connection_limit_reached", detail);
 	switch (why) {
 	case WAITER_TIMEOUT:
-		if (ex->pool->count[POOL_AVAILABLE] + ex->pool->count[POOL_FULL] == 0) {
+		if (pool_up(ex->pool) == 0) {
 			snprintf(text, sizeof(text),
 				"no connection came up within queue_timeout (%" PRIu64
 				" ms); %u are being opened",

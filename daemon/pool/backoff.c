@@ -25,6 +25,11 @@ bool address_pauses(const struct address_health *a, uint64_t now)
 	return now < a->pause_until;
 }
 
+bool address_is_well(const struct address_health *a, uint64_t now)
+{
+	return !address_is_out(a, now) && !address_pauses(a, now);
+}
+
 uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64_t now)
 {
 	uint64_t first = UINT64_MAX;
@@ -49,7 +54,7 @@ static unsigned count_out(const struct address_health *all, unsigned n, uint64_t
 static bool is_another(const struct address_health *all, unsigned n, unsigned which, uint64_t now)
 {
 	for (unsigned i = 0; i < n; i++) {
-		if (i != which && !address_is_out(&all[i], now) && !address_pauses(&all[i], now))
+		if (i != which && address_is_well(&all[i], now))
 			return true;
 	}
 	return false;

@@ -38,6 +38,7 @@ struct address_health {
 
 bool address_is_out(const struct address_health *a, uint64_t now);
 bool address_pauses(const struct address_health *a, uint64_t now);
+bool address_is_well(const struct address_health *a, uint64_t now); /* neither of these */
 /*
  * When the first of n addresses may be dialled, in ms; 0: one may now, or there are none. One that is
  * out is better than none, so only pauses count.

@@ -22,12 +22,6 @@ static struct learn_rules rules_of(const struct pool *pool)
 	};
 }
 
-/* Connections that take requests, or will. */
-static unsigned standing(const struct pool *pool)
-{
-	return pool_connections(pool) - pool->count[POOL_DRAINING];
-}
-
 /* ---- idle -------------------------------------------------------------- */
 
 static void begin_rest(struct pool_conn *pc)
@@ -86,7 +80,7 @@ static void rest_over(struct timer *t)
 	if (begin_watch(pc, &rules, idle))
 		return;
 	/* The floor stays, unless the server would close it: then it is made anew. */
-	if (standing(pool) <= pool_floor(pool) && limit >= pool->up->idle_timeout) {
+	if (pool_standing(pool) <= pool_floor(pool) && limit >= pool->up->idle_timeout) {
 		timer_start(pool->ctx, &pc->rest, limit);
 		return;
 	}
@@ -99,7 +93,7 @@ void janitor_trim(struct pool *pool)
 	unsigned surplus = pool_waiting(pool) > 0
 	                           ? 0
 	                           : pick_surplus(pool->idle_count, pool->up->max_idle,
-					     standing(pool), pool_floor(pool));
+					     pool_standing(pool), pool_floor(pool));
 
 	list_each (l, tmp, &pool->idle) {
 		if (surplus == 0)
@@ -161,7 +155,7 @@ static void retire(struct pool_conn *pc)
 /* Those that nobody would miss go at once. */
 static void retire_idle(struct pool *pool)
 {
-	unsigned up = standing(pool) - pool->count[POOL_CONNECTING];
+	unsigned up = pool_up(pool);
 
 	list_each (l, tmp, &pool->old) {
 		struct pool_conn *pc = container_of(l, struct pool_conn, old);

@@ -39,6 +39,16 @@ unsigned pool_connections(const struct pool *pool)
 	return n;
 }
 
+unsigned pool_up(const struct pool *pool)
+{
+	return pool->count[POOL_AVAILABLE] + pool->count[POOL_FULL];
+}
+
+unsigned pool_standing(const struct pool *pool)
+{
+	return pool_up(pool) + pool->count[POOL_CONNECTING];
+}
+
 unsigned pool_floor(const struct pool *pool)
 {
 	return pool->home && !pool->draining ? pool->up->min_connections : 0;
@@ -116,7 +126,7 @@ static void fail_all(struct pool *pool, enum waiter_failure why, int err, const 
 
 static bool nothing_is_up(const struct pool *pool)
 {
-	return pool->count[POOL_AVAILABLE] + pool->count[POOL_FULL] == 0;
+	return pool_up(pool) == 0;
 }
 
 /* What kept it waiting: name servers, a server that cannot be reached, or too many requests for it. */
@@ -384,9 +394,7 @@ static bool successor_may_come(const struct pool *pool, const struct pick_demand
 static bool wants_no_dial(const struct pool *pool)
 {
 	return pool_waiting(pool) == 0 && !wants_successor(pool) &&
-	       pool->count[POOL_CONNECTING] + pool->count[POOL_AVAILABLE] +
-	                       pool->count[POOL_FULL] >=
-	               pool_floor(pool);
+	       pool_standing(pool) >= pool_floor(pool);
 }
 
 /* 0, or CC_ERESOLVE: ops->resolved() goes on; or why it ended before n were opened. */

@@ -177,7 +177,9 @@ void pool_answered(struct pool_conn *pc, unsigned status);
 void pool_unanswered(struct pool_conn *pc);
 
 unsigned pool_connections(const struct pool *pool);
-unsigned pool_floor(const struct pool *pool); /* connections it holds without traffic */
+unsigned pool_up(const struct pool *pool);       /* connected and not draining */
+unsigned pool_standing(const struct pool *pool); /* and those that connect */
+unsigned pool_floor(const struct pool *pool);    /* connections it holds without traffic */
 unsigned pool_waiting(const struct pool *pool);
 /* Nothing was sent on it yet, and it came up a moment ago: the server cannot have given it up. */
 bool pool_is_fresh(const struct pool_conn *pc);

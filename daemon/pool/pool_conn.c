@@ -130,17 +130,12 @@ static struct pool_conn *least_busy(struct pool *pool, bool (*wanted)(const stru
 	return least;
 }
 
-static unsigned standing(const struct pool *pool)
-{
-	return pool->count[POOL_AVAILABLE] + pool->count[POOL_FULL];
-}
-
 /* One whose address was left out served nobody well; the others still do. */
 static bool may_drain_busy(const struct pool_conn *pc)
 {
 	bool is_bad = pc->stranded && !pc->endpoint->gone;
 
-	return cc_conn_proto(pc->cc) != CC_PROTO_H1 && (standing(pc->pool) > 1 || is_bad);
+	return cc_conn_proto(pc->cc) != CC_PROTO_H1 && (pool_up(pc->pool) > 1 || is_bad);
 }
 
 void pool_conn_make_way(struct pool *pool)
@@ -156,7 +151,7 @@ void pool_conn_make_way(struct pool *pool)
 
 void pool_conn_shrink(struct pool *pool)
 {
-	while (standing(pool) > pool->up->max_connections)
+	while (pool_up(pool) > pool->up->max_connections)
 		pool_retire(least_busy(pool, NULL));
 }
 

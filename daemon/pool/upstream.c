@@ -590,21 +590,16 @@ static void write_target(struct upstream *u, const uint8_t *order, unsigned n)
 			i > 0 ? "," : "", u->places[order[i]]->ep.text);
 }
 
-static bool is_well(const struct upstream *u, unsigned i)
-{
-	uint64_t now = ctx_now(u->ctx);
-
-	return !address_is_out(&u->health[i], now) && !address_pauses(&u->health[i], now);
-}
-
 /* If none is well, one that is out is better than one that pauses. */
 static bool is_left_out(const struct upstream *u, unsigned i)
 {
+	uint64_t now = ctx_now(u->ctx);
+
 	for (unsigned k = 0; k < u->count; k++) {
-		if (is_well(u, k))
-			return !is_well(u, i);
+		if (address_is_well(&u->health[k], now))
+			return !address_is_well(&u->health[i], now);
 	}
-	return address_pauses(&u->health[i], ctx_now(u->ctx));
+	return address_pauses(&u->health[i], now);
 }
 
 static struct endpoint *choose(struct upstream *u)
