@@ -634,8 +634,9 @@ static void deliver_done(struct message *m, void *arg)
 
 	(void)arg;
 	w->done++;
-	for (unsigned i = 0; all_are_done(team, w->team_count) && i < w->team_count; i++)
-		send_order(team[i], ORDER_SETTLE, do_settle);
+	if (all_are_done(team, w->team_count))
+		for (unsigned i = 0; i < w->team_count; i++)
+			send_order(team[i], ORDER_SETTLE, do_settle);
 	if (o == &w->orders[ORDER_CONFIGURE])
 		w->owner.configured(w, o->obeyed, w->owner.arg);
 }

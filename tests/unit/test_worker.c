@@ -248,16 +248,21 @@ static void assert_both_served(struct client *c[WORKERS])
 		assert_served(c[i]);
 }
 
-/* Both accept. */
-static void start_serving(const char *config_text)
+static void assert_serves_both(const char *path)
 {
 	struct client *c[WORKERS];
 
+	ask_both(c, path);
+	assert_both_served(c);
+}
+
+/* Both accept. */
+static void start_serving(const char *config_text)
+{
 	start(config_text);
 	for (unsigned i = 0; i < WORKERS; i++)
 		team(i);
-	ask_both(c, daemon_socket());
-	assert_both_served(c);
+	assert_serves_both(daemon_socket());
 }
 
 static const char *second_socket(void)
@@ -322,7 +327,7 @@ END_TEST
 START_TEST(new_listener_serves_nobody_before_all_have_it)
 {
 	char *ups = upstreams(h1_origin(), "");
-	struct client *c[WORKERS], *others[WORKERS];
+	struct client *c[WORKERS];
 
 	start_serving(config("", ups));
 	next(two_listeners(ups));
@@ -331,8 +336,7 @@ START_TEST(new_listener_serves_nobody_before_all_have_it)
 	hear_for(WHILE);
 	for (unsigned i = 0; i < WORKERS; i++)
 		ck_assert(!has_heard(c[i]));
-	ask_both(others, daemon_socket());
-	assert_both_served(others);
+	assert_serves_both(daemon_socket());
 	configure(!_i);
 	assert_both_served(c);
 	end();
@@ -343,31 +347,25 @@ END_TEST
 START_TEST(client_that_is_passed_to_a_removed_listener_is_served)
 {
 	char *ups = upstreams(h1_origin(), "");
-	struct client *c[WORKERS];
 
 	start_serving(two_listeners(ups));
 	next_conf = conf_of(config("", ups));
 	next_listeners = listeners_of(next_conf, t.listeners);
 	configure(_i);
-	ask_both(c, second_socket());
-	assert_both_served(c);
+	assert_serves_both(second_socket());
 	configure(!_i);
 	listener_set_retire(t.listeners, next_listeners);
-	ask_both(c, daemon_socket());
-	assert_both_served(c);
+	assert_serves_both(daemon_socket());
 	end();
 }
 END_TEST
 
 START_TEST(client_that_is_passed_to_a_worker_that_drains_is_served)
 {
-	struct client *c[WORKERS];
-
 	start_serving(config("", upstreams(h1_origin(), "")));
 	worker_drain(t.workers[_i], 0);
 	hear_for(WHILE);
-	ask_both(c, daemon_socket());
-	assert_both_served(c);
+	assert_serves_both(daemon_socket());
 	ck_assert_uint_eq(t.stopped, 0);
 	worker_drain(t.workers[!_i], 0);
 	wait_for_end();
@@ -390,19 +388,16 @@ END_TEST
 START_TEST(drain_overtakes_a_reload_that_only_one_has_heard_of)
 {
 	char *ups = upstreams(h1_origin(), "");
-	struct client *c[WORKERS];
 
 	start_serving(config("", ups));
 	next(two_listeners(ups));
 	configure(_i);
 	worker_drain(t.workers[_i], 0);
 	hear_for(WHILE);
-	ask_both(c, daemon_socket());
-	assert_both_served(c);
+	assert_serves_both(daemon_socket());
 	configure(!_i);
 	hear_for(WHILE);
-	ask_both(c, daemon_socket());
-	assert_both_served(c);
+	assert_serves_both(daemon_socket());
 	ck_assert_uint_eq(t.stopped, 0);
 	worker_drain(t.workers[!_i], 0);
 	wait_for_end();
