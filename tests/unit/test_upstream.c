@@ -152,6 +152,12 @@ static void resolve(void)
 	wait_until(&told.resolved, before + 1);
 }
 
+static void open_resolved(void)
+{
+	open_upstream();
+	resolve();
+}
+
 /* The name is asked for; waits until the answer is in. */
 static void wait_answer(unsigned asked)
 {
@@ -310,8 +316,7 @@ START_TEST(name_is_never_asked_more_than_once_a_second)
 	addresses(1);
 	dns->a_ttl[0] = 0;
 	up.dns_ttl_min = 0;
-	open_upstream();
-	resolve();
+	open_resolved();
 	connect_one();
 	advance(999);
 	turns(f.base, 5);
@@ -326,8 +331,7 @@ START_TEST(name_that_nobody_uses_is_asked_again_when_it_is_wanted)
 	struct endpoint *ep;
 
 	addresses(1);
-	open_upstream();
-	resolve();
+	open_resolved();
 	ep = connect_one();
 	endpoint_closed(ep);
 	advance(32000); /* it was wanted in this time */
@@ -345,8 +349,7 @@ END_TEST
 START_TEST(old_answer_is_used_when_a_new_one_is_late)
 {
 	addresses(1);
-	open_upstream();
-	resolve();
+	open_resolved();
 	advance(3600000);
 	dns->silent = true;
 	ck_assert_str_eq(target(), "");
@@ -367,8 +370,7 @@ START_TEST(changed_address_is_there_within_its_time_and_the_old_one_is_gone)
 	struct endpoint *old, *fresh;
 
 	addresses(1);
-	open_upstream();
-	resolve();
+	open_resolved();
 	old = connect_one();
 	ck_assert_str_eq(old->text, "192.0.2.1:443");
 
@@ -391,8 +393,7 @@ START_TEST(same_answer_in_another_order_changes_nothing)
 	struct endpoint *ep;
 
 	addresses(3);
-	open_upstream();
-	resolve();
+	open_resolved();
 	ep = connect_one();
 	dns->a[0] = "192.0.2.3", dns->a[2] = "192.0.2.1";
 	advance(32000);
@@ -410,8 +411,7 @@ START_TEST(address_that_comes_back_is_the_one_that_was_gone)
 	struct endpoint *ep;
 
 	addresses(1);
-	open_upstream();
-	resolve();
+	open_resolved();
 	ep = connect_one();
 	dns->a[0] = "192.0.2.9";
 	advance(32000);
@@ -432,8 +432,7 @@ START_TEST(dial_under_way_may_arrive_at_an_address_that_is_gone)
 	struct endpoint *first, *ep;
 
 	addresses(1);
-	open_upstream();
-	resolve();
+	open_resolved();
 	first = begin_dial();
 	dns->a[0] = "192.0.2.9";
 	advance(32000);
@@ -454,8 +453,7 @@ END_TEST
 START_TEST(many_addresses_are_all_known)
 {
 	addresses(DNS_MAX);
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_uint_eq(upstream_addresses(u), DNS_MAX);
 	ck_assert_uint_eq(entries(target()), DNS_MAX);
 }
@@ -465,8 +463,7 @@ START_TEST(address_that_is_told_twice_counts_once)
 {
 	addresses(3);
 	dns->a[2] = dns->a[0];
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_uint_eq(upstream_addresses(u), 2);
 	ck_assert_uint_eq(entries(target()), 2);
 }
@@ -477,22 +474,19 @@ START_TEST(one_family_is_used_if_asked)
 	addresses(1);
 	dns->aaaa[0] = "2001:db8::1";
 	up.address_family = CONF_FAMILY_IPV4;
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_str_eq(target(), "192.0.2.1:443");
 	ck_assert_uint_eq(dns->asked_aaaa, 0);
 	upstream_free(u);
 
 	up.address_family = CONF_FAMILY_IPV6;
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_str_eq(target(), "[2001:db8::1]:443");
 	ck_assert_uint_eq(dns->asked_a, 1);
 	upstream_free(u);
 
 	up.address_family = CONF_FAMILY_ANY;
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_uint_eq(entries(target()), 2);
 }
 END_TEST
@@ -504,8 +498,7 @@ START_TEST(last_good_answer_is_used_while_the_server_fails)
 	struct endpoint *ep;
 
 	addresses(1);
-	open_upstream();
-	resolve();
+	open_resolved();
 	ep = connect_one();
 	dns->rcode = RCODE_SERVFAIL;
 	advance(32000);
@@ -536,8 +529,7 @@ START_TEST(nothing_is_kept_if_that_is_not_wanted)
 
 	addresses(1);
 	up.dns_keep_stale = false;
-	open_upstream();
-	resolve();
+	open_resolved();
 	ep = connect_one();
 	dns->rcode = RCODE_SERVFAIL;
 	advance(32000);
@@ -554,8 +546,7 @@ START_TEST(that_there_is_nothing_has_to_be_said_twice)
 	struct endpoint *ep;
 
 	addresses(1);
-	open_upstream();
-	resolve();
+	open_resolved();
 	ep = connect_one();
 	dns->rcode = RCODE_NXDOMAIN;
 	advance(32000);
@@ -589,8 +580,7 @@ END_TEST
 START_TEST(who_waits_for_a_name_that_is_not_there_is_told_at_once)
 {
 	dns->rcode = RCODE_NXDOMAIN;
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_int_eq(told.err, CC_ERESOLVE);
 	ck_assert_str_eq(told.detail, "resolve api.example.test: Domain name not found");
 	unsigned asked = dns->asked;
@@ -617,8 +607,7 @@ START_TEST(connections_are_spread_evenly)
 	struct endpoint *eps[400];
 
 	addresses(4);
-	open_upstream();
-	resolve();
+	open_resolved();
 	for (int i = 0; i < 400; i++)
 		eps[i] = connect_one();
 	for (int i = 0; i < 400; i++)
@@ -635,8 +624,7 @@ START_TEST(short_connections_take_turns)
 	unsigned count[4] = {0};
 
 	addresses(4);
-	open_upstream();
-	resolve();
+	open_resolved();
 	for (int i = 0; i < 400; i++) {
 		struct endpoint *ep = connect_one();
 
@@ -653,8 +641,7 @@ START_TEST(dials_under_way_count)
 	struct endpoint *busy, *first[3];
 
 	addresses(2);
-	open_upstream();
-	resolve();
+	open_resolved();
 	busy = begin_dial();
 	upstream_connected(busy, busy->text);
 	upstream_connected(begin_dial(), busy->text); /* both have one address */
@@ -672,8 +659,7 @@ END_TEST
 START_TEST(address_that_was_added_gets_the_next_connections)
 {
 	addresses(2);
-	open_upstream();
-	resolve();
+	open_resolved();
 	for (int i = 0; i < 6; i++)
 		connect_one();
 	addresses(3);
@@ -688,8 +674,7 @@ START_TEST(first_address_is_always_first_without_spread)
 {
 	addresses(3);
 	up.spread = false;
-	open_upstream();
-	resolve();
+	open_resolved();
 	for (int i = 0; i < 5; i++) {
 		ck_assert_str_eq(target(), "192.0.2.1:443,192.0.2.2:443,192.0.2.3:443");
 		connect_one();
@@ -704,8 +689,7 @@ START_TEST(address_that_fails_in_a_row_is_left_out_for_a_while)
 	struct endpoint *ep;
 
 	addresses(4);
-	open_upstream();
-	resolve();
+	open_resolved();
 	ep = connect_one();
 	endpoint_failed(ep);
 	endpoint_failed(ep);
@@ -729,8 +713,7 @@ START_TEST(no_more_than_max_ejected_are_left_out)
 	struct endpoint *eps[4];
 
 	addresses(4);
-	open_upstream();
-	resolve();
+	open_resolved();
 	for (int i = 0; i < 4; i++)
 		eps[i] = connect_one();
 	for (int i = 0; i < 40; i++)
@@ -750,8 +733,7 @@ START_TEST(fewer_addresses_let_fewer_be_left_out)
 
 	addresses(4);
 	up.eject_time = 3600000;
-	open_upstream();
-	resolve();
+	open_resolved();
 	for (int i = 0; i < 4; i++)
 		eps[i] = connect_one();
 	for (int i = 0; i < 6; i++)
@@ -774,8 +756,7 @@ START_TEST(failures_that_the_library_saw_are_counted_once_each)
 	struct endpoint *first;
 
 	addresses(4);
-	open_upstream();
-	resolve();
+	open_resolved();
 	for (int i = 0; i < 3; i++) {
 		first = begin_dial();
 		library_fails("192.0.2.2:443"); /* was in the race; another one connected */
@@ -794,8 +775,7 @@ START_TEST(all_that_failed_in_a_race_are_counted)
 
 	addresses(4);
 	up.eject_after = 1;
-	open_upstream();
-	resolve();
+	open_resolved();
 	first = begin_dial();
 	ck_assert_str_eq(first->text, "192.0.2.1:443");
 	library_fails("192.0.2.2:443");
@@ -812,8 +792,7 @@ START_TEST(address_that_cannot_be_connected_to_pauses_while_the_others_are_diall
 	up.backoff_min = 1000;
 	up.backoff_max = 30000;
 	up.spread = false;
-	open_upstream();
-	resolve();
+	open_resolved();
 	good = upstream_connected(begin_dial(), "192.0.2.2:443"); /* the first one was too slow */
 	ck_assert_str_eq(target(), "192.0.2.2:443");
 	ck_assert_uint_eq(upstream_ready_at(u), 0); /* for somebody is there */
@@ -829,8 +808,7 @@ START_TEST(while_all_addresses_pause_the_first_to_return_says_when)
 
 	addresses(2);
 	up.backoff_min = up.backoff_max = 1000;
-	open_upstream();
-	resolve();
+	open_resolved();
 	upstream_failed(begin_dial(), "192.0.2.1:443");
 	ck_assert_uint_eq(upstream_ready_at(u), 0);
 	ck_assert_str_eq(target(), "192.0.2.2:443");
@@ -851,8 +829,7 @@ START_TEST(address_that_closes_unused_connections_pauses_and_is_left_out_in_the_
 	addresses(2);
 	up.backoff_min = up.backoff_max = 1000;
 	up.spread = false;
-	open_upstream();
-	resolve();
+	open_resolved();
 	for (int i = 0; i < 3; i++) {
 		ep = upstream_connected(begin_dial(), "192.0.2.1:443");
 		ck_assert(endpoint_useless(ep) == (i == 2)); /* eject_after */
@@ -867,8 +844,7 @@ END_TEST
 START_TEST(address_that_failed_a_moment_ago_comes_last)
 {
 	addresses(3);
-	open_upstream();
-	resolve();
+	open_resolved();
 	library_fails("192.0.2.1:443");
 	ck_assert_str_eq(target(), "192.0.2.2:443,192.0.2.3:443,192.0.2.1:443");
 	ck_assert_str_eq(target(), "192.0.2.3:443,192.0.2.2:443,192.0.2.1:443");
@@ -883,8 +859,7 @@ START_TEST(address_that_is_always_overtaken_is_left_out)
 	unsigned overtaken = 0;
 
 	addresses(2);
-	open_upstream();
-	resolve();
+	open_resolved();
 	for (int i = 0; i < 20 && upstream_ejected(u) == 0; i++) {
 		struct endpoint *first = begin_dial();
 
@@ -900,8 +875,7 @@ START_TEST(failed_dial_counts_for_who_answered_or_for_who_was_dialled)
 {
 	addresses(2);
 	up.eject_after = 1;
-	open_upstream();
-	resolve();
+	open_resolved();
 	upstream_gave_up(begin_dial());
 	ck_assert_uint_eq(upstream_ejected(u), 0);
 	upstream_failed(begin_dial(), "192.0.2.2:443");
@@ -955,8 +929,7 @@ START_TEST(library_and_upstream_agree_on_addresses_and_failures)
 	up.spread = false;
 	up.eject_after = 1;
 	ck_assert_int_eq(cc_transport_new(f.ctx, &o, &t), 0);
-	open_upstream();
-	resolve();
+	open_resolved();
 	ep = dial(t);
 	ck_assert_ptr_nonnull(ep);
 	ck_assert_str_eq(ep->text, peer->address);
@@ -992,8 +965,7 @@ START_TEST(services_are_dialled_by_priority_and_weight)
 	unsigned a = 0, b = 0;
 
 	services();
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_msg(told.err == 0, "%s", told.detail);
 	ck_assert_uint_eq(upstream_addresses(u), 3);
 	for (int i = 0; i < 40; i++) {
@@ -1016,8 +988,7 @@ START_TEST(services_are_asked_for_again_when_their_time_is_over)
 	struct endpoint *ep;
 
 	services();
-	open_upstream();
-	resolve();
+	open_resolved();
 	ep = connect_one();
 	ck_assert_str_eq(ep->text, "192.0.2.1:8443");
 	memset(dns->srv, 0, sizeof(dns->srv));
@@ -1034,8 +1005,7 @@ START_TEST(host_of_a_service_that_is_not_there_is_left_out)
 {
 	services();
 	dns->hosts[0].a = NULL;
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_int_eq(told.err, 0);
 	ck_assert_str_eq(target(), "192.0.2.2:443");
 	ck_assert_uint_eq(upstream_addresses(u), 2);
@@ -1047,8 +1017,7 @@ START_TEST(address_of_a_host_that_nobody_knows_about_is_kept)
 	struct endpoint *ep;
 
 	services();
-	open_upstream();
-	resolve();
+	open_resolved();
 	ep = connect_one();
 	ck_assert_str_eq(ep->text, "192.0.2.1:8443");
 	dns->hosts[0].broken = true;
@@ -1070,8 +1039,7 @@ START_TEST(service_that_is_not_offered_is_an_error)
 {
 	up.srv = "_https._tcp.api.example.test";
 	dns->srv[0] = (struct dns_srv){".", 443, 0, 0, 32};
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_int_eq(told.err, CC_ERESOLVE);
 	ck_assert_str_eq(told.detail,
 		"resolve _https._tcp.api.example.test: the service is not offered there");
@@ -1083,8 +1051,7 @@ START_TEST(services_without_spread_come_by_priority)
 	services();
 	up.spread = false;
 	dns->srv[0].weight = 0; /* drawn by chance in nearly no case */
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_uint_eq(entries(target()), 2);
 	ck_assert_ptr_null(strstr(target(), "192.0.2.3"));
 }
@@ -1194,8 +1161,7 @@ START_TEST(upstream_may_end_while_it_asks_and_while_it_would_tell)
 	ck_assert_str_eq(target(), "");
 	upstream_free(u);
 	dns->rcode = RCODE_NXDOMAIN;
-	open_upstream();
-	resolve();
+	open_resolved();
 	ck_assert_str_eq(target(), ""); /* it would tell in this turn */
 	upstream_free(u);
 	u = NULL;
