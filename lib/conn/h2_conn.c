@@ -383,6 +383,36 @@ static void headers_came(struct h2_conn *h, const nghttp2_frame *frame)
 		complete(h, req, NULL);
 }
 
+/*
+ * What follows such a GOAWAY comes from an endpoint whose own state is broken, and which has to
+ * close (RFC 9113 5.4.1). A server's memory was seen in such DATA, under a frame that was whole.
+ */
+static bool is_broken(uint32_t code)
+{
+	switch (code) {
+	case NGHTTP2_PROTOCOL_ERROR:
+	case NGHTTP2_INTERNAL_ERROR:
+	case NGHTTP2_FLOW_CONTROL_ERROR:
+	case NGHTTP2_STREAM_CLOSED:
+	case NGHTTP2_FRAME_SIZE_ERROR:
+	case NGHTTP2_COMPRESSION_ERROR:
+		return true;
+	default: /* NO_ERROR, ENHANCE_YOUR_CALM ...: it ends, in order */
+		return false;
+	}
+}
+
+/* Above the last stream id nothing was processed: told before the connection closes. */
+static void refuse_above(struct h2_conn *h, const nghttp2_goaway *g)
+{
+	list_each (l, tmp, &h->conn->reqs) {
+		struct cc_req *req = container_of(l, struct cc_req, link);
+
+		if (req->stream > g->last_stream_id && !req->head_seen)
+			end(h, req, CC_EREFUSED, true, g->error_code, NULL);
+	}
+}
+
 static void goaway_came(struct h2_conn *h, const nghttp2_goaway *g)
 {
 	char text[120];
@@ -398,6 +428,10 @@ static void goaway_came(struct h2_conn *h, const nghttp2_goaway *g)
 			*c = '?';
 	/* RFC 9113 6.8: nothing new after it; below the last stream id the answers still come. */
 	conn_draining(h->conn, CC_REASON_GOAWAY, CC_EGOAWAY, text);
+	if (is_broken(g->error_code)) {
+		refuse_above(h, g);
+		conn_close(h->conn, CC_REASON_GOAWAY, CC_EGOAWAY, NULL);
+	}
 }
 
 /*

@@ -230,6 +230,64 @@ START_TEST(end_after_goaway_says_goaway)
 }
 END_TEST
 
+/* The first has part of its answer; the third is not covered. */
+static void goaway_under_three(struct client *c, struct probe *p, enum h2_error code)
+{
+	open_h2_running(c, p, 3);
+	h2_respond(c->peer, 1, 200, NULL, false);
+	h2_data(c->peer, 1, "whole", false);
+	until(c->base, p[0].body_len == 5);
+	h2_goaway(c->peer, 3, code);
+	h2_data(c->peer, 1, " or not", true);
+	h2_answer(c->peer, 3, 200, "ok");
+}
+
+START_TEST(nothing_behind_the_goaway_of_a_broken_server_is_believed)
+{
+	static const enum h2_error codes[] = {H2_PROTOCOL_ERROR, H2_INTERNAL_ERROR,
+		H2_FLOW_CONTROL_ERROR, H2_STREAM_CLOSED, H2_FRAME_SIZE_ERROR, H2_COMPRESSION_ERROR};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		struct client c;
+		struct probe p[3] = {{0}};
+
+		goaway_under_three(&c, p, codes[i]);
+		check_gone(&c, 3);
+		ck_assert_uint_eq(cc_conn_goaway_code(c.conn), codes[i]);
+		for (int k = 0; k < 2; k++) {
+			ck_assert_uint_eq(p[k].done, 1);
+			ck_assert_int_eq(p[k].result.err, CC_EGOAWAY);
+			ck_assert(!p[k].result.unprocessed); /* covered: it may have run */
+		}
+		check_body(&p[0], "whole");
+		ck_assert_int_eq(p[0].result.phase, CC_PHASE_RECEIVING);
+		ck_assert_uint_eq(p[1].heads, 0);
+		check_refused(&p[2], codes[i]);
+		probe_free(&p[0]);
+		client_close(&c);
+	}
+}
+END_TEST
+
+START_TEST(goaway_for_another_reason_lets_the_answers_come)
+{
+	static const enum h2_error codes[] = {
+		H2_NO_ERROR, H2_SETTINGS_TIMEOUT, H2_CANCEL, H2_ENHANCE_YOUR_CALM};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		struct client c;
+		struct probe p[3] = {{0}};
+
+		goaway_under_three(&c, p, codes[i]);
+		check_answered(&p[0], "whole or not");
+		check_answered(&p[1], "ok");
+		check_refused(&p[2], codes[i]);
+		until(c.base, c.hooks_closed == 1);
+		client_close(&c);
+	}
+}
+END_TEST
+
 /* ---- beside other things ---- */
 
 START_TEST(goaway_and_an_answer_in_one_read_both_count)
@@ -357,6 +415,8 @@ int main(void)
 		nothing_new_begins,
 		what_waits_ends_as_unsent,
 		end_after_goaway_says_goaway,
+		nothing_behind_the_goaway_of_a_broken_server_is_believed,
+		goaway_for_another_reason_lets_the_answers_come,
 		goaway_and_an_answer_in_one_read_both_count,
 		goaway_is_read_although_writing_fails,
 		reason_of_the_server_can_be_read_and_is_harmless,
