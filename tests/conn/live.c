@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 
 #include "tests/conn/live.h"
+#include "tests/conn/wire.h"
 #include "tests/programs.h"
 
 static struct cc_str str(const char *s)
@@ -99,6 +100,7 @@ void live_open(struct live *l, const struct server *s, const struct cc_transport
 	struct cc_ctx_opts ctx_opts = {.size = sizeof(ctx_opts)};
 
 	*l = (struct live){.server = s, .base = event_base_new()};
+	wire_begin(s->setup->h2);
 	ctx_opts.base = l->base;
 	ck_assert_int_eq(cc_ctx_new(&ctx_opts, &l->ctx), 0);
 	o.size = sizeof(o);
@@ -227,8 +229,11 @@ static void compare(struct call *c, struct cc_buf *body)
 		pattern_fill(want, n, c->got);
 		ck_assert_msg(c->any_body || memcmp(got, want, n) == 0,
 			"%s: other bytes came, between %" PRIu64 " and %" PRIu64
-			" of an answer with status %u: %.*s",
-			c->path, c->got, c->got + n, c->status, (int)(n < 120 ? n : 120), got);
+			" of an answer with status %u: %.*s\nGOAWAY code %" PRIu64
+			", detail \"%s\"; read last:\n%s",
+			c->path, c->got, c->got + n, c->status, (int)(n < 120 ? n : 120), got,
+			cc_conn_goaway_code(c->live->conn), cc_conn_detail(c->live->conn),
+			wire_seen());
 		cc_buf_drain(body, n);
 		c->got += n;
 	}
@@ -394,8 +399,9 @@ void call_reset(struct call *c)
 void call_expect(const struct call *c, unsigned status, uint64_t n)
 {
 	ck_assert_msg(c->done == 1 && c->result.err == 0 && c->status == status && c->got == n,
-		"%s: %s %s: %s, status %u and %" PRIu64 " bytes, not %u and %" PRIu64 " (%s)",
+		"%s: %s %s: %s, status %u and %" PRIu64 " bytes, not %u and %" PRIu64
+		" (%s); read last:\n%s",
 		c->live->server->setup->name, c->method ? c->method : "GET", c->path,
 		c->done ? cc_strerror(c->result.err) : "not done", c->status, c->got, status, n,
-		c->live->conn ? cc_conn_detail(c->live->conn) : "");
+		c->live->conn ? cc_conn_detail(c->live->conn) : "", wire_seen());
 }
