@@ -12,6 +12,8 @@
  * ares_library_init is not called: it does something on Windows only, and
  * counts its calls in a plain static that threads would race for.
  */
+#include <config.h>
+
 #include <ares.h>
 #include <arpa/nameser.h>
 #include <netinet/in.h>
@@ -176,16 +178,25 @@ static bool asks_slowly(ares_channel channel)
 	return slow;
 }
 
+/*
+ * From 1.31 on c-ares keeps answers. How long an address is good is for whoever asks to decide: one
+ * who asks again wants to hear the server.
+ */
 static int channel_init(struct resolver *r, ares_channel *ret)
 {
 	struct ares_options opts = {
 		.sock_state_cb = on_socket_state, .sock_state_cb_data = r, .timeout = FAST_RETRY};
-	int status = ares_init_options(ret, &opts, ARES_OPT_SOCK_STATE_CB);
+	int given = ARES_OPT_SOCK_STATE_CB;
+	int status;
 
+#ifdef ARES_OPT_QUERY_CACHE
+	given |= ARES_OPT_QUERY_CACHE; /* opts.qcache_max_ttl: none */
+#endif
+	status = ares_init_options(ret, &opts, given);
 	if (status != ARES_SUCCESS || !asks_slowly(*ret))
 		return status;
 	ares_destroy(*ret);
-	return ares_init_options(ret, &opts, ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS);
+	return ares_init_options(ret, &opts, given | ARES_OPT_TIMEOUTMS);
 }
 
 static int channel_open(struct resolver *r, ares_channel *ret)
@@ -432,36 +443,83 @@ static void answer_localhost(struct lookup *l, sa_family_t family)
 
 /* ---- services (RFC 2782) -------------------------------------------------- */
 
-/* "." for a host means: there is no such service here. */
-static bool is_offered(const struct ares_srv_reply *srv)
+/* The target of one record; "." means: there is no such service here. */
+static void service_add(struct lookup *l, const char *host, struct service srv)
 {
-	return srv->host[0] != '\0' && strcmp(srv->host, ".") != 0;
+	size_t n = strlen(host);
+
+	if (l->found.n == SERVICES_MAX || n == 0 || strcmp(host, ".") == 0 || srv.port == 0 ||
+		n >= sizeof(srv.host))
+		return;
+	memcpy(srv.host, host, n + 1);
+	l->services[l->found.n++] = srv;
 }
 
-static bool service_set(struct service *s, const struct ares_srv_reply *srv)
+/* status: of c-ares, with which the records of the answer were read. */
+static void services_conclude(struct lookup *l, int status)
 {
-	size_t n = strlen(srv->host);
+	int err = status == ARES_SUCCESS && l->found.n == 0 ? CC_ERESOLVE : 0;
 
-	if (!is_offered(srv) || n >= sizeof(s->host) || srv->port == 0)
-		return false;
-	memcpy(s->host, srv->host, n + 1);
-	s->port = srv->port;
-	s->priority = srv->priority;
-	s->weight = srv->weight;
-	return true;
+	l->found.none = err == CC_ERESOLVE;
+	lookup_conclude(l, status, err);
+	if (err == CC_ERESOLVE)
+		l->found.detail = "the service is not offered there";
 }
 
-static int take_services(struct lookup *l, const struct ares_srv_reply *list)
+static bool services_begin(struct lookup *l)
 {
+	l->found.ttl = UINT32_MAX;
 	l->services = mem_alloc(l->resolver->ctx, SERVICES_MAX * sizeof(*l->services));
-	if (!l->services)
-		return CC_ENOMEM;
-	for (; list && l->found.n < SERVICES_MAX; list = list->next)
-		l->found.n += service_set(&l->services[l->found.n], list);
-	l->found.none = l->found.n == 0;
-	return l->found.n > 0 ? 0 : CC_ERESOLVE;
+	return l->services;
 }
 
+/*
+ * How c-ares is asked for the records of a service and how it tells them, its one difference
+ * between versions: from 1.28 on it reads an answer itself, and later it calls the old way obsolete.
+ */
+#if HAVE_DECL_ARES_QUERY_DNSREC
+static int read_services(struct lookup *l, const ares_dns_record_t *answer)
+{
+	size_t n = ares_dns_record_rr_cnt(answer, ARES_SECTION_ANSWER);
+	int status = ARES_ENODATA;
+
+	if (!services_begin(l))
+		return ARES_ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const ares_dns_rr_t *rr =
+			ares_dns_record_rr_get_const(answer, ARES_SECTION_ANSWER, i);
+
+		/* RFC 2181 8: with the highest bit it is 0. */
+		keep_smallest(&l->found.ttl, (int)ares_dns_rr_get_ttl(rr));
+		if (ares_dns_rr_get_type(rr) != ARES_REC_TYPE_SRV)
+			continue;
+		status = ARES_SUCCESS;
+		service_add(l, ares_dns_rr_get_str(rr, ARES_RR_SRV_TARGET),
+			(struct service){
+				.port = ares_dns_rr_get_u16(rr, ARES_RR_SRV_PORT),
+				.priority = ares_dns_rr_get_u16(rr, ARES_RR_SRV_PRIORITY),
+				.weight = ares_dns_rr_get_u16(rr, ARES_RR_SRV_WEIGHT),
+			});
+	}
+	return status;
+}
+
+static void on_services(
+	void *arg, ares_status_t status, size_t timeouts, const ares_dns_record_t *answer)
+{
+	struct lookup *l = arg;
+
+	(void)timeouts;
+	if (lookup_answered(l))
+		services_conclude(
+			l, status == ARES_SUCCESS ? read_services(l, answer) : (int)status);
+}
+
+static void ask_services(ares_channel channel, const char *name, struct lookup *l)
+{
+	ares_query_dnsrec(channel, name, ARES_CLASS_IN, ARES_REC_TYPE_SRV, on_services, l, NULL);
+}
+#else
 /* Behind the name at at, and fixed bytes more; NULL: they are not all there. */
 static const unsigned char *skip_name(
 	const unsigned char *at, const unsigned char *msg, int len, long fixed)
@@ -499,27 +557,39 @@ static uint32_t smallest_ttl(const unsigned char *msg, int len)
 	return at ? ttl : 0;
 }
 
+static int read_services(struct lookup *l, const unsigned char *msg, int len)
+{
+	struct ares_srv_reply *list = NULL;
+	int status = ares_parse_srv_reply(msg, len, &list);
+
+	if (status != ARES_SUCCESS)
+		return status;
+	if (!services_begin(l))
+		status = ARES_ENOMEM;
+	else
+		l->found.ttl = smallest_ttl(msg, len);
+	for (struct ares_srv_reply *at = list; at && l->services; at = at->next)
+		service_add(l, at->host,
+			(struct service){
+				.port = at->port, .priority = at->priority, .weight = at->weight});
+	ares_free_data(list);
+	return status;
+}
+
 static void on_services(void *arg, int status, int timeouts, unsigned char *msg, int len)
 {
 	struct lookup *l = arg;
-	struct ares_srv_reply *list = NULL;
-	int err = 0;
 
 	(void)timeouts;
-	if (!lookup_answered(l))
-		return;
-	if (status == ARES_SUCCESS)
-		status = ares_parse_srv_reply(msg, len, &list);
-	if (status == ARES_SUCCESS) {
-		l->found.ttl = smallest_ttl(msg, len);
-		err = take_services(l, list);
-	}
-	lookup_conclude(l, status, err);
-	if (l->found.err == CC_ERESOLVE && status == ARES_SUCCESS)
-		l->found.detail = "the service is not offered there";
-	if (list)
-		ares_free_data(list);
+	if (lookup_answered(l))
+		services_conclude(l, status == ARES_SUCCESS ? read_services(l, msg, len) : status);
 }
+
+static void ask_services(ares_channel channel, const char *name, struct lookup *l)
+{
+	ares_query(channel, name, ns_c_in, ns_t_srv, on_services, l);
+}
+#endif
 
 /* ---- begin and end -------------------------------------------------------- */
 
@@ -575,7 +645,7 @@ int resolve_services(
 		return err;
 	*ret = l;
 	l->resolver->asked++;
-	ares_query(l->resolver->channel, name, ns_c_in, ns_t_srv, on_services, l);
+	ask_services(l->resolver->channel, name, l);
 	settle(ctx->resolver);
 	return 0;
 }

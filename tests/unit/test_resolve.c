@@ -84,7 +84,7 @@ static void ctx_shut(void)
 
 static void setup(void)
 {
-	setenv("RES_OPTIONS", "retrans:100 retry:1", 1); /* how long c-ares waits for a server */
+	setenv("RES_OPTIONS", "retrans:100 retry:1 timeout:1 attempts:1", 1); /* how long c-ares waits for a server */
 	base = event_base_new();
 	allocs = fail_at = live = 0;
 	ctx_open();

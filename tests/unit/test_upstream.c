@@ -59,7 +59,7 @@ static const struct upstream_ops ops = {on_resolved, on_gone};
 
 static void setup(void)
 {
-	setenv("RES_OPTIONS", "retrans:100 retry:1", 1);
+	setenv("RES_OPTIONS", "retrans:100 retry:1 timeout:1 attempts:1", 1);
 	fixture_begin(&f, 0);
 	dns = dns_new(f.base);
 	ck_assert_int_eq(resolver_set_servers(f.ctx, dns->address), 0);
