@@ -138,7 +138,7 @@ int h2_pump(nghttp2_session *session, struct cc_buf *out, size_t max)
 {
 	while (out->len < max) {
 		const uint8_t *data;
-		ssize_t n = nghttp2_session_mem_send(session, &data);
+		nghttp2_ssize n = nghttp2_session_mem_send2(session, &data);
 
 		if (n < 0)
 			return n == NGHTTP2_ERR_NOMEM || n == NGHTTP2_ERR_CALLBACK_FAILURE

@@ -5,7 +5,24 @@
 #ifndef CC_H2_GLUE_H
 #define CC_H2_GLUE_H
 
+#include <config.h>
+
+/*
+ * nghttp2 from 1.60 on has an integer type of its own where it had ssize_t, and a second function
+ * for each that takes or returns one. Whoever includes this uses these, also with an older nghttp2.
+ */
+#define NGHTTP2_NO_SSIZE_T /* newer ones do not declare the old functions then */
 #include <nghttp2/nghttp2.h>
+
+#if !HAVE_DECL_NGHTTP2_SESSION_MEM_SEND2
+typedef ssize_t nghttp2_ssize;
+typedef nghttp2_data_provider nghttp2_data_provider2;
+#define nghttp2_session_mem_send2 nghttp2_session_mem_send
+#define nghttp2_session_mem_recv2 nghttp2_session_mem_recv
+#define nghttp2_submit_request2   nghttp2_submit_request
+#define nghttp2_submit_response2  nghttp2_submit_response
+#define nghttp2_hd_inflate_hd3    nghttp2_hd_inflate_hd2
+#endif
 
 #include <clientconn/buf.h>
 #include <clientconn/head.h>

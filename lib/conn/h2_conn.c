@@ -1,8 +1,8 @@
 /*
  * h2_conn.c - the HTTP/2 client driver (RFC 9113), on nghttp2.
  *
- *   submit ─> nghttp2_submit_request ─> (turn) on_flush: h2_pump ─> link->out
- *   on_data ─> nghttp2_session_mem_recv ─> callbacks below ─> conn_req_*()
+ *   submit ─> nghttp2_submit_request2 ─> (turn) on_flush: h2_pump ─> link->out
+ *   on_data ─> nghttp2_session_mem_recv2 ─> callbacks below ─> conn_req_*()
  *
  * Three rules keep the engine honest. It never gets a request above the peer's
  * stream limit, because it would queue it where nobody can move it: slots are
@@ -96,8 +96,8 @@ static void note(struct h2_conn *h, int rv)
 
 /* ---- requests out ------------------------------------------------------ */
 
-static ssize_t read_body(nghttp2_session *session, int32_t stream, uint8_t *buf, size_t length,
-	uint32_t *flags, nghttp2_data_source *source, void *user)
+static nghttp2_ssize read_body(nghttp2_session *session, int32_t stream, uint8_t *buf,
+	size_t length, uint32_t *flags, nghttp2_data_source *source, void *user)
 {
 	struct h2_conn *h = user;
 	struct cc_req *req = source->ptr;
@@ -122,7 +122,7 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream, uint8_t *buf,
 			h2_nv_clear(&f);
 		}
 	}
-	return (ssize_t)n;
+	return (nghttp2_ssize)n;
 }
 
 static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *framehd,
@@ -195,14 +195,14 @@ static int on_frame_not_send(
 static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_head *head)
 {
 	struct h2_conn *h = driver(conn);
-	nghttp2_data_provider body = {.source = {.ptr = req}, .read_callback = read_body};
+	nghttp2_data_provider2 body = {.source = {.ptr = req}, .read_callback = read_body};
 	struct h2_nv f;
 	int err = h2_nv_request(&f, conn->ctx, head);
 	int32_t stream;
 
 	if (err < 0)
 		return err;
-	stream = nghttp2_submit_request(
+	stream = nghttp2_submit_request2(
 		h->session, NULL, f.nv, f.n, req->bodiless ? NULL : &body, req);
 	h2_nv_clear(&f);
 	if (stream < 0)
@@ -596,12 +596,12 @@ static void on_data(struct link *l)
 	while (!is_closed(h)) {
 		size_t n;
 		const char *p = buf_first(&l->in, &n);
-		ssize_t used;
+		nghttp2_ssize used;
 
 		if (!p)
 			break;
 		h->busy = true;
-		used = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n);
+		used = nghttp2_session_mem_recv2(h->session, (const uint8_t *)p, n);
 		back(h);
 		if (is_closed(h))
 			return;

@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <nghttp2/nghttp2.h>
-
+#include "lib/codec/h2_glue.h"
 #include "tests/conn/auto_peer.h"
 
 enum { PREFACE = 24, FRAME_HEAD = 9 };
@@ -131,8 +130,8 @@ static int on_sent(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 	return 0;
 }
 
-static ssize_t give(nghttp2_session *s, int32_t stream, uint8_t *buf, size_t room, uint32_t *flags,
-	nghttp2_data_source *source, void *arg)
+static nghttp2_ssize give(nghttp2_session *s, int32_t stream, uint8_t *buf, size_t room,
+	uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
 	struct auto_peer *a = arg;
 	struct heard *h = of_stream(a, stream);
@@ -153,13 +152,13 @@ static ssize_t give(nghttp2_session *s, int32_t stream, uint8_t *buf, size_t roo
 	token_bytes(h->token, SIDE_ANSWER, h->sent, buf, n);
 	h->sent += n;
 	if (h->sent < most || p->fault == FAULT_RESET)
-		return (ssize_t)n;
+		return (nghttp2_ssize)n;
 	*flags |= NGHTTP2_DATA_FLAG_EOF;
 	if (p->trailers && p->fault == FAULT_NONE) {
 		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 		nghttp2_submit_trailer(s, stream, &sum, 1);
 	}
-	return (ssize_t)n;
+	return (nghttp2_ssize)n;
 }
 
 static nghttp2_nv field(const char *name, char *value)
@@ -173,7 +172,7 @@ static void answer(struct auto_peer *a, struct heard *h)
 	const struct plan *p = &h->plan;
 	char status[8], token[16], length[24], early[] = "103";
 	nghttp2_nv info = field(":status", early), nv[3];
-	nghttp2_data_provider body = {.read_callback = give};
+	nghttp2_data_provider2 body = {.read_callback = give};
 	size_t n = 0;
 
 	h->begun = true;
@@ -190,7 +189,7 @@ static void answer(struct auto_peer *a, struct heard *h)
 	if (!h->bodyless && (p->framing == FRAMED_LENGTH || p->fault == FAULT_SHORT))
 		nv[n++] = field("content-length", length);
 	ck_assert_int_eq(
-		nghttp2_submit_response(a->session, h->stream, nv, n, h->bodyless ? NULL : &body),
+		nghttp2_submit_response2(a->session, h->stream, nv, n, h->bodyless ? NULL : &body),
 		0);
 }
 
@@ -243,9 +242,9 @@ static void scan(struct auto_peer *a)
 static void fill(struct auto_peer *a)
 {
 	const uint8_t *bytes;
-	ssize_t n;
+	nghttp2_ssize n;
 
-	while ((n = nghttp2_session_mem_send(a->session, &bytes)) > 0)
+	while ((n = nghttp2_session_mem_send2(a->session, &bytes)) > 0)
 		auto_out(a, bytes, (size_t)n);
 	ck_assert_int_eq(n, 0);
 	a->greeted = true;
@@ -255,7 +254,7 @@ void h2_think(struct auto_peer *a)
 {
 	struct peer *p = a->peer;
 	size_t n;
-	ssize_t used;
+	nghttp2_ssize used;
 
 	scan(a);
 	if (a->stalled || a->spoilt) {
@@ -264,9 +263,9 @@ void h2_think(struct auto_peer *a)
 		return;
 	}
 	n = a->scanned < p->in_len ? a->scanned : p->in_len;
-	used = nghttp2_session_mem_recv(a->session, (const uint8_t *)p->in, n);
-	ck_assert_msg(
-		used == (ssize_t)n, "the client broke HTTP/2: %s", nghttp2_strerror((int)used));
+	used = nghttp2_session_mem_recv2(a->session, (const uint8_t *)p->in, n);
+	ck_assert_msg(used == (nghttp2_ssize)n, "the client broke HTTP/2: %s",
+		nghttp2_strerror((int)used));
 	p->in_len -= n;
 	memmove(p->in, p->in + n, p->in_len + 1);
 	a->scanned -= n;

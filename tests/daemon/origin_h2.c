@@ -2,7 +2,6 @@
  * origin_h2.c - the HTTP/2 side of the test origin: one nghttp2 server session for a connection,
  * each stream answered as its plan says.
  */
-#include <nghttp2/nghttp2.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/codec/h2_glue.h"
 #include "tests/daemon/origin_int.h"
 
 struct h2_stream {
@@ -110,7 +110,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 }
 
 /* The end of what is sent of a body: whole, or what goes wrong. */
-static ssize_t body_end(struct h2_stream *s, uint32_t *flags)
+static nghttp2_ssize body_end(struct h2_stream *s, uint32_t *flags)
 {
 	const struct plan *p = &s->plan;
 
@@ -130,7 +130,7 @@ static ssize_t body_end(struct h2_stream *s, uint32_t *flags)
 	return 0;
 }
 
-static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
+static nghttp2_ssize read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
 	uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
 	struct h2_stream *s = source->ptr;
@@ -157,13 +157,13 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, siz
 	s->sent += len;
 	if (s->sent == p->length && p->stop == STOP_NEVER && !p->trailers)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
-	return (ssize_t)len;
+	return (nghttp2_ssize)len;
 }
 
 static void submit_head(struct h2_stream *s)
 {
 	struct plan *p = &s->plan;
-	nghttp2_data_provider body = {.source.ptr = s, .read_callback = read_body};
+	nghttp2_data_provider2 body = {.source.ptr = s, .read_callback = read_body};
 	bool empty = strcmp(s->method, "HEAD") == 0 || p->status == 204 || p->status == 304;
 	char status[16], length[32], conn[16], number[16];
 	nghttp2_nv fields[6];
@@ -180,7 +180,7 @@ static void submit_head(struct h2_stream *s)
 	fields[n++] = nv("etag", "\"1\"");
 	if (p->declared && p->status != 204)
 		fields[n++] = nv("content-length", length);
-	nghttp2_submit_response(s->conn->session, s->id, fields, n, empty ? NULL : &body);
+	nghttp2_submit_response2(s->conn->session, s->id, fields, n, empty ? NULL : &body);
 }
 
 /* From here on no stream is taken. */
@@ -409,9 +409,9 @@ static int next_due(const struct h2_conn *c)
 static bool flush(struct h2_conn *c)
 {
 	const uint8_t *data;
-	ssize_t n;
+	nghttp2_ssize n;
 
-	while ((n = nghttp2_session_mem_send(c->session, &data)) > 0)
+	while ((n = nghttp2_session_mem_send2(c->session, &data)) > 0)
 		if (!oc_write(c->oc, data, (size_t)n))
 			return false;
 	return n == 0 && !c->quit && !(c->leaving && !c->streams);
@@ -437,7 +437,7 @@ static bool receive(struct h2_conn *c, int ms)
 			return true;
 	}
 	got = oc_read(c->oc, piece, sizeof(piece));
-	return got > 0 && nghttp2_session_mem_recv(c->session, piece, (size_t)got) == got;
+	return got > 0 && nghttp2_session_mem_recv2(c->session, piece, (size_t)got) == got;
 }
 
 /* Closing under what the client has just sent would reset the connection under our answers. */
