@@ -19,6 +19,8 @@
  * only went without close_notify. RFC 5246 7.2.1 and RFC 8446 do not ask for that, so connections
  * have copies; a TLS error drops the session here (RFC 8446 6.2).
  */
+#include <config.h>
+
 #include <string.h>
 #include <time.h>
 
@@ -143,6 +145,16 @@ static void keep(const struct session *s, const SSL_SESSION *fresh)
 	k->session = copy;
 }
 
+/* OpenSSL 3.4 has the time of a session in a type of its own and calls the old one obsolete. */
+static time_t time_of(SSL_SESSION *session)
+{
+#if HAVE_DECL_SSL_SESSION_GET_TIME_EX
+	return SSL_SESSION_get_time_ex(session);
+#else
+	return SSL_SESSION_get_time(session);
+#endif
+}
+
 /*
  * No certificate is verified when a session is resumed: what has expired since must go through a
  * full handshake. The timeout is the SSL_CTX's (SSL_CTX_set_timeout, 2 h) or the server's.
@@ -151,7 +163,7 @@ static bool is_fresh(SSL_SESSION *session)
 {
 	unsigned long hint = SSL_SESSION_get_ticket_lifetime_hint(session);
 	long limit = SSL_SESSION_get_timeout(session);
-	long age = (long)time(NULL) - SSL_SESSION_get_time(session);
+	time_t age = time(NULL) - time_of(session);
 	X509 *peer = SSL_SESSION_get0_peer(session);
 
 	if (hint > 0 && hint < (unsigned long)limit)
