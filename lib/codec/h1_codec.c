@@ -471,7 +471,10 @@ static void note_grammar_error(struct h1_parser *p)
 /* Lets llhttp see n bytes. False: it, or what it called here, found an error. */
 static bool grammar(struct h1_parser *p, const char *bytes, size_t n)
 {
-	if (llhttp_execute(&p->ll, bytes, n) != HPE_OK)
+	llhttp_errno_t found = llhttp_execute(&p->ll, bytes, n);
+
+	/* From version 9 on it stops behind the head of a 101, where end_head ends HTTP, too. */
+	if (found != HPE_OK && found != HPE_PAUSED_UPGRADE)
 		note_grammar_error(p);
 	return p->lines.error.status == 0;
 }
