@@ -295,6 +295,7 @@ void auto_peer_goaway(struct auto_peer *a)
 {
 	static const uint32_t codes[] = {NGHTTP2_NO_ERROR, NGHTTP2_NO_ERROR,
 		NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_INTERNAL_ERROR};
+	uint32_t code = codes[below(&a->dice, 4)];
 	int32_t last = 0;
 
 	if (a->spoilt || a->gone)
@@ -312,8 +313,8 @@ void auto_peer_goaway(struct auto_peer *a)
 	if (last > a->last_goaway)
 		last = a->last_goaway;
 	a->last_goaway = last;
-	nghttp2_submit_goaway(
-		a->session, NGHTTP2_FLAG_NONE, last, codes[below(&a->dice, 4)], NULL, 0);
+	a->broken |= code == NGHTTP2_INTERNAL_ERROR;
+	nghttp2_submit_goaway(a->session, NGHTTP2_FLAG_NONE, last, code, NULL, 0);
 }
 
 void auto_peer_reset(struct auto_peer *a)

@@ -106,6 +106,7 @@ struct auto_peer {
 	int32_t last_stream, last_goaway;
 	uint32_t max_streams; /* as last sent; UINT32_MAX: never named */
 	bool settings_unacked, greeted;
+	bool broken; /* said GOAWAY with an error, and goes on all the same */
 };
 
 /* Ready for the next connection; what was before is forgotten. */

@@ -58,7 +58,7 @@ enum excuse model_excuse(const struct model *m)
 {
 	const struct auto_peer *a = m->peer;
 
-	if (m->excuse == EXCUSE_DEAD || a->gone || a->spoilt)
+	if (m->excuse == EXCUSE_DEAD || a->gone || a->spoilt || a->broken)
 		return EXCUSE_DEAD;
 	if (m->excuse == EXCUSE_DRAIN || a->asked_to_leave || m->max_requests > 0)
 		return EXCUSE_DRAIN;
