@@ -12,7 +12,7 @@
 
 #include "tests/programs.h"
 
-#define CALL_PATIENCE 15000 /* ms */
+#define CALL_PATIENCE 60000 /* ms */
 
 bool caller_open(struct caller *c, const char *path)
 {

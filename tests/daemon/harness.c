@@ -195,14 +195,14 @@ void stop(pid_t pid)
 
 static int run_shell(char **out, const char *command)
 {
-	const char *argv[] = {"timeout", "60", "sh", "-c", command, NULL};
+	const char *argv[] = {"timeout", "120", "sh", "-c", command, NULL};
 	int p[2], status;
 
 	ck_assert_int_eq(pipe2(p, O_CLOEXEC), 0);
 	pid_t pid = start(argv, p[1], -1);
 
 	close(p[1]);
-	char *said = read_fd(p[0], 65000);
+	char *said = read_fd(p[0], 130000);
 
 	close(p[0]);
 	ck_assert_msg(program_ended(pid, &status, PATIENCE), "still runs: %s", command);
@@ -231,8 +231,8 @@ char *curl(const char *fmt, ...)
 	ck_assert_int_ge(vasprintf(&args, fmt, ap), 0);
 	va_end(ap);
 	keep(args);
-	int status = run_shell(
-		&out, text("curl -sS -q --max-time 50 --unix-socket %s %s", daemon_socket(), args));
+	int status = run_shell(&out,
+		text("curl -sS -q --max-time 100 --unix-socket %s %s", daemon_socket(), args));
 
 	ck_assert_msg(status == 0, "curl %s: exit status %d, output: %.300s", args, status, out);
 	return out;
@@ -525,6 +525,29 @@ const char *daemon_counters(const char *upstream)
 	return found;
 }
 
+void daemon_queues(const char *upstream, unsigned n)
+{
+	WAIT_FOR(counted(daemon_counters(upstream), NULL, "waiting") == n);
+}
+
+/* By the one worker so far. */
+static uint64_t accepted(void)
+{
+	unsigned before = daemon_logged("\"clients_accepted\":");
+	const char *last = NULL;
+
+	kill(h.daemon, SIGUSR1);
+	WAIT_FOR(daemon_logged("\"clients_accepted\":") > before);
+	for (const char *p = daemon_log(); (p = strstr(p, "\"clients_accepted\":")); p++)
+		last = p;
+	return strtoull(strchr(last, ':') + 1, NULL, 10);
+}
+
+void daemon_accepts(unsigned n)
+{
+	WAIT_FOR(accepted() >= n);
+}
+
 /* ---- nginx, nghttpd ---- */
 
 /* Serves on port, or ended (somebody else took the port, or it is not installed). */
@@ -630,7 +653,7 @@ TCase *harness_case(Suite *s, const char *name)
 	TCase *tc = tcase_create(name);
 
 	tcase_add_checked_fixture(tc, begin, finish);
-	tcase_set_timeout(tc, harness_full() ? 300 : 60);
+	tcase_set_timeout(tc, harness_full() ? 600 : 240);
 	suite_add_tcase(s, tc);
 	return tc;
 }

@@ -18,7 +18,7 @@
 
 #include "tests/daemon/origin.h"
 
-#define PATIENCE 15000 /* ms: more than anything bounded here takes on a slow machine */
+#define PATIENCE 60000 /* ms: guards against what never comes; nothing is measured by it */
 
 /* ---- the program and its tests ---- */
 
@@ -92,12 +92,14 @@ unsigned long daemon_rss(void);                                       /* bytes *
 const char *daemon_counters(const char *upstream);
 /* "requests", "goaway" of group "retried_by_reason", "count" of "wait"; group NULL: of no group. */
 uint64_t counted(const char *counters, const char *group, const char *name);
+void daemon_queues(const char *upstream, unsigned n); /* waits until so many requests do */
+void daemon_accepts(unsigned n);      /* waits until its one worker has had so many clients */
 bool daemon_sanitized(void);          /* built with ASan: memory numbers mean little */
 unsigned daemon_threads_cpu_ms(void); /* CPU time used so far */
 
 /* ---- other programs ---- */
 
-/* Runs a command line by sh; its exit status, and what it wrote to stdout. At most 60 s. */
+/* Runs a command line by sh; its exit status, and what it wrote to stdout. At most 120 s. */
 int sh(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* curl through the daemon's socket; fails the test unless it exits 0. What it wrote. */
 char *curl(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -270,6 +270,22 @@ void origin_goaway(struct origin *o)
 	pthread_mutex_unlock(&o->lock);
 }
 
+void origin_release(struct origin *o)
+{
+	pthread_mutex_lock(&o->lock);
+	o->released = true;
+	wake_all(o);
+	pthread_mutex_unlock(&o->lock);
+}
+
+bool origin_released(struct origin *o)
+{
+	pthread_mutex_lock(&o->lock);
+	bool released = o->released;
+	pthread_mutex_unlock(&o->lock);
+	return released;
+}
+
 unsigned origin_times(struct origin *o, unsigned n)
 {
 	pthread_mutex_lock(&o->lock);

@@ -14,6 +14,7 @@
  *   /head             the request's head as it came
  *   /status/S         status S; a body "status\n" unless S has none
  *   /slow/MS          answers after MS milliseconds
+ *   /hold/N           N bytes, once the test has said so (origin_release)
  *   /drip/N/MS        N KiB, one every MS milliseconds
  *   /hints            103 with a Link field, then 200
  *   /continue         100 as soon as the head is there, then as /sha
@@ -30,6 +31,7 @@
  *   /garbage          bytes that are not HTTP
  *   /stall            never answers
  *   /once/N           200; that N was carried out is counted (origin_times)
+ *   /once-held/N      the same, answered as /hold is
  *   /stall-body/N     half of N bytes, then silence
  *   /cut/N            half of N bytes declared by Content-Length, then as /reset or close
  *   /cut-chunked/N    half of N bytes without Content-Length, then as above
@@ -87,6 +89,7 @@ void origin_hang_up(struct origin *o); /* closes them, as after an idle time */
 /* HTTP/2: on the connections that are open, and on later ones. */
 void origin_set_max_streams(struct origin *o, unsigned n);
 void origin_goaway(struct origin *o);
+void origin_release(struct origin *o); /* what /hold holds, now and later */
 /* How often /once/N was carried out. */
 unsigned origin_times(struct origin *o, unsigned n);
 bool origin_is_tls(const struct origin *o);

@@ -2,11 +2,13 @@
  * origin_h1.c - the HTTP/1.1 side of the test origin: reads requests one after the other and
  * answers each as its plan says. Trusts nothing but is no model of a parser.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/daemon/origin_int.h"
 
@@ -196,11 +198,28 @@ static void linger(struct origin_conn *oc, unsigned ms)
 		oc->in.n = 0;
 }
 
+/* Until the test releases it. false: the daemon or the test has left. */
+static bool hold(struct origin_conn *oc)
+{
+	struct pollfd p[3] = {{.fd = oc->origin->stop, .events = POLLIN},
+		{.fd = oc->fd, .events = POLLRDHUP}, {.fd = oc->wake, .events = POLLIN}};
+	uint64_t orders;
+
+	while (!origin_released(oc->origin)) {
+		if (poll(p, 3, -1) < 0 || p[0].revents || p[1].revents)
+			return false;
+		MUST(read(oc->wake, &orders, sizeof(orders)) == sizeof(orders));
+	}
+	return true;
+}
+
 /* false: the connection is at its end. */
 static bool answer(struct origin_conn *oc, const struct h1_request *rq, struct plan *p,
 	const struct bytes *text)
 {
 	if (p->delay && !oc_wait(oc, p->delay))
+		return false;
+	if (p->hold && !hold(oc))
 		return false;
 	if (p->stop_before_head) {
 		go_wrong(oc, p);

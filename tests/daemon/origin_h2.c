@@ -23,6 +23,7 @@ struct h2_stream {
 	EVP_MD_CTX *sha;
 	uint64_t sent;
 	uint64_t due;  /* ms: when to begin or go on; 0: not waiting */
+	bool held;     /* until the test releases it */
 	bool answered; /* the head was submitted */
 };
 
@@ -251,13 +252,14 @@ static void answer(struct h2_stream *s)
 
 static void request_is_complete(struct h2_stream *s)
 {
-	if (s->answered || s->due)
+	if (s->answered || s->due || s->held)
 		return;
 	plan_execute(&s->plan, s->conn->oc->origin);
 	plan_text(&s->plan, &s->head, &s->body, s->sha, &s->text);
+	s->held = s->plan.hold && !origin_released(s->conn->oc->origin);
 	if (s->plan.delay)
 		s->due = now_ms() + s->plan.delay;
-	else
+	else if (!s->held)
 		answer(s);
 }
 
@@ -379,11 +381,16 @@ static void take_orders(struct h2_conn *c)
 /* Begins and goes on with what is due. */
 static void run_due(struct h2_conn *c)
 {
+	bool released = origin_released(c->oc->origin);
 	uint64_t now = now_ms();
 
 	if (c->goaway_due && c->goaway_due <= now)
 		say_goaway(c);
 	for (struct h2_stream *s = c->streams; s; s = s->next) {
+		if (s->held && released) {
+			s->held = false;
+			answer(s);
+		}
 		if (!s->due || s->due > now)
 			continue;
 		if (s->answered)

@@ -40,6 +40,7 @@ struct origin {
 	bool refused;         /* /refuse-once had its turn */
 	unsigned char *times; /* by nonce: carried out so often */
 	unsigned goaways;     /* asked for so far */
+	bool released;        /* nothing is held any more */
 };
 
 struct origin_conn {
@@ -55,6 +56,7 @@ struct origin_conn {
 };
 
 void origin_count_request(struct origin *o);
+bool origin_released(struct origin *o);
 bool oc_fill(struct origin_conn *oc); /* reads some more into in; false: EOF or failed */
 
 /* How the answer to one request goes, whatever the HTTP version. */
@@ -72,7 +74,7 @@ struct plan {
 	unsigned number;              /* of the request, from 1 on */
 	unsigned nonce;               /* counted, one more than it; 0: none */
 	unsigned delay, pace, linger; /* ms: before the head, between KiBs, after the answer */
-	bool hints, go_on, early, last, vanish, until_eof, trailers, hop;
+	bool hints, go_on, early, last, vanish, until_eof, trailers, hop, hold;
 };
 
 void plan_make(struct plan *p, struct origin *o, const char *path);

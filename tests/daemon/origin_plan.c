@@ -46,6 +46,12 @@ static void delayed(struct plan *p, struct origin *o, uint64_t a, uint64_t b)
 	p->delay = (unsigned)a;
 }
 
+static void held(struct plan *p, struct origin *o, uint64_t a, uint64_t b)
+{
+	of_length(p, o, a, b);
+	p->hold = true;
+}
+
 static void dripping(struct plan *p, struct origin *o, uint64_t a, uint64_t b)
 {
 	(void)o;
@@ -176,6 +182,12 @@ static void once(struct plan *p, struct origin *o, uint64_t a, uint64_t b)
 	p->delay = (unsigned)b;
 }
 
+static void once_held(struct plan *p, struct origin *o, uint64_t a, uint64_t b)
+{
+	once(p, o, a, b);
+	p->hold = true;
+}
+
 static const struct rule rules[] = {
 	{"/bytes/", 200, TEXT_PATTERN, of_length},
 	{"/chunked/", 200, TEXT_PATTERN, of_unknown_length},
@@ -185,6 +197,7 @@ static const struct rule rules[] = {
 	{"/head", 200, TEXT_HEAD, NULL},
 	{"/status/", 200, TEXT_OK, with_status},
 	{"/slow/", 200, TEXT_OK, delayed},
+	{"/hold/", 200, TEXT_PATTERN, held},
 	{"/drip/", 200, TEXT_PATTERN, dripping},
 	{"/hints", 200, TEXT_OK, hints},
 	{"/continue", 200, TEXT_SHA, go_on},
@@ -200,6 +213,7 @@ static const struct rule rules[] = {
 	{"/refuse", 200, TEXT_OK, refuse},
 	{"/garbage", 200, TEXT_OK, garbage},
 	{"/once/", 200, TEXT_OK, once},
+	{"/once-held/", 200, TEXT_OK, once_held},
 	{"/stall-body/", 200, TEXT_PATTERN, stall_body},
 	{"/stall", 200, TEXT_OK, stall},
 	{"/cut/", 200, TEXT_PATTERN, cut},
