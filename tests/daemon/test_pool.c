@@ -101,15 +101,17 @@ END_TEST
 
 /* ---- who waits ---- */
 
-/* One request runs, the queue has room for two: the clients that wait in it. */
+/* One request runs until the origin is released, the queue has room for two: the clients in it. */
 static struct client *running, *waiting[2];
 
 static void fill_queue(struct origin *o)
 {
-	running = client_ask("/slow/1500");
+	running = client_ask("/hold/4");
 	WAIT_FOR(origin_counts(o).requests == 1);
-	waiting[0] = client_ask("/bytes/1");
-	waiting[1] = client_ask("/bytes/2");
+	for (unsigned i = 0; i < 2; i++) {
+		waiting[i] = client_ask(text("/bytes/%u", i + 1));
+		daemon_queues("origin", i + 1);
+	}
 }
 
 START_TEST(a_full_queue_is_503_and_says_so)
@@ -118,13 +120,14 @@ START_TEST(a_full_queue_is_503_and_says_so)
 	struct client *c;
 	struct answer a;
 
-	daemon_for(o, "max_connections = 1; max_queue = 2;");
+	daemon_for(o, "max_connections = 1; max_queue = 2; queue_timeout = \"off\";");
 	fill_queue(o);
 	c = client_ask("/too-many");
 	a = client_answer(c);
 	assert_own_answer(&a, 503);
 	ck_assert_msg(strstr(a.body, "origin") && strstr(a.body, "max_queue"), "%s", a.body);
 	ck_assert_ptr_nonnull(answer_field(&a, "retry-after"));
+	origin_release(o);
 	/* Those who waited before are served, and the refused client may ask again. */
 	ck_assert_uint_eq(client_hear(running).status, 200);
 	ck_assert_uint_eq(client_hear(waiting[0]).len, 1);
@@ -141,13 +144,13 @@ START_TEST(clients_that_hang_up_leave_the_queue)
 	struct client *c;
 	struct answer a;
 
-	daemon_for(o, "max_connections = 1; max_queue = 2;");
+	daemon_for(o, "max_connections = 1; max_queue = 2; queue_timeout = \"off\";");
 	fill_queue(o);
 	client_close(waiting[0]);
-	/* The daemon hears of it a moment later. */
-	do {
-		c = client_ask("/bytes/3");
-	} while (!client_quiet(c, 50) && client_hear(c).status == 503);
+	daemon_queues("origin", 1);
+	c = client_ask("/bytes/3");
+	daemon_queues("origin", 2);
+	origin_release(o);
 	a = client_hear(running);
 	ck_assert_uint_eq(a.status, 200);
 	ck_assert_uint_eq(client_hear(waiting[1]).len, 2);
@@ -161,20 +164,22 @@ START_TEST(waiting_requests_keep_their_order)
 	struct origin *o = h1_origin();
 	struct client *c[8];
 
-	daemon_for(o, "max_connections = 1;");
-	running = client_ask("/slow/400");
+	daemon_for(o, "max_connections = 1; queue_timeout = \"off\";");
+	running = client_ask("/hold/4");
 	WAIT_FOR(origin_counts(o).requests == 1);
-	for (size_t i = 0; i < 8; i++) {
-		c[i] = client_ask(text("/drip/1/30?%zu", i));
-		/* The one before is in the queue when its bytes were taken; then this one comes. */
-		ck_assert(client_quiet(c[i], 20));
+	for (unsigned i = 0; i < 8; i++) {
+		c[i] = client_ask("/");
+		daemon_queues("origin", i + 1);
 	}
-	for (size_t i = 0; i < 8; i++) {
-		ck_assert_uint_eq(client_hear(c[i]).status, 200);
-		/* Nobody later was served yet: one request at a time. */
-		ck_assert_uint_le(origin_counts(o).requests, i + 3);
+	origin_release(o);
+	ck_assert_uint_eq(client_hear(running).status, 200);
+	for (unsigned i = 0; i < 8; i++) {
+		struct answer a = client_answer(c[i]);
+
+		/* The origin numbers what comes. */
+		ck_assert_str_eq(answer_field(&a, "x-number"), text("%u", i + 2));
+		client_close(c[i]);
 	}
-	client_hear(running);
 }
 END_TEST
 
@@ -221,13 +226,11 @@ START_TEST(who_waits_for_an_upstream_that_is_down_hears_so_soon)
 {
 	struct origin *o = h1_origin();
 	struct client *c[6];
-	uint64_t begun;
 
 	daemon_for(o, "queue_timeout = \"off\"; backoff_min = \"20ms\";");
 	ck_assert_uint_eq(get_once("/close-after").status, 200);
 	WAIT_FOR(origin_counts(o).open == 0);
 	origin_refuse(o);
-	begun = harness_now();
 	for (size_t i = 0; i < 6; i++)
 		c[i] = client_ask("/");
 	for (size_t i = 0; i < 6; i++) {
@@ -235,7 +238,7 @@ START_TEST(who_waits_for_an_upstream_that_is_down_hears_so_soon)
 
 		assert_own_answer(&a, 502);
 	}
-	ck_assert_uint_lt(harness_now() - begun, 3000);
+	/* How soon is said by the number of attempts that they waited for. */
 	ck_assert_uint_ge(failed_connects(), 1);
 	ck_assert_uint_le(failed_connects(), 12);
 }
@@ -249,7 +252,7 @@ START_TEST(idle_upstream_connections_are_closed_and_made_again)
 
 	daemon_for(o, "idle_timeout = \"300ms\";");
 	ck_assert_uint_eq(get_once("/").status, 200);
-	ck_assert_uint_eq(origin_counts(o).open, 1);
+	ck_assert_uint_eq(origin_counts(o).accepted, 1);
 	WAIT_FOR(origin_counts(o).open == 0);
 	ck_assert_uint_eq(get_once("/").status, 200);
 	ck_assert_uint_eq(origin_counts(o).accepted, 2);
@@ -282,6 +285,13 @@ START_TEST(connections_that_the_origin_ends_are_replaced)
 }
 END_TEST
 
+static bool all_resumed_but_one(struct origin *o)
+{
+	struct origin_counts n = origin_counts(o);
+
+	return n.resumed == n.accepted - 1;
+}
+
 /* _i & 1: HTTP/2; _i & 2: it is switched off. */
 START_TEST(connections_resume_the_tls_session_of_the_one_before)
 {
@@ -294,8 +304,12 @@ START_TEST(connections_resume_the_tls_session_of_the_one_before)
 				   origin_port(o), harness_dir(), _i & 2 ? "false" : "true")));
 	for (int i = 0; i < 5; i++)
 		ck_assert_uint_eq(get_once("/close-after").status, 200);
-	ck_assert_uint_eq(origin_counts(o).accepted, 5);
-	ck_assert_uint_eq(origin_counts(o).resumed, _i & 2 ? 0 : 4);
+	/* A successor may have been dialled already; it resumes as well. */
+	ck_assert_uint_ge(origin_counts(o).accepted, 5);
+	if (_i & 2)
+		ck_assert_uint_eq(origin_counts(o).resumed, 0);
+	else
+		WAIT_FOR(all_resumed_but_one(o));
 }
 END_TEST
 
@@ -313,6 +327,7 @@ START_TEST(goaway_hurts_no_running_request)
 
 		ck_assert_msg(a.status == 200 && a.whole, "%zu: %s%s", i, a.head, a.body);
 	}
+	ck_assert_uint_eq(get_once("/").status, 200);
 	ck_assert_uint_ge(origin_counts(o).accepted, 2);
 }
 END_TEST
@@ -351,7 +366,11 @@ END_TEST
 
 /* ---- PINGs ---- */
 
-static atomic_uint_fast64_t ping_after[2]; /* ms from the request on, of the first connections */
+/*
+ * When the PINGs of the first two connections came, and when what they follow began: the test, and
+ * the end of the first. Taken before anything that the daemon could see, so never too late.
+ */
+static atomic_uint_fast64_t pinged[2], begun_before[2];
 static atomic_uint connection;
 
 /* Waits for a PING under the request; the first connection calls that abuse (ENHANCE_YOUR_CALM). */
@@ -361,18 +380,18 @@ static void count_pings(struct origin_conn *oc)
 	unsigned which = atomic_fetch_add(&connection, 1);
 	uint8_t head[9], payload[64];
 	uint32_t stream;
-	uint64_t begun;
 
 	if (!oc_h2_greet(oc) || (stream = oc_h2_request(oc)) == 0)
 		return;
-	begun = harness_now();
 	do {
 		if (!oc_read_exactly(oc, head, 9) || head[1] != 0 || head[2] > sizeof(payload) ||
 			!oc_read_exactly(oc, payload, head[2]))
 			return;
 	} while (head[3] != 6);
 	if (which < 2)
-		atomic_store(&ping_after[which], harness_now() - begun);
+		atomic_store(&pinged[which], harness_now());
+	if (which == 0)
+		atomic_store(&begun_before[1], harness_now());
 	if (which == 0)
 		oc_say_frame(oc, 7, 0, 0, goaway, sizeof(goaway) - 1);
 	else
@@ -384,10 +403,11 @@ START_TEST(who_calls_pings_abuse_gets_half_as_many)
 {
 	atomic_store(&connection, 0);
 	daemon_for(some_origin(&(struct origin_opts){.h2 = true, .serve = count_pings}),
-		"check_after = \"200ms\";");
+		"check_after = \"200ms\"; ping_timeout = \"1m\";");
+	atomic_store(&begun_before[0], harness_now());
 	ck_assert_uint_eq(get_once("/").status, 200);
-	ck_assert_uint_ge(atomic_load(&ping_after[0]), 150);
-	ck_assert_uint_ge(atomic_load(&ping_after[1]), 350);
+	ck_assert_uint_ge(pinged[0] - begun_before[0], 150);
+	ck_assert_uint_ge(pinged[1] - begun_before[1], 350);
 	ck_assert_uint_eq(daemon_logged("event=\"fewer PINGs\""), 1);
 }
 END_TEST
@@ -420,7 +440,7 @@ START_TEST(a_connection_that_fell_silent_is_left_when_its_ping_is_not_answered)
 
 	atomic_store(&connection, 0);
 	daemon_for(some_origin(&(struct origin_opts){.h2 = true, .serve = fall_silent}),
-		"check_after = \"300ms\"; ping_timeout = \"300ms\";");
+		"check_after = \"300ms\"; ping_timeout = \"300ms\"; response_timeout = \"off\";");
 	ck_assert_uint_eq(get_once("/").status, 200);
 	begun = harness_now();
 	c = client_open();
@@ -432,7 +452,6 @@ START_TEST(a_connection_that_fell_silent_is_left_when_its_ping_is_not_answered)
 	a = client_hear(c);
 	ck_assert_uint_eq(a.status, 504);
 	ck_assert_uint_ge(harness_now() - begun, 550);
-	ck_assert_uint_lt(harness_now() - begun, 5000); /* response_timeout is 60 s */
 	ck_assert_uint_eq(get_once("/").status, 200);
 	ck_assert_uint_eq(atomic_load(&connection), 2);
 	ck_assert_uint_eq(
