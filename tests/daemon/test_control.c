@@ -68,9 +68,10 @@ START_TEST(reload_keeps_connections_when_only_limits_change)
 	daemon_for(o, "response_timeout = \"30s\";");
 	c = client_open();
 	ck_assert_uint_eq(get(c, "/").status, 200);
-	reload(config("", upstream(NULL, o, "response_timeout = \"300ms\"; max_queue = 7;")));
+	reload(config("", upstream(NULL, o, "response_timeout = \"20s\"; max_queue = 7;")));
 	/* On the client's old connection as well. */
 	ck_assert_uint_eq(get(c, "/").status, 200);
+	reload(config("", upstream(NULL, o, "response_timeout = \"300ms\"; max_queue = 7;")));
 	ck_assert_uint_eq(origin_counts(o).accepted, 1);
 	a = get(c, "/stall");
 	assert_own_answer(&a, 504);
@@ -258,7 +259,7 @@ static struct answer ask_across_a_reload(const char *before, const char *after)
 	daemon_start(before);
 	c = client_open_at(second_socket());
 	client_say(c, "GET / HTTP/1.1\r\nHos");
-	ck_assert(client_quiet(c, 100));
+	daemon_accepts(1);
 	reload(after);
 	client_say(c, "t: anything\r\n\r\n");
 	a = client_hear(c);
@@ -331,6 +332,13 @@ END_TEST
 
 /* ---- stop ---- */
 
+/* No time ends anything: what ends was ended by what the test does. */
+static char *patient(const struct origin *o)
+{
+	return text("daemon : { drain_timeout = \"1h\"; };\n%s",
+		config("", upstream(NULL, o, "response_timeout = \"off\";")));
+}
+
 static bool refused(void)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -351,11 +359,12 @@ START_TEST(sigterm_finishes_what_runs_and_then_ends)
 	int status;
 
 	daemon_for(o, "");
-	c = client_ask("/drip/20/50");
+	c = client_ask("/hold/20480");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	daemon_end();
 	WAIT_FOR(refused());
 	ck_assert(!daemon_ended(&status));
+	origin_release(o);
 	a = client_answer(c);
 	ck_assert(a.whole && a.len == 20480);
 	WAIT_FOR(daemon_ended(&status));
@@ -384,19 +393,16 @@ END_TEST
 START_TEST(idle_clients_do_not_delay_the_end)
 {
 	struct client *c[4];
-	uint64_t begun;
 	int status;
 
-	daemon_for(origin_of(_i), "");
+	daemon_start(patient(origin_of(_i)));
 	for (size_t i = 0; i < 4; i++) {
 		c[i] = client_open();
 		if (i % 2)
 			ck_assert_uint_eq(get(c[i], "/").status, 200);
 	}
-	begun = harness_now();
 	daemon_end();
 	WAIT_FOR(daemon_ended(&status));
-	ck_assert_uint_lt(harness_now() - begun, 5000);
 	for (size_t i = 0; i < 4; i++) {
 		ck_assert(client_closed(c[i]));
 		client_close(c[i]);
@@ -448,19 +454,19 @@ END_TEST
 
 START_TEST(drain_timeout_bounds_the_end)
 {
+	struct origin *o = origin_of(_i);
 	struct client *c;
 	uint64_t begun;
 	int status;
 
 	daemon_start(text("daemon : { drain_timeout = \"500ms\"; };\n%s",
-		config("", upstream(NULL, origin_of(_i), ""))));
+		config("", upstream(NULL, o, "response_timeout = \"off\";"))));
 	c = client_ask("/stall");
-	ck_assert(client_quiet(c, 200));
+	WAIT_FOR(origin_counts(o).requests == 1);
 	begun = harness_now();
 	daemon_end();
-	WAIT_FOR(daemon_ended(&status));
+	WAIT_FOR(daemon_ended(&status)); /* nothing else would end it */
 	ck_assert_uint_ge(harness_now() - begun, 450);
-	ck_assert_uint_lt(harness_now() - begun, 6000);
 	client_close(c);
 }
 END_TEST
@@ -469,19 +475,16 @@ START_TEST(a_second_sigterm_ends_at_once)
 {
 	struct origin *o = origin_of(_i);
 	struct client *c;
-	uint64_t begun;
 	int status;
 
-	daemon_for(o, "");
+	daemon_start(patient(o));
 	c = client_ask("/stall");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	kill(daemon_pid(), SIGTERM);
 	WAIT_FOR(refused());
 	ck_assert(!daemon_ended(&status));
-	begun = harness_now();
 	kill(daemon_pid(), SIGTERM);
 	WAIT_FOR(daemon_ended(&status));
-	ck_assert_uint_lt(harness_now() - begun, 5000);
 	ck_assert(WIFEXITED(status));
 	daemon_forget();
 	client_close(c);
@@ -495,7 +498,7 @@ START_TEST(signals_up_to_the_very_end_do_not_make_it_a_failure)
 
 	daemon_for(h1_origin(), "");
 	kill(daemon_pid(), SIGTERM);
-	while (!daemon_ended(&status) && harness_now() - begun < 10000)
+	while (!daemon_ended(&status) && harness_now() - begun < PATIENCE)
 		kill(daemon_pid(), SIGHUP);
 	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	daemon_forget();
@@ -620,22 +623,26 @@ START_TEST(version_and_help_are_printed)
 }
 END_TEST
 
+/* As long as it takes. */
+#define WAITS "max_connections = 1; queue_timeout = \"off\";"
+
 START_TEST(waiting_requests_follow_an_upstream_that_moved)
 {
 	struct origin *before = h1_origin(), *after = h2_origin();
 	struct client *runs, *waits;
 	struct answer a;
 
-	daemon_start(config("", upstream("origin", before, "max_connections = 1;")));
-	runs = client_ask("/slow/600");
+	daemon_start(config("", upstream("origin", before, WAITS)));
+	runs = client_ask("/hold/3");
 	WAIT_FOR(origin_counts(before).requests == 1);
 	waits = client_open();
 	client_say(waits, "POST /sha HTTP/1.1\r\nHost: origin\r\nContent-Length: 3\r\n\r\nabc");
-	ck_assert(client_quiet(waits, 100));
+	daemon_queues("origin", 1);
 	reload(config("", upstream("origin", after, "")));
 	a = client_answer(waits);
 	ck_assert_msg(a.status == 200, "%s%s", a.head, a.body);
 	ck_assert_uint_eq(origin_counts(after).requests, 1);
+	origin_release(before);
 	ck_assert_uint_eq(client_answer(runs).status, 200);
 	ck_assert_uint_eq(origin_counts(before).requests, 1);
 	WAIT_FOR(origin_counts(before).open == 0);
@@ -649,17 +656,18 @@ START_TEST(requests_that_wait_are_not_lost_to_a_smaller_queue)
 	struct origin *before = h1_origin(), *after = h2_origin();
 	struct client *runs, *waits[3];
 
-	daemon_start(config("", upstream("origin", before, "max_connections = 1;")));
-	runs = client_ask("/slow/600");
+	daemon_start(config("", upstream("origin", before, WAITS)));
+	runs = client_ask("/hold/3");
 	WAIT_FOR(origin_counts(before).requests == 1);
-	for (int i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		waits[i] = client_ask("/");
-		ck_assert(client_quiet(waits[i], 50));
+		daemon_queues("origin", i + 1);
 	}
 	reload(config("", upstream("origin", after, "max_queue = 1; queue_timeout = \"0s\";")));
 	for (int i = 0; i < 3; i++)
 		ck_assert_uint_eq(client_answer(waits[i]).status, 200);
 	ck_assert_uint_eq(origin_counts(after).requests, 3);
+	origin_release(before);
 	ck_assert_uint_eq(client_answer(runs).status, 200);
 	for (int i = 0; i < 3; i++)
 		client_close(waits[i]);
@@ -670,7 +678,7 @@ END_TEST
 static char *at_path(const struct origin *o, const char *path)
 {
 	return text("{ name = \"origin\"; url = \"http://127.0.0.1:%u%s\"; "
-		    "protocols = [ \"h1\" ]; max_connections = 1; }",
+		    "protocols = [ \"h1\" ]; " WAITS " }",
 		origin_port(o), path);
 }
 
@@ -680,15 +688,16 @@ START_TEST(waiting_requests_are_addressed_to_the_upstream_that_they_reach)
 	struct client *runs, *waits;
 
 	daemon_start(config("", at_path(before, "")));
-	runs = client_ask("/slow/600");
+	runs = client_ask("/hold/3");
 	WAIT_FOR(origin_counts(before).requests == 1);
 	waits = client_ask("/waits?a=b");
-	ck_assert(client_quiet(waits, 100));
+	daemon_queues("origin", 1);
 	reload(config("", at_path(after, "/new")));
 	ck_assert_uint_eq(client_answer(waits).status, 200);
 	ck_assert(origin_saw(after,
 		text("GET /new/waits?a=b HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n", origin_port(after))));
 	ck_assert(!origin_saw(after, text("127.0.0.1:%u\r\n", origin_port(before))));
+	origin_release(before);
 	ck_assert_uint_eq(client_answer(runs).status, 200);
 	client_close(waits);
 	client_close(runs);
@@ -701,18 +710,19 @@ START_TEST(waiting_requests_lose_the_base_path_that_they_were_given)
 	struct origin *before = h1_origin(), *after = h1_origin();
 	struct client *runs, *waits;
 
-	daemon_start(config("", at_path(before, "/slow")));
+	daemon_start(config("", at_path(before, "/hold")));
 	runs = client_open();
-	client_say(runs, "GET /600 HTTP/1.1\r\nHost: origin\r\n\r\n");
+	client_say(runs, "GET /3 HTTP/1.1\r\nHost: origin\r\n\r\n");
 	WAIT_FOR(origin_counts(before).requests == 1);
 	waits = client_open();
 	client_say(waits, "GET /waits HTTP/1.1\r\nHost: origin\r\n\r\n");
-	ck_assert(client_quiet(waits, 100));
+	daemon_queues("origin", 1);
 	if (_i)
 		reload(config("", at_path(before, "/longer/than/the/whole/path")));
 	reload(config("", at_path(after, "/new")));
 	ck_assert_uint_eq(client_answer(waits).status, 200);
 	ck_assert(origin_saw(after, "GET /new/waits HTTP/1.1\r\n"));
+	origin_release(before);
 	ck_assert_uint_eq(client_answer(runs).status, 200);
 	client_close(waits);
 	client_close(runs);
