@@ -249,24 +249,36 @@ static void assert_fails(struct client *c, const struct failing *f, bool may_go_
 	}
 }
 
+/*
+ * Two upstreams with one server: what stalls is asked of the one with short limits, so that the others
+ * take as long as they take.
+ */
+static void start_failing(const struct origin *o)
+{
+	daemon_start(config("",
+		text("%s, %s", upstream("origin", o, ""),
+			upstream("brief", o,
+				"response_timeout = \"400ms\"; body_idle_timeout = \"400ms\";"))));
+}
+
 /* Index: which failure, and whether the origin speaks HTTP/2. */
 START_TEST(failing_upstreams_give_a_clear_or_a_cut_answer)
 {
 	const struct failing *f = &failing[_i / 2];
+	const char *host = strncmp(f->path, "/stall", 6) == 0 ? "brief" : "origin";
 	struct client *c;
 
-	daemon_for(
-		origin_of(_i % 2), "response_timeout = \"400ms\"; body_idle_timeout = \"400ms\";");
+	start_failing(origin_of(_i % 2));
 	assert_serves();
 	c = client_open();
-	client_say(c, "GET %s HTTP/1.1\r\nHost: origin\r\n\r\n", f->path);
+	client_say(c, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", f->path, host);
 	assert_fails(c, f, true);
 	client_close(c);
 	assert_serves();
 
 	c = client_open();
 	client_say(
-		c, "POST %s HTTP/1.1\r\nHost: origin\r\nContent-Length: 5\r\n\r\nhello", f->path);
+		c, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 5\r\n\r\nhello", f->path, host);
 	assert_fails(c, f, true);
 	client_close(c);
 	assert_serves();
@@ -336,16 +348,15 @@ static void say_nothing(struct origin_conn *oc)
 START_TEST(tls_handshake_that_stalls_ends_with_its_timeout)
 {
 	struct origin *o = some_origin(&(struct origin_opts){.serve = say_nothing});
-	uint64_t begun;
 	struct answer a;
 
+	/* No other limit would end it. */
 	daemon_start(config("", upstream_at("origin", true, "h2", origin_port(o),
-					"tls_timeout = \"300ms\"; connect_timeout = \"300ms\";")));
-	begun = harness_now();
+					"tls_timeout = \"300ms\"; connect_timeout = \"1h\"; "
+					"queue_timeout = \"off\";")));
 	a = get_once("/");
 	ck_assert_msg(a.status == 502 || a.status == 503 || a.status == 504, "%s", a.head);
 	assert_own_answer(&a, a.status);
-	ck_assert_uint_lt(harness_now() - begun, 5000);
 }
 END_TEST
 
@@ -397,7 +408,7 @@ START_TEST(large_uploads_that_are_refused_early_end)
 	pattern_file(file, 20 * 1024 * 1024);
 	for (int i = 0; i < 5; i++) {
 		sh(&out,
-			"curl -q -s --max-time 20 --unix-socket %s -o /dev/null -w '%%{http_code}' "
+			"curl -q -s --max-time 100 --unix-socket %s -o /dev/null -w '%%{http_code}' "
 			"--data-binary @%s http://origin/early",
 			daemon_socket(), file);
 		ck_assert_msg(
@@ -449,7 +460,7 @@ START_TEST(doubtful_answers_of_upstreams_are_502)
 	struct answer a;
 
 	daemon_for(some_origin(&(struct origin_opts){.serve = say_doubtful}),
-		"response_timeout = \"3s\";");
+		"response_timeout = \"20s\";");
 	c = client_open();
 	client_say(c, "GET /%d HTTP/1.1\r\nHost: origin\r\n\r\n", _i);
 	a = client_answer(c);
@@ -615,7 +626,7 @@ START_TEST(a_post_that_died_on_a_new_connection_is_not_sent_again)
 {
 	struct origin *o = origin_of(_i);
 
-	daemon_for(o, "response_timeout = \"5s\"; backoff_min = \"10ms\";");
+	daemon_for(o, "backoff_min = \"10ms\";");
 	for (unsigned i = 1; i <= 20; i++) {
 		struct client *c = client_open();
 		struct answer a;

@@ -21,7 +21,7 @@
 
 #define ANSWER  8000 /* bytes of its body */
 #define REQUEST 3000
-#define HANG    8000 /* ms */
+#define HANG    60000 /* ms */
 
 enum fault { NONE, CLOSE, RESET, RESET_STREAM, STALL, REFUSE, TRUNCATE, FAULTS };
 enum stage {
@@ -336,7 +336,7 @@ static bool applies(int how, bool post, enum fault fault, enum stage stage)
 	return true;
 }
 
-static void say_request(bool post)
+static void say_request(bool post, const char *host)
 {
 	char half[REQUEST / 2 + 1];
 	uint64_t until = harness_now() + 1000;
@@ -344,10 +344,11 @@ static void say_request(bool post)
 	memset(half, 'x', REQUEST / 2);
 	half[REQUEST / 2] = '\0';
 	if (!post) {
-		caller_say(&seen.caller, "GET / HTTP/1.1\r\nHost: origin\r\n\r\n");
+		caller_say(&seen.caller, text("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host));
 		return;
 	}
-	caller_say(&seen.caller, "POST / HTTP/1.1\r\nHost: origin\r\nContent-Length: 3000\r\n\r\n");
+	caller_say(&seen.caller,
+		text("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 3000\r\n\r\n", host));
 	caller_say(&seen.caller, half);
 	/* A fault before the body keeps the origin from ever taking it. */
 	while (!atomic_load(&plan.half_taken) && atomic_load(&plan.fault) && harness_now() < until)
@@ -355,13 +356,13 @@ static void say_request(bool post)
 	caller_say(&seen.caller, half);
 }
 
-static void request(bool post, struct reply *r)
+static void request(bool post, const char *host, struct reply *r)
 {
 	if (seen.caller.fd < 0)
 		ck_assert(caller_open(&seen.caller, daemon_socket()));
 	atomic_store(&plan.half_taken, false);
 	atomic_store(&plan.carried_out, 0);
-	say_request(post);
+	say_request(post, host);
 	caller_hear(&seen.caller, r, HANG);
 }
 
@@ -406,17 +407,21 @@ static bool is_needless(bool post, enum fault fault, enum stage stage, const str
 /* Returns what to print. */
 static const char *one(int how, bool post, enum fault fault, enum stage stage)
 {
+	const char *host = fault == STALL ? "brief" : "origin";
 	struct reply r;
 	unsigned times;
 
 	if (how == H1_REUSED || how == H2_REUSED) {
-		request(false, &r);
+		request(false, host, &r);
+		if (fault == STALL) /* its limits are short */
+			for (int i = 0; i < 50 && r.status == 504; i++)
+				request(false, host, &r);
 		ck_assert_msg(r.status == 200 && r.whole && is_right(&r), "%s after a %s: %u %.*s",
 			stage_names[stage], fault_names[fault], r.status, (int)r.n, r.body);
 	}
 	atomic_store(&plan.stage, stage);
 	atomic_store(&plan.fault, fault);
-	request(post, &r);
+	request(post, host, &r);
 	ck_assert_msg(atomic_load(&plan.fault) == NONE, "%s, %s %s: met by nobody",
 		post ? "POST" : "GET", fault_names[fault], stage_names[stage]);
 	times = atomic_load(&plan.carried_out);
@@ -439,7 +444,10 @@ static void row(int how, bool post, enum fault fault)
 	fflush(stdout);
 }
 
-/* A connection for each request, or kept ones. Ends of stalled ones come soon. */
+/*
+ * A connection for each request, or kept ones. What stalls is asked of an upstream that soon gives up,
+ * everything else of one that takes its time: then no other limit comes between.
+ */
 static void start(int how)
 {
 	struct origin *o = some_origin(&(struct origin_opts){
@@ -447,11 +455,15 @@ static void start(int how)
 	bool fresh = how == H1_FRESH || how == H2_FRESH;
 
 	atomic_store(&plan.reused, !fresh);
-	daemon_for(
-		o, text("response_timeout = \"200ms\"; body_idle_timeout = \"200ms\"; "
-			"check_after = \"100ms\"; ping_timeout = \"200ms\"; max_connections = 100; "
-			"backoff_min = \"10ms\"; backoff_max = \"20ms\"; max_idle = %d;",
-			   fresh ? 0 : 8));
+	const char *both = text("max_connections = 100; backoff_min = \"10ms\"; "
+				"backoff_max = \"20ms\"; max_idle = %d;",
+		fresh ? 0 : 8);
+	const char *brief = text("response_timeout = \"200ms\"; body_idle_timeout = \"200ms\"; "
+				 "check_after = \"100ms\"; ping_timeout = \"200ms\"; %s",
+		both);
+
+	daemon_start(config(
+		"", text("%s, %s", upstream("origin", o, both), upstream("brief", o, brief))));
 }
 
 START_TEST(nothing_is_lost_doubled_falsely_whole_or_hung)
