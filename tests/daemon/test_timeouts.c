@@ -7,8 +7,6 @@
 
 #include "tests/daemon/harness.h"
 
-#define LONG_AFTER 5000 /* ms: a limit that took so long was another one */
-
 static struct client *ask(const char *path, const char *fields)
 {
 	struct client *c = client_open();
@@ -22,12 +20,11 @@ static struct answer get_with(const char *path, const char *fields)
 	return client_hear(ask(path, fields));
 }
 
+/* Not before; that it was not another limit is said by its name or, of a body, by the counters. */
 static void assert_took(uint64_t begun, uint64_t ms)
 {
-	uint64_t took = harness_now() - begun;
-
-	ck_assert_uint_ge(took + 20, ms); /* the daemon's clock is read once a turn */
-	ck_assert_uint_lt(took, LONG_AFTER);
+	ck_assert_uint_ge(
+		harness_now() - begun + 20, ms); /* the daemon's clock is read once a turn */
 }
 
 /* The daemon's own answer, that names the limit and says whether repeating is safe. */
@@ -77,13 +74,14 @@ START_TEST(who_waits_too_long_in_the_queue_hears_queue_timeout)
 	uint64_t begun;
 
 	daemon_for(o, "max_connections = 1; max_streams = 1; queue_timeout = \"300ms\";");
-	busy = client_ask("/slow/1000");
+	busy = client_ask("/hold/3");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	begun = harness_now();
 	a = get_once("/too-late");
 	assert_limit(&a, 503, "queue_timeout", "yes");
 	ck_assert_msg(strstr(a.body, "origin") != NULL, "%s", a.body);
 	assert_took(begun, 300);
+	origin_release(o);
 	ck_assert_uint_eq(client_hear(busy).status, 200);
 	assert_rejected("queue_timeout", 1);
 	ck_assert_uint_eq(get_once("/bytes/5").len, 5);
@@ -103,8 +101,8 @@ START_TEST(bodies_may_take_longer_than_response_timeout)
 {
 	struct answer a;
 
-	daemon_for(origin_of(_i), "response_timeout = \"200ms\"; queue_timeout = \"200ms\";");
-	a = get_once("/drip/12/50");
+	daemon_for(origin_of(_i), "response_timeout = \"2s\"; queue_timeout = \"2s\";");
+	a = get_once("/drip/25/100");
 	ck_assert_uint_eq(a.status, 200);
 	ck_assert(a.whole);
 	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "answered"), 1);
@@ -122,10 +120,10 @@ START_TEST(bodies_that_move_and_answers_that_are_slow_do_not_meet_body_idle_time
 {
 	struct answer a;
 
-	daemon_for(origin_of(_i), "body_idle_timeout = \"300ms\";");
-	a = get_once("/drip/10/60");
+	daemon_for(origin_of(_i), "body_idle_timeout = \"2s\";");
+	a = get_once("/drip/25/100");
 	ck_assert(a.whole);
-	ck_assert_uint_eq(get_once("/slow/600").status, 200);
+	ck_assert_uint_eq(get_once("/slow/2200").status, 200);
 }
 END_TEST
 
@@ -159,12 +157,13 @@ START_TEST(waiting_counts_into_total_timeout)
 	struct client *busy, *c;
 	struct answer a;
 
-	daemon_for(o, "max_connections = 1; max_streams = 1;");
-	busy = client_ask("/slow/1000");
+	daemon_for(o, "max_connections = 1; max_streams = 1; queue_timeout = \"off\";");
+	busy = client_ask("/hold/3");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	c = ask("/", "Connpool-Timeout: 300ms\r\n");
 	a = client_hear(c);
 	assert_limit(&a, 504, "Connpool-Timeout", "yes");
+	origin_release(o);
 	ck_assert_uint_eq(client_hear(busy).status, 200);
 	ck_assert_uint_eq(origin_counts(o).requests, 1);
 	assert_rejected("client_timeout", 1);
@@ -173,10 +172,10 @@ END_TEST
 
 START_TEST(answers_that_have_begun_are_cut_at_total_timeout)
 {
-	daemon_for(origin_of(_i), "total_timeout = \"400ms\";");
-	ck_assert(get_once("/bytes/1000").whole);
-	assert_cut("/drip/1000/20", 400);
-	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "answered"), 1);
+	/* Nothing else would cut it. */
+	daemon_for(origin_of(_i), "total_timeout = \"1500ms\"; body_idle_timeout = \"off\";");
+	assert_cut("/drip/1000/100", 1500);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "answered"), 0);
 }
 END_TEST
 
@@ -185,10 +184,10 @@ START_TEST(without_total_timeout_streams_last)
 	struct client *c[20];
 
 	daemon_for(origin_of(_i),
-		"max_connections = 30; queue_timeout = \"5s\"; response_timeout = \"1s\";"
-		"body_idle_timeout = \"1s\";");
-	for (int i = 0; i < 20; i++) /* two seconds: longer than any limit of another kind */
-		c[i] = client_ask("/drip/40/50");
+		"max_connections = 30; queue_timeout = \"3s\"; response_timeout = \"3s\";"
+		"body_idle_timeout = \"3s\";");
+	for (int i = 0; i < 20; i++) /* four seconds: longer than any limit of another kind */
+		c[i] = client_ask("/drip/40/100");
 	for (int i = 0; i < 20; i++)
 		ck_assert(client_hear(c[i]).whole);
 	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "answered"), 20);
