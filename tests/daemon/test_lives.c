@@ -100,8 +100,8 @@ START_TEST(lifetimes_differ_by_the_jitter)
 		youngest = age < youngest ? age : youngest;
 		oldest = age > oldest ? age : oldest;
 	}
+	/* Not before; how long after depends on who may go first, and on the machine. */
 	ck_assert_uint_ge(youngest, 780);
-	ck_assert_uint_le(oldest, 3000);
 	ck_assert_uint_ge(oldest - youngest, 150);
 }
 END_TEST
@@ -224,13 +224,15 @@ START_TEST(what_the_choice_leaves_idle_is_closed)
 	struct client *c[WARM];
 	uint64_t begun;
 
-	daemon_for(o, text("pick = \"%s\"; idle_timeout = \"700ms\";", rows[_i].pick));
+	daemon_for(o, text("pick = \"%s\"; idle_timeout = \"2s\";", rows[_i].pick));
 	for (int i = 0; i < WARM; i++)
-		c[i] = client_ask("/slow/500");
+		c[i] = client_ask("/hold/1");
+	WAIT_FOR(origin_counts(o).requests == WARM);
+	origin_release(o);
 	for (int i = 0; i < WARM; i++)
 		ck_assert_uint_eq(client_answer(c[i]).status, 200);
-	ck_assert_uint_eq(origin_counts(o).open, WARM);
-	for (begun = harness_now(); harness_now() - begun < 1500; harness_nap())
+	ck_assert_uint_eq(origin_counts(o).accepted, WARM);
+	for (begun = harness_now(); harness_now() - begun < 3500; harness_nap())
 		ck_assert_uint_eq(get(c[0], "/").status, 200);
 	ck_assert_uint_eq(origin_counts(o).open, rows[_i].stay);
 	ck_assert_uint_eq(origin_counts(o).accepted, WARM);
@@ -267,7 +269,9 @@ START_TEST(many_at_once_are_spread_as_pick_says)
 	WAIT_FOR(daemon_logged("event=\"connected\"") == 2);
 	ck_assert_uint_eq(get_once("/slow/100").status, 200); /* the limits are known by then */
 	for (int i = 0; i < 10; i++)
-		c[i] = client_ask("/slow/500");
+		c[i] = client_ask("/hold/1");
+	WAIT_FOR(origin_counts(o).requests == 11);
+	origin_release(o);
 	for (int i = 0; i < 10; i++) {
 		struct answer a = client_hear(c[i]);
 
@@ -316,7 +320,7 @@ static void let_everybody_in(void)
 static unsigned turns_until_bert(const char *fair)
 {
 	struct origin *o = h1_origin();
-	struct client *anne[1000], *bert, *probe;
+	struct client *anne[1000], *bert;
 	unsigned before, turns = UINT_MAX;
 
 	ck_assert_uint_eq(load_clients(1000), 1000);
@@ -325,15 +329,15 @@ static unsigned turns_until_bert(const char *fair)
 			   "queue_fair = \"%s\";",
 			      fair));
 	let_everybody_in();
-	anne[0] = ask_as(ANNE, "/slow/2500");
+	anne[0] = ask_as(ANNE, "/hold/1");
 	WAIT_FOR(origin_counts(o).requests == 1);
 	for (int i = 1; i < 1000; i++)
 		anne[i] = ask_as(ANNE, "/slow/100");
-	probe = client_open(); /* answered by the daemon: all before it have been accepted */
-	client_say(probe, "nonsense\r\n\r\n");
-	ck_assert_uint_ge(client_hear(probe).status, 400);
+	daemon_queues("origin", 999);
 	before = origin_counts(o).requests;
 	bert = ask_as(BERT, "/sha");
+	daemon_queues("origin", 1000);
+	origin_release(o);
 	/* Either he is answered, or that many others were. */
 	WAIT_FOR(!client_quiet(bert, 1) || origin_counts(o).requests > before + 12);
 	if (!client_quiet(bert, 1)) {

@@ -137,7 +137,7 @@ START_TEST(all_running_requests_are_finished_on_sigterm)
 	start("");
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		c[i] = client_open();
-		ask(c[i], names[i % 4], "/slow/300");
+		ask(c[i], names[i % 4], "/hold/3");
 	}
 	for (unsigned i = 0; i < 4; i++)
 		WAIT_FOR(origin_counts(origins[i]).requests >= CLIENTS / 4);
@@ -145,6 +145,8 @@ START_TEST(all_running_requests_are_finished_on_sigterm)
 			 origin_counts(origins[2]).requests + origin_counts(origins[3]).requests ==
 		 CLIENTS);
 	daemon_end();
+	for (unsigned i = 0; i < 4; i++)
+		origin_release(origins[i]);
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		ck_assert_uint_eq(client_answer(c[i]).status, 200);
 		client_close(c[i]);
