@@ -210,6 +210,26 @@ START_TEST(trace_and_connect_are_refused)
 }
 END_TEST
 
+/* It was meant for the tunnel that there is not. */
+START_TEST(what_follows_a_refused_connect_is_no_request)
+{
+	struct origin *o = h1_origin();
+	struct client *c;
+	struct answer a;
+
+	daemon_for(o, "");
+	c = client_open();
+	client_say(c, "CONNECT origin:80 HTTP/1.1\r\nHost: origin:80\r\n\r\n"
+		      "GET /tunnelled HTTP/1.1\r\nHost: origin\r\n\r\n");
+	a = client_answer(c);
+	ck_assert_msg(a.status == 405 || a.status == 501, "%s", a.head);
+	ck_assert_str_eq(answer_field(&a, "connection"), "close");
+	ck_assert(client_closed(c));
+	client_close(c);
+	ck_assert_uint_eq(origin_counts(o).requests, 0);
+}
+END_TEST
+
 START_TEST(bad_requests_say_what_is_wrong)
 {
 	struct client *c;
@@ -243,6 +263,7 @@ int main(void)
 	tcase_add_test(tc, names_that_do_not_exist_are_502);
 	tcase_add_loop_test(tc, slow_answers_are_504, 0, 2);
 	tcase_add_test(tc, trace_and_connect_are_refused);
+	tcase_add_test(tc, what_follows_a_refused_connect_is_no_request);
 	tcase_add_test(tc, bad_requests_say_what_is_wrong);
 	return harness_main(s);
 }
