@@ -304,6 +304,64 @@ START_TEST(a_reader_among_many_that_do_not_read_gets_all_at_memory_limit)
 }
 END_TEST
 
+/* Nothing is read from it while it does not read: that it goes is seen at the next write. */
+START_TEST(a_client_that_asks_and_does_not_read_gives_its_place_back_when_it_goes)
+{
+	struct client *c;
+
+	daemon_start(config("max_clients = 1;", upstream("origin", h1_origin(), "")));
+	c = client_open();
+	client_say(c,
+		"GET /bytes/%u HTTP/1.1\r\nHost: origin\r\n\r\n"
+		"GET /later HTTP/1.1\r\nHost: origin\r\n\r\n",
+		400000u);
+	WAIT_FOR(counted(daemon_counters("origin"), NULL, "answered") == 1);
+	client_close(c);
+	WAIT_FOR(get_once("/").status == 200);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "requests"), 2);
+}
+END_TEST
+
+#define UPLOAD (16 * MIB)
+
+static void answer_and_take_the_rest(struct origin_conn *oc)
+{
+	static char piece[65536];
+	uint64_t got = 0;
+	ssize_t n = 1;
+
+	if (!oc_read_head(oc) || !oc_say(oc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"))
+		return;
+	for (; n > 0 && got<UPLOAD; got += n> 0 ? (uint64_t)n : 0)
+		n = oc_read(oc, piece, sizeof(piece));
+	oc_say(oc, got == UPLOAD ? "ok" : "");
+	oc_wait_hangup(oc);
+}
+
+/* Nothing is sent again then: retry_buffer, as large as the memory here, does not fill. */
+START_TEST(what_is_uploaded_behind_the_head_of_the_answer_is_not_kept)
+{
+	static char piece[65536];
+	struct origin *o = some_origin(&(struct origin_opts){.serve = answer_and_take_the_rest});
+	struct client *c;
+	struct answer a;
+
+	daemon_start(text("daemon : { memory_limit = \"4MiB\"; };\n%s",
+		config("", upstream("origin", o,
+				   "buffer = \"4MiB\"; retry_buffer = \"4MiB\"; "
+				   "body_idle_timeout = \"5s\";"))));
+	c = client_open();
+	client_say(c, "PUT /x HTTP/1.1\r\nHost: origin\r\nContent-Length: %llu\r\n\r\n", UPLOAD);
+	ck_assert(!client_quiet(c, PATIENCE));
+	for (uint64_t sent = 0; sent < UPLOAD; sent += sizeof(piece))
+		client_write(c, piece, sizeof(piece));
+	a = client_answer(c);
+	ck_assert_uint_eq(a.status, 200);
+	ck_assert_str_eq(a.body, "ok");
+	client_close(c);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("backpressure");
@@ -312,6 +370,8 @@ int main(void)
 	tcase_add_test(tc, slow_reader_costs_little_memory_and_does_not_slow_its_neighbours);
 	tcase_add_loop_test(tc, clients_that_do_not_read_are_held_in_little_memory, 0, 2);
 	tcase_add_test(tc, upload_to_an_origin_that_does_not_read_stops);
+	tcase_add_test(tc, a_client_that_asks_and_does_not_read_gives_its_place_back_when_it_goes);
+	tcase_add_test(tc, what_is_uploaded_behind_the_head_of_the_answer_is_not_kept);
 	tcase_add_test(tc, memory_limit_cuts_nobody_before_body_idle_timeout);
 	tcase_add_test(tc, a_reader_among_many_that_do_not_read_gets_all_at_memory_limit);
 	tcase_add_test(tc, memory_is_given_back_after_a_burst);
