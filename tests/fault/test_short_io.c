@@ -98,6 +98,41 @@ START_TEST(cuts_may_be_anywhere)
 }
 END_TEST
 
+/* Behind a read that did not fill its room there is nothing: no second one asks. */
+static void count_reads(struct way way)
+{
+	struct scenario *s = scenario_new(SCENARIO_H1_GET);
+	struct probe p = {0};
+	struct run r;
+
+	io_faults = (struct io_faults){0};
+	way.io = true;
+	run_begin(&r, s, &way);
+	run_until_over(&r);
+	expect_request(&r.c, "GET /0 ");
+	get(&r.c, &p, "/again");
+	expect_request(&r.c, "GET /again ");
+	io_faults.calls[IO_RECV] = 0;
+	peer_say(r.c.peer, OK_HELLO);
+	wait_done(&p);
+	check_answered(&p, "hello");
+	turns(r.c.base, 3);
+	ck_assert_uint_eq(io_faults.calls[IO_RECV], 1);
+	run_end(&r);
+	run_forget(&r);
+	scenario_free(s);
+}
+
+START_TEST(an_answer_is_read_by_one_call)
+{
+	struct way tls = way_tls();
+
+	count_reads((struct way){0});
+	count_reads(tls);
+	way_free(&tls);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -107,6 +142,7 @@ int main(void)
 		signals_may_interrupt_every_call,
 		all_of_it_may_come_together,
 		cuts_may_be_anywhere,
+		an_answer_is_read_by_one_call,
 	};
 
 	return run_suite("short io", tests, sizeof(tests) / sizeof(tests[0]));
