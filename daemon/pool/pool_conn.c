@@ -259,9 +259,7 @@ static void heed_complaint(struct pool *pool, const struct cc_conn *cc)
 {
 	struct cc_transport *transport;
 
-	if (cc_conn_reason(cc) != CC_REASON_GOAWAY ||
-		!strstr(cc_conn_detail(cc), "too_many_pings") ||
-		pool->ping_seldom == PING_SELDOM_MAX ||
+	if (!strstr(cc_conn_detail(cc), "too_many_pings") || pool->ping_seldom == PING_SELDOM_MAX ||
 		pool_transport_new(
 			pool->ctx, pool->conf, pool->up, pool->ping_seldom + 1, &transport) < 0)
 		return;
@@ -388,18 +386,23 @@ static void state_hook(struct cc_conn *cc, void *arg)
 {
 	struct pool_conn *pc = arg;
 	struct pool *pool = pc->pool;
+	/*
+	 * Told once, also of one that came up, was sent away and closed in a single turn. Its place
+	 * says nothing about that: whoever asks for a slot in the same turn moves it.
+	 */
+	bool is_goodbye = (cc_conn_changes(cc) & CC_CHANGED_DRAINING) &&
+	                  cc_conn_reason(cc) == CC_REASON_GOAWAY;
 
 	if (cc_conn_state(cc) >= CC_READY && cc_conn_proto(cc) != CC_PROTO_NONE && !pc->ready)
 		conn_opened(pc);
-	if (cc_conn_state(cc) >= CC_DRAINING && pc->place < POOL_DRAINING)
+	if (is_goodbye)
 		heed_complaint(pool, cc);
 	if (cc_conn_state(cc) == CC_CLOSED) {
 		conn_closed(pc);
 	} else {
 		learn_limits(pc);
 		/* It leaves with requests: others will follow them, and it cannot take those. */
-		if (cc_conn_state(cc) == CC_DRAINING && pc->place < POOL_DRAINING &&
-			cc_conn_reason(cc) == CC_REASON_GOAWAY && cc_conn_in_flight(cc) > 0)
+		if (is_goodbye && cc_conn_in_flight(cc) > 0)
 			pool->left_busy = true;
 		pool_look(pc);
 	}

@@ -371,7 +371,7 @@ END_TEST
  * the end of the first. Taken before anything that the daemon could see, so never too late.
  */
 static atomic_uint_fast64_t pinged[2], begun_before[2];
-static atomic_uint connection;
+static atomic_uint connection, asked;
 
 /* Waits for a PING under the request; the first connection calls that abuse (ENHANCE_YOUR_CALM). */
 static void count_pings(struct origin_conn *oc)
@@ -408,6 +408,45 @@ START_TEST(who_calls_pings_abuse_gets_half_as_many)
 	ck_assert_uint_eq(get_once("/").status, 200);
 	ck_assert_uint_ge(pinged[0] - begun_before[0], 150);
 	ck_assert_uint_ge(pinged[1] - begun_before[1], 350);
+	ck_assert_uint_eq(daemon_logged("event=\"fewer PINGs\""), 1);
+}
+END_TEST
+
+/* Refuses the second of two requests in the words of a server to which PINGs are abuse; answers others. */
+static void complain_beside_a_refusal(struct origin_conn *oc)
+{
+	static const char goaway[] = "\0\0\0\1\0\0\0\0too_many_pings"; /* NO_ERROR: no pause */
+	bool first = atomic_fetch_add(&connection, 1) == 0;
+	uint32_t stream, other = 1;
+
+	if (!oc_h2_greet(oc) || (stream = oc_h2_request(oc)) == 0)
+		return;
+	atomic_fetch_add(&asked, 1);
+	if (first)
+		other = oc_h2_request(oc);
+	if (first && other)
+		oc_say_frame(oc, 7, 0, 0, goaway, sizeof(goaway) - 1);
+	if (other)
+		oc_say_frame(oc, 1, 5, stream, "\x88", 1);
+	oc_wait_hangup(oc);
+}
+
+/* The refused one asks the pool again before the pool has heard of the GOAWAY. */
+START_TEST(a_complaint_about_pings_is_heard_when_a_refused_request_asks_first)
+{
+	struct client *first, *second;
+
+	atomic_store(&connection, 0);
+	atomic_store(&asked, 0);
+	daemon_for(
+		some_origin(&(struct origin_opts){.h2 = true, .serve = complain_beside_a_refusal}),
+		"");
+	first = client_ask("/");
+	WAIT_FOR(atomic_load(&asked) == 1);
+	second = client_ask("/");
+	ck_assert_uint_eq(client_hear(first).status, 200);
+	ck_assert_uint_eq(client_hear(second).status, 200);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), "retried_by_reason", "goaway"), 1);
 	ck_assert_uint_eq(daemon_logged("event=\"fewer PINGs\""), 1);
 }
 END_TEST
@@ -484,6 +523,7 @@ int main(void)
 	tcase_add_test(ends, abandoned_requests_leave_an_http_2_connection_usable);
 	tcase_add_loop_test(ends, nothing_to_do_costs_no_cpu, 0, 2);
 	tcase_add_test(ends, who_calls_pings_abuse_gets_half_as_many);
+	tcase_add_test(ends, a_complaint_about_pings_is_heard_when_a_refused_request_asks_first);
 	tcase_add_loop_test(
 		ends, a_connection_that_fell_silent_is_left_when_its_ping_is_not_answered, 0, 2);
 	return harness_main(s);
