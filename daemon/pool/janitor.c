@@ -152,8 +152,7 @@ static void retire(struct pool_conn *pc)
 	pool_retire(pc);
 }
 
-/* Those that nobody would miss go at once. */
-static void retire_idle(struct pool *pool)
+void janitor_retire_idle(struct pool *pool)
 {
 	unsigned up = pool_up(pool);
 
@@ -173,8 +172,7 @@ static void life_over(struct timer *t)
 	struct pool *pool = pc->pool;
 
 	list_add_tail(&pool->old, &pc->old);
-	retire_idle(pool);
-	turn_add(pool->ctx, TURN_NOTIFY, &pool->serve); /* dials the successor */
+	turn_add(pool->ctx, TURN_NOTIFY, &pool->serve); /* retires it, or dials its successor */
 }
 
 bool janitor_wants_successor(const struct pool *pool)
@@ -237,8 +235,6 @@ void janitor_look(struct pool_conn *pc)
 		no_longer_idle(pc);
 	else if (!is_idle(pc))
 		became_idle(pc);
-	if (rests && !list_empty(&pc->old))
-		retire_idle(pc->pool);
 }
 
 void janitor_forget(struct pool_conn *pc)

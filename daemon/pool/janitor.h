@@ -16,6 +16,8 @@ struct pool_conn;
 void janitor_opened(struct pool_conn *pc);
 /* Something is in flight on it, or nothing any more. Called whenever that may have changed. */
 void janitor_look(struct pool_conn *pc);
+/* Old ones that carry nothing go, as far as nobody would miss them. */
+void janitor_retire_idle(struct pool *pool);
 /* Closes what is idle beyond max_idle; to be called once all who wait were served. */
 void janitor_trim(struct pool *pool);
 /* It is over, or takes nothing new: whatever the janitor wanted of it. */

@@ -251,6 +251,7 @@ static void pool_serve(struct pool *pool)
 	int i = 0;
 
 	pool_conn_shrink(pool);
+	janitor_retire_idle(pool);
 	if ((pool->stranded > 0 || janitor_wants_successor(pool)) && is_at_limit(pool))
 		pool_conn_make_way(pool);
 	for (; i < GRANTS_A_ROUND && queue_count(&pool->want_fresh) > 0; i++) {

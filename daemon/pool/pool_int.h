@@ -8,7 +8,7 @@
 
 /* Begins to connect. 0; CC_ERESOLVE: the addresses are not known, ops->resolved comes; CC_ENOMEM. */
 int pool_conn_dial(struct pool *pool);
-/* The library's numbers have changed, or may have. */
+/* The library's numbers have changed, or may have: the lists follow them. Nothing is retired here. */
 void pool_look(struct pool_conn *pc);
 /* The connections to this address go as soon as another one is up. */
 void pool_conn_strand(struct pool *pool, const struct endpoint *ep);
