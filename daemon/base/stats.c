@@ -141,18 +141,23 @@ char *stats_worker_json(unsigned worker, const struct worker_stats *s)
 
 _Static_assert(HISTOGRAM_FIRST % HISTOGRAM_STEPS == 0, "a step begins at a whole number");
 
-/* Octaves double from HISTOGRAM_FIRST on, each cut into steps of one width. */
+/*
+ * Octaves double from HISTOGRAM_FIRST on, each cut into steps of one width. The first bucket whose
+ * bound is not below us: what is a bound itself is in the bucket that ends with it.
+ */
 static unsigned bucket_of(uint64_t us)
 {
+	uint64_t below = us > 0 ? us - 1 : 0;
 	unsigned octave;
 
-	if (us < HISTOGRAM_FIRST)
+	if (below < HISTOGRAM_FIRST)
 		return 0;
-	octave = 63u - (unsigned)__builtin_clzll(us / HISTOGRAM_FIRST);
+	octave = 63u - (unsigned)__builtin_clzll(below / HISTOGRAM_FIRST);
 	if (octave >= HISTOGRAM_OCTAVES)
 		return HISTOGRAM_BUCKETS - 1;
 	return 1 + octave * HISTOGRAM_STEPS +
-	       (unsigned)(((us >> octave) - HISTOGRAM_FIRST) * HISTOGRAM_STEPS / HISTOGRAM_FIRST);
+	       (unsigned)(((below >> octave) - HISTOGRAM_FIRST) * HISTOGRAM_STEPS /
+			  HISTOGRAM_FIRST);
 }
 
 uint64_t histogram_bound(unsigned bucket)

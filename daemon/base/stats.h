@@ -25,7 +25,7 @@
 /* How often durations were in which range; zeroed: none was seen. Ranges are known to 25 % or better. */
 struct histogram {
 	uint64_t count
-		[HISTOGRAM_BUCKETS];   /* the first: below HISTOGRAM_FIRST; the last: above all */
+		[HISTOGRAM_BUCKETS];   /* the first: up to HISTOGRAM_FIRST; the last: above all */
 	uint64_t values, sum, largest; /* sum and largest in us */
 };
 
@@ -36,7 +36,7 @@ void histogram_merge(struct histogram *to, const struct histogram *from);
  * largest that was seen. 0: none was seen.
  */
 uint64_t histogram_quantile(const struct histogram *h, unsigned per_mille);
-/* What is in a bucket is less than this, in us; UINT64_MAX: the last one. */
+/* What is in a bucket is this or less, in us, and more than the bound before; UINT64_MAX: the last one. */
 uint64_t histogram_bound(unsigned bucket);
 
 /* ---- reasons ----------------------------------------------------------- */

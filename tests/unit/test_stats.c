@@ -39,10 +39,11 @@ START_TEST(each_duration_is_in_the_one_range_that_holds_it)
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
 		ck_assert_uint_lt(histogram_bound(i), histogram_bound(i + 1));
 		ck_assert_uint_eq(bucket(histogram_bound(i) - 1), i);
-		ck_assert_uint_eq(bucket(histogram_bound(i)), i + 1);
+		ck_assert_uint_eq(bucket(histogram_bound(i)), i);
+		ck_assert_uint_eq(bucket(histogram_bound(i) + 1), i + 1);
 	}
 	ck_assert_uint_eq(bucket(0), 0);
-	for (uint64_t us = 100u << 20; us <= 100u << 22; us += 10u << 20)
+	for (uint64_t us = (100u << 20) + 1; us <= 100u << 22; us += 10u << 20)
 		ck_assert_uint_eq(bucket(us), HISTOGRAM_BUCKETS - 1);
 	ck_assert_uint_eq(bucket(UINT64_MAX), HISTOGRAM_BUCKETS - 1);
 }
