@@ -40,7 +40,6 @@
 #include "daemon/front/reserve.h"
 #include "daemon/pool/janitor.h"
 #include "daemon/pool/pool.h"
-#include "daemon/pool/upstream.h"
 #include "daemon/worker.h"
 #include "lib/base/ctx.h"
 
@@ -484,14 +483,14 @@ static bool relieve(void *arg)
 	if (!longest || !janitor_give_up(longest))
 		return false;
 	log_line(w->env.log, LOG_LEVEL_NOTICE, "idle connection given up",
-		"upstream=%s reason=\"no descriptor is left\"", longest->up->name);
+		"upstream=%s reason=\"no descriptor is left\"", pool_conf(longest)->name);
 	return true;
 }
 
 static struct pool *old_pool(struct pool **pools, unsigned n, const char *name)
 {
 	for (unsigned i = 0; i < n; i++)
-		if (pools[i] && strcmp(pools[i]->up->name, name) == 0)
+		if (pools[i] && strcmp(pool_conf(pools[i])->name, name) == 0)
 			return pools[i];
 	return NULL;
 }
@@ -502,7 +501,7 @@ static struct pool *good_pool(const struct worker *w, const struct conf_upstream
 	unsigned count = w->env.conf ? w->env.conf->upstream_count : 0;
 	struct pool *pool = old_pool(w->env.pools, count, up->name);
 
-	return pool && conf_upstream_same_connections(pool->up, up) ? pool : NULL;
+	return pool && conf_upstream_same_connections(pool_conf(pool), up) ? pool : NULL;
 }
 
 /* Those that are not there yet. false: no memory, and there is none of them. */
@@ -539,11 +538,12 @@ static bool keep_pools(struct worker *w, struct conf *conf, struct pool **pools)
 static void drain_pools(struct worker *w, struct pool **pools, unsigned count)
 {
 	for (unsigned i = 0; w->env.conf && i < w->env.conf->upstream_count; i++) {
-		struct pool *old = w->env.pools[i], *now = old_pool(pools, count, old->up->name);
+		struct pool *old = w->env.pools[i],
+			    *now = old_pool(pools, count, pool_conf(old)->name);
 
 		if (now == old)
 			continue;
-		list_add_tail(&w->old_pools, &old->link);
+		pool_enlist(old, &w->old_pools);
 		pool_drain(old, now);
 	}
 }
@@ -724,22 +724,15 @@ static void dump_line(struct worker *w, char *json)
 	free(json);
 }
 
-static void dump(struct worker *w, const struct pool *p)
+static void dump(struct worker *w, struct pool *p)
 {
 	struct stats_view v = {
 		.worker = w->index,
-		.upstream = p->up->name,
-		.waiting = pool_waiting(p),
-		.running = p->users,
-		.connecting = p->count[POOL_CONNECTING],
-		.available = p->count[POOL_AVAILABLE],
-		.full = p->count[POOL_FULL],
-		.draining = p->count[POOL_DRAINING],
-		.addresses = upstream_addresses(p->upstream),
-		.left_out = upstream_ejected(p->upstream),
-		.counters = &p->stats,
+		.upstream = pool_conf(p)->name,
+		.counters = pool_stats(p),
 	};
 
+	pool_view(p, &v.now);
 	for (int part = 0; part < STATS_PARTS; part++)
 		dump_line(w, stats_json(&v, (enum stats_part)part));
 }
@@ -752,7 +745,7 @@ static void do_dump(struct message *m, void *arg)
 	(void)m;
 	w->dump_due = false;
 	for (unsigned i = 0; i < w->env.conf->upstream_count; i++)
-		if (w->env.pools[i]->home)
+		if (pool_is_home(w->env.pools[i]))
 			dump(w, w->env.pools[i]);
 	dump_line(w, stats_worker_json(w->index, &w->env.stats));
 }
@@ -803,8 +796,7 @@ static void worker_free(struct worker *w)
 			port_free(container_of(e, struct port, link));
 		for (unsigned i = 0; w->env.pools && i < w->env.conf->upstream_count; i++)
 			pool_free(w->env.pools[i]);
-		list_each (e, tmp, &w->old_pools)
-			pool_free(container_of(e, struct pool, link));
+		pool_free_all(&w->old_pools);
 		turn_run_reap(w->env.ctx);
 		mem_cache_clear(&w->env.exchanges, w->env.ctx);
 	}

@@ -67,14 +67,14 @@ static void add_duration(json_t *to, const char *name, const struct histogram *h
 
 static void add_counts(json_t *j, const struct stats_view *v)
 {
-	add_number(j, "waiting", v->waiting);
-	add_number(j, "running", v->running);
-	add_number(j, "connecting", v->connecting);
-	add_number(j, "available", v->available);
-	add_number(j, "full", v->full);
-	add_number(j, "draining", v->draining);
-	add_number(j, "addresses", v->addresses);
-	add_number(j, "left_out", v->left_out);
+	add_number(j, "waiting", v->now.waiting);
+	add_number(j, "running", v->now.running);
+	add_number(j, "connecting", v->now.connecting);
+	add_number(j, "available", v->now.available);
+	add_number(j, "full", v->now.full);
+	add_number(j, "draining", v->now.draining);
+	add_number(j, "addresses", v->now.addresses);
+	add_number(j, "left_out", v->now.ejected);
 #define X(name, text) add_number(j, #name, v->counters->name);
 	POOL_COUNTERS(X)
 #undef X

@@ -139,12 +139,20 @@ struct worker_stats {
 
 /* ---- printing ---------------------------------------------------------- */
 
-/* One pool at one moment. */
+/* The numbers of one pool at one moment. */
+struct pool_view {
+	unsigned waiting, running;                      /* requests; running: those that wait too */
+	unsigned connecting, available, full, draining; /* connections */
+	unsigned connections, up;                       /* all of these; available and full */
+	unsigned addresses, ejected; /* of the upstream's name, and those that are not dialled */
+	unsigned max_connections, max_queue;
+	uint64_t queue_timeout; /* ms */
+};
+
 struct stats_view {
 	unsigned worker;
 	const char *upstream;
-	unsigned waiting, running, connecting, available, full, draining;
-	unsigned addresses, left_out; /* of the upstream's name, and those that are not dialled */
+	struct pool_view now;
 	const struct pool_stats *counters;
 };
 

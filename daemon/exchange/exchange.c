@@ -19,6 +19,7 @@
 #include "daemon/exchange/forward.h"
 #include "daemon/exchange/retry.h"
 #include "daemon/exchange/route.h"
+#include "daemon/pool/learn.h"
 #include "lib/base/ctx.h"
 
 #define INFOS_MAX         100 /* interim answers of one request: each may be as large as a head */
@@ -61,13 +62,14 @@ static void body_stalled(struct exchange *ex)
 	bool slow_client = ex->state == EX_SENDING && !ex->body_end && cc_req_room(ex->req) > 0;
 
 	too_late(ex, slow_client ? REJECT_SLOW_CLIENT : REJECT_BODY_TIMEOUT, "body_idle_timeout",
-		ex->pool->up->body_idle_timeout, "the request body did not move for");
+		pool_conf(ex->pool)->body_idle_timeout, "the request body did not move for");
 }
 
 static void response_late(struct exchange *ex)
 {
 	pool_unanswered(ex->pc);
-	too_late(ex, REJECT_RESPONSE_TIMEOUT, "response_timeout", ex->pool->up->response_timeout,
+	too_late(ex, REJECT_RESPONSE_TIMEOUT, "response_timeout",
+		pool_conf(ex->pool)->response_timeout,
 		"no response after the request was sent, within");
 }
 
@@ -76,7 +78,7 @@ static void total_over(struct timer *t)
 	struct exchange *ex = container_of(t, struct exchange, total);
 
 	if (ex->total_of_client)
-		too_late(ex, REJECT_CLIENT_TIMEOUT, ex->pool->up->client_timeout_header,
+		too_late(ex, REJECT_CLIENT_TIMEOUT, pool_conf(ex->pool)->client_timeout_header,
 			ex->total_ms, "no whole response within");
 	else
 		too_late(ex, REJECT_TOTAL_TIMEOUT, "total_timeout", ex->total_ms,
@@ -86,7 +88,7 @@ static void total_over(struct timer *t)
 /* client_ms: what the client asked for, 0: nothing. */
 static void limit_total(struct exchange *ex, uint64_t client_ms)
 {
-	uint64_t ms = ex->pool->up->total_timeout;
+	uint64_t ms = pool_conf(ex->pool)->total_timeout;
 
 	ex->total_of_client = client_ms > 0 && (ms == 0 || client_ms < ms);
 	ex->total_ms = ex->total_of_client ? client_ms : ms;
@@ -107,7 +109,8 @@ static void timer_fired(struct timer *t)
 		return;
 	}
 	awaits_head = ex->state == EX_SENDING && ex->body_end && ex->pending.len == 0;
-	timeout = awaits_head ? ex->pool->up->response_timeout : ex->pool->up->body_idle_timeout;
+	timeout = awaits_head ? pool_conf(ex->pool)->response_timeout
+	                      : pool_conf(ex->pool)->body_idle_timeout;
 	idle = ctx_now(ex->env->ctx) - ex->activity;
 	if (timeout == 0)
 		return;
@@ -128,8 +131,8 @@ static void active(struct exchange *ex)
 static void watch(struct exchange *ex)
 {
 	uint64_t timeout = ex->state == EX_SENDING && ex->body_end
-	                           ? ex->pool->up->response_timeout
-	                           : ex->pool->up->body_idle_timeout;
+	                           ? pool_conf(ex->pool)->response_timeout
+	                           : pool_conf(ex->pool)->body_idle_timeout;
 
 	active(ex);
 	if (timeout > 0)
@@ -141,7 +144,7 @@ static void watch(struct exchange *ex)
 /* The answer begins. A timer that is due before it can be late goes on, and then finds the rest. */
 static void watch_answer(struct exchange *ex)
 {
-	uint64_t timeout = ex->pool->up->body_idle_timeout;
+	uint64_t timeout = pool_conf(ex->pool)->body_idle_timeout;
 
 	active(ex);
 	if (!timer_running(&ex->timer) || ex->timer.deadline > ex->activity + timeout)
@@ -190,8 +193,9 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 /* How long the server keeps the connection, before the field goes with the others of its hop. */
 static void take_hint(struct exchange *ex, const struct cc_head *head)
 {
-	int at = cc_conn_proto(ex->pc->cc) == CC_PROTO_H1 ? cc_head_find(head, CC_T_KEEP_ALIVE, 0)
-	                                                  : -1;
+	int at = cc_conn_proto(pool_conn_cc(ex->pc)) == CC_PROTO_H1
+	                 ? cc_head_find(head, CC_T_KEEP_ALIVE, 0)
+	                 : -1;
 
 	if (at >= 0)
 		pool_hint(ex->pc, learn_hint(cc_head_value(head, (size_t)at)));
@@ -202,7 +206,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 	struct exchange *ex = arg;
 
 	(void)req;
-	histogram_add(&ex->pool->stats.first_byte, ctx_now_us(ex->env->ctx) - ex->sent);
+	histogram_add(&pool_stats(ex->pool)->first_byte, ctx_now_us(ex->env->ctx) - ex->sent);
 	ex->state = EX_ANSWERING;
 	ex->expects = false;
 	ex->status = cc_head_status(head);
@@ -260,7 +264,7 @@ static struct retry_facts facts_of(const struct exchange *ex, const struct cc_re
 /* Is the pause worth it? A client hears sooner that its time would not do. */
 static bool time_for(const struct exchange *ex, uint64_t pause)
 {
-	uint64_t patience = ex->pool->up->queue_timeout;
+	uint64_t patience = pool_conf(ex->pool)->queue_timeout;
 	uint64_t gone = (ctx_now_us(ex->env->ctx) - ex->began) / 1000;
 
 	if (patience > 0 && pause >= patience)
@@ -268,27 +272,18 @@ static bool time_for(const struct exchange *ex, uint64_t pause)
 	return ex->total_ms == 0 || gone + pause < ex->total_ms;
 }
 
-static bool affordable(struct exchange *ex, const struct retry_facts *f)
+static bool affordable(const struct exchange *ex, const struct retry_facts *f)
 {
-	struct pool *pool = ex->pool;
-	struct budget_rules rules = {
-		.percent = pool->up->retry_budget,
-		.a_second = pool->up->retry_budget_min,
-	};
-
-	if (!retry_costs(f) || budget_take(&pool->budget, &rules, ctx_now(ex->env->ctx)))
-		return true;
-	pool->stats.retry_denied++;
-	return false;
+	return !retry_costs(f) || pool_take_retry(ex->pool);
 }
 
 static void count_retry(struct exchange *ex, enum retry_reason why, int err, uint64_t pause)
 {
-	ex->pool->stats.retried++;
-	ex->pool->stats.retried_by[why]++;
+	pool_stats(ex->pool)->retried++;
+	pool_stats(ex->pool)->retried_by[why]++;
 	log_always(ex->env->log, LOG_LEVEL_INFO, "sent again",
 		"upstream=%s conn=%" PRIu64 " reason=%s error=\"%s\" attempt=%u pause_ms=%" PRIu64,
-		ex->pool->up->name, ex->conn_id, retry_reason_name(why), cc_strerror(err),
+		pool_conf(ex->pool)->name, ex->conn_id, retry_reason_name(why), cc_strerror(err),
 		ex->attempts + 1, pause);
 }
 
@@ -312,7 +307,7 @@ static void go_again(struct exchange *ex, uint64_t pause)
 static bool try_again(struct exchange *ex, const struct cc_result *res, bool *broke)
 {
 	struct retry_facts f = facts_of(ex, res);
-	const struct conf_upstream *up = ex->pool->up;
+	const struct conf_upstream *up = pool_conf(ex->pool);
 	enum retry_reason why = retry_verdict(&f, up->retry, up->retry_attempts);
 	uint64_t pause;
 
@@ -410,13 +405,13 @@ static bool pass_body(struct exchange *ex)
 
 static void count_attempt(struct exchange *ex)
 {
-	struct pool *pool = ex->pool;
+	struct pool_stats *stats = pool_stats(ex->pool);
 
 	ex->sent = ctx_now_us(ex->env->ctx);
-	histogram_add(&pool->stats.wait, ex->sent - ex->asked);
-	pool->stats.attempts++;
+	histogram_add(&stats->wait, ex->sent - ex->asked);
+	stats->attempts++;
 	if (++ex->attempts == 1)
-		budget_request(&pool->budget, ctx_now(ex->env->ctx));
+		pool_credit_request(ex->pool);
 }
 
 /* pc has a slot reserved for us. */
@@ -428,13 +423,13 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 
 	ex->state = EX_SENDING;
 	count_attempt(ex);
-	ex->pool->stats.reused += cc_conn_requests_completed(pc->cc) > 0;
-	ex->conn_id = cc_conn_id(pc->cc);
+	pool_stats(ex->pool)->reused += cc_conn_requests_completed(pool_conn_cc(pc)) > 0;
+	ex->conn_id = cc_conn_id(pool_conn_cc(pc));
 	ex->pc = pc;
 	ex->reused = !pool_is_fresh(pc);
-	ex->multiplexed = cc_conn_proto(pc->cc) != CC_PROTO_H1;
-	ex->guessed = !cc_conn_settled(pc->cc);
-	res.err = cc_conn_round_trip(pc->cc, ex->head, flags, &req_ops, ex, &ex->req);
+	ex->multiplexed = cc_conn_proto(pool_conn_cc(pc)) != CC_PROTO_H1;
+	ex->guessed = !cc_conn_settled(pool_conn_cc(pc));
+	res.err = cc_conn_round_trip(pool_conn_cc(pc), ex->head, flags, &req_ops, ex, &ex->req);
 	if (res.err < 0) {
 		ex->req = NULL;
 		attempt_failed(ex, &res);
@@ -489,12 +484,12 @@ static int bind_pool(struct exchange *ex, struct pool *pool)
 		return 0;
 	pool_use(pool);
 	if (ex->pool) {
-		err = readdress(ex, pool->up);
-		ex->pool->stats.moved++;
+		err = readdress(ex, pool_conf(pool));
+		pool_stats(ex->pool)->moved++;
 		pool_unuse(ex->pool);
 	}
 	ex->pool = pool;
-	pool->stats.requests++;
+	pool_stats(pool)->requests++;
 	return err;
 }
 
@@ -505,7 +500,7 @@ static void granted(struct waiter *w, struct pool_conn *pc)
 	if (bind_pool(ex, w->pool) < 0) { /* a reload may have moved the queue */
 		struct answer a = exchange_no_memory(ex);
 
-		cc_conn_release(pc->cc);
+		cc_conn_release(pool_conn_cc(pc));
 		exchange_answer(ex, &a);
 		return;
 	}
@@ -515,18 +510,20 @@ static void granted(struct waiter *w, struct pool_conn *pc)
 static void not_granted(struct waiter *w, enum waiter_failure why, int err, const char *detail)
 {
 	struct exchange *ex = container_of(w, struct exchange, waiter);
+	struct pool_view now;
 	struct answer a;
 	char text[400];
 
 	bind_pool(ex, w->pool); /* for the name in the answer: nothing is sent */
+	pool_view(ex->pool, &now);
 	a = exchange_about(ex, REJECT_QUEUE_TIMEOUT, 503, "connection_limit_reached", detail);
 	switch (why) {
 	case WAITER_TIMEOUT:
-		if (pool_up(ex->pool) == 0) {
+		if (now.up == 0) {
 			snprintf(text, sizeof(text),
 				"no connection came up within queue_timeout (%" PRIu64
 				" ms); %u are being opened",
-				ex->pool->up->queue_timeout, ex->pool->count[POOL_CONNECTING]);
+				now.queue_timeout, now.connecting);
 			a.status = 504;
 			a.error = "connection_timeout";
 			a.detail = text;
@@ -536,8 +533,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 		snprintf(text, sizeof(text),
 			"no connection became free within queue_timeout (%" PRIu64
 			" ms); %u of max_connections = %u are in use%s%s",
-			ex->pool->up->queue_timeout, pool_connections(ex->pool),
-			ex->pool->up->max_connections,
+			now.queue_timeout, now.connections, now.max_connections,
 			detail[0] ? ", and no other can be opened: " : "", detail);
 		a.detail = text;
 		a.limit = "queue_timeout";
@@ -574,15 +570,16 @@ static int follow_reload(struct exchange *ex)
 {
 	struct pool *pool;
 
-	if (!ex->pool->draining)
+	if (!pool_is_draining(ex->pool))
 		return 0;
-	pool = pool_of(ex->env, ex->pool->up);
+	pool = pool_of(ex->env, pool_conf(ex->pool));
 	return pool ? bind_pool(ex, pool) : CC_ECLOSED;
 }
 
 static void ask_pool(struct exchange *ex, bool again)
 {
 	struct pool_conn *pc = NULL;
+	struct pool_view now;
 	struct answer a;
 	char text[160];
 
@@ -607,9 +604,10 @@ static void ask_pool(struct exchange *ex, bool again)
 	case POOL_WAITS:
 		break;
 	case POOL_QUEUE_FULL:
+		pool_view(ex->pool, &now);
 		a = exchange_about(ex, REJECT_QUEUE_FULL, 503, "connection_limit_reached", text);
 		snprintf(text, sizeof(text), "%u requests wait already: max_queue = %u",
-			queue_count(&ex->pool->waiters), ex->pool->up->max_queue);
+			now.waiting, now.max_queue);
 		a.limit = "max_queue";
 		a.retry_after = 1;
 		exchange_answer(ex, &a);
@@ -666,7 +664,7 @@ static void refuse_unrouted(struct exchange *ex)
 /* The head becomes the upstream's. false: it cannot, and is answered. */
 static bool prepare(struct exchange *ex)
 {
-	const struct conf_upstream *up = ex->pool->up;
+	const struct conf_upstream *up = pool_conf(ex->pool);
 	struct answer a = exchange_about(ex, REJECT_BAD_REQUEST, 400, "http_request_error",
 		"the request head cannot be forwarded");
 	char text[300];
@@ -739,7 +737,7 @@ static void keep(struct exchange *ex, const struct cc_buf *body)
 {
 	if (!ex->replayable)
 		return;
-	if (ex->kept.len + body->len > ex->pool->up->retry_buffer ||
+	if (ex->kept.len + body->len > pool_conf(ex->pool)->retry_buffer ||
 		cc_buf_share(&ex->kept, body) < 0) {
 		ex->replayable = false;
 		cc_buf_clear(&ex->kept);
@@ -804,7 +802,7 @@ size_t exchange_room(struct exchange *ex)
 	if (ex->req) {
 		room = cc_req_room(ex->req);
 	} else {
-		size_t most = ex->pool->up->buffer;
+		size_t most = pool_conf(ex->pool)->buffer;
 
 		room = ex->pending.len < most ? most - ex->pending.len : 0;
 	}

@@ -67,8 +67,8 @@ static void access_line(const struct exchange *ex, enum ending end)
 	log_access(ex->env->log,
 		"method=%.*s path=\"%.*s\" upstream=%s conn=%" PRIu64
 		" status=%u end=%s bytes=%" PRIu64 " attempts=%u us=%" PRIu64,
-		(int)method.n, method.p, n, shown, ex->pool ? ex->pool->up->name : "-", ex->conn_id,
-		ex->status, words[end], ex->received, ex->attempts,
+		(int)method.n, method.p, n, shown, ex->pool ? pool_conf(ex->pool)->name : "-",
+		ex->conn_id, ex->status, words[end], ex->received, ex->attempts,
 		ctx_now_us(ex->env->ctx) - ex->began);
 }
 
@@ -78,8 +78,8 @@ static void count_rejected(struct exchange *ex)
 		ex->env->stats.rejected_by[ex->reason]++;
 		return;
 	}
-	ex->pool->stats.rejected++;
-	ex->pool->stats.rejected_by[ex->reason]++;
+	pool_stats(ex->pool)->rejected++;
+	pool_stats(ex->pool)->rejected_by[ex->reason]++;
 }
 
 /* The one place where requests that ended are counted, so that the sums of stats.h hold. */
@@ -92,12 +92,12 @@ static void count(struct exchange *ex, enum ending end)
 	if (!ex->pool)
 		return;
 	if (end == END_OK) {
-		ex->pool->stats.answered++;
-		histogram_add(&ex->pool->stats.total, ctx_now_us(ex->env->ctx) - ex->began);
+		pool_stats(ex->pool)->answered++;
+		histogram_add(&pool_stats(ex->pool)->total, ctx_now_us(ex->env->ctx) - ex->began);
 	} else if (end == END_CUT) {
-		ex->pool->stats.cut++;
+		pool_stats(ex->pool)->cut++;
 	} else {
-		ex->pool->stats.abandoned++;
+		pool_stats(ex->pool)->abandoned++;
 	}
 }
 
@@ -197,7 +197,7 @@ struct answer exchange_about(const struct exchange *ex, enum reject_reason reaso
 		.status = status,
 		.error = error,
 		.detail = detail,
-		.upstream = ex->pool ? ex->pool->up->name : NULL,
+		.upstream = ex->pool ? pool_conf(ex->pool)->name : NULL,
 	};
 }
 

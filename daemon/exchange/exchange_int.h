@@ -5,6 +5,7 @@
 #include "daemon/exchange/answer.h"
 #include "daemon/exchange/exchange.h"
 #include "daemon/pool/pool.h"
+#include "lib/base/turn.h"
 
 enum exchange_state { EX_WAITING, EX_PAUSED, EX_SENDING, EX_ANSWERING, EX_OWN_ANSWER, EX_DONE };
 enum ending { END_OK, END_CUT, END_OWN, END_ABANDONED };

@@ -10,7 +10,7 @@
  */
 #include "daemon/base/log.h"
 #include "daemon/pool/janitor.h"
-#include "daemon/pool/pool.h"
+#include "daemon/pool/pool_int.h"
 #include "lib/base/ctx.h"
 
 static struct learn_rules rules_of(const struct pool *pool)

@@ -30,40 +30,6 @@
 static void pool_serve(struct pool *pool);
 static void pool_dial_wanted(struct pool *pool);
 
-unsigned pool_connections(const struct pool *pool)
-{
-	unsigned n = 0;
-
-	for (int i = 0; i < POOL_PLACES; i++)
-		n += pool->count[i];
-	return n;
-}
-
-unsigned pool_up(const struct pool *pool)
-{
-	return pool->count[POOL_AVAILABLE] + pool->count[POOL_FULL];
-}
-
-unsigned pool_standing(const struct pool *pool)
-{
-	return pool_up(pool) + pool->count[POOL_CONNECTING];
-}
-
-unsigned pool_floor(const struct pool *pool)
-{
-	return pool->home && !pool->draining ? pool->up->min_connections : 0;
-}
-
-/* splitmix64: nothing secret hangs on it. */
-uint64_t pool_random(struct pool *pool)
-{
-	uint64_t z = pool->chance += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
 /* ---- the queue --------------------------------------------------------- */
 
 static struct waiter *waiter_of(struct queue_item *item)
@@ -719,6 +685,17 @@ void pool_free(struct pool *pool)
 		list_each (c, tmp, &pool->conns[i])
 			pool_conn_free(container_of(c, struct pool_conn, link));
 	pool_release(pool);
+}
+
+void pool_enlist(struct pool *pool, struct list *pools)
+{
+	list_add_tail(pools, &pool->link);
+}
+
+void pool_free_all(struct list *pools)
+{
+	list_each (e, tmp, pools)
+		pool_free(container_of(e, struct pool, link));
 }
 
 void pool_use(struct pool *pool)

@@ -79,6 +79,11 @@ void pool_retire(struct pool_conn *pc)
 	pool_look(pc);
 }
 
+struct cc_conn *pool_conn_cc(const struct pool_conn *pc)
+{
+	return pc->cc;
+}
+
 void pool_hint(struct pool_conn *pc, uint64_t ms)
 {
 	pc->hint = ms;

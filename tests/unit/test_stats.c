@@ -172,10 +172,7 @@ static char *printed(enum stats_part part)
 	struct stats_view v = {
 		.worker = 63,
 		.upstream = "a-name-of-an-upstream-that-is-as-long-as-names-are-allowed-to-be",
-		.waiting = 1000000,
-		.running = 7,
-		.addresses = 64,
-		.left_out = 32,
+		.now = {.waiting = 1000000, .running = 7, .addresses = 64, .ejected = 32},
 		.counters = &large,
 	};
 	char *json;
