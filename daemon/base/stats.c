@@ -17,6 +17,28 @@ static const char *const reject_words[] = {
 #undef X
 };
 
+static const char *const close_words[] = {"none",
+#define X(name, word) word,
+	CLOSE_REASONS(X) CLOSE_DECISIONS(X)
+#undef X
+};
+
+static const enum close_cause close_causes[] = {
+#define X(name, word) [CC_REASON_##name] = CLOSE_##name,
+	CLOSE_REASONS(X)
+#undef X
+};
+
+const char *close_cause_name(enum close_cause cause)
+{
+	return close_words[cause];
+}
+
+enum close_cause close_cause_of(enum cc_reason reason)
+{
+	return close_causes[reason];
+}
+
 const char *retry_reason_name(enum retry_reason reason)
 {
 	return retry_words[reason];
@@ -34,7 +56,7 @@ static const char *reject_word(unsigned i)
 
 static const char *close_word(unsigned i)
 {
-	return cc_reason_name((enum cc_reason)i);
+	return close_words[i];
 }
 
 static void add_number(json_t *to, const char *name, uint64_t n)
@@ -113,7 +135,7 @@ char *stats_json(const struct stats_view *v, enum stats_part part)
 			REJECT_REASON_COUNT, reject_word);
 		break;
 	case STATS_CLOSED:
-		add_reasons(j, "closed_by_reason", v->counters->closed_by, 1, CLOSE_REASON_COUNT,
+		add_reasons(j, "closed_by_reason", v->counters->closed_by, 1, CLOSE_CAUSE_COUNT,
 			close_word);
 		break;
 	case STATS_DURATIONS:

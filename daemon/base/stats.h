@@ -93,7 +93,45 @@ enum reject_reason {
 		REJECT_REASON_COUNT
 };
 
-#define CLOSE_REASON_COUNT (CC_REASON_MEMORY + 1) /* enum cc_reason */
+/* Why a connection ended, or takes no more requests: name, word. What the library says: */
+#define CLOSE_REASONS(X)                                                                           \
+	X(OWNER, "owner") /* by the daemon, which says why below */                                \
+	X(DIAL, "dial")                                                                            \
+	X(REQUESTS, "requests")                                                                    \
+	X(STREAM_IDS, "stream_ids")                                                                \
+	X(GOAWAY, "goaway")                                                                        \
+	X(CONNECTION_CLOSE, "connection_close")                                                    \
+	X(NOT_REUSABLE, "not_reusable")                                                            \
+	X(PEER_IDLE, "peer_idle")                                                                  \
+	X(EOF, "eof")                                                                              \
+	X(RESET, "reset")                                                                          \
+	X(TLS, "tls")                                                                              \
+	X(PROTOCOL, "protocol")                                                                    \
+	X(PING_TIMEOUT, "ping_timeout")                                                            \
+	X(SETTINGS_TIMEOUT, "settings_timeout")                                                    \
+	X(MEMORY, "memory")                                                                        \
+	X(IDLE, "idle")    /* idle_timeout, or sooner where the server would close */              \
+	X(AGE, "lifetime") /* max_lifetime */
+
+/* And what the pool closes: */
+#define CLOSE_DECISIONS(X)                                                                         \
+	X(MAX_IDLE, "max_idle")                                                                    \
+	X(ADDRESS, "address")         /* its address has vanished, or fails too often */           \
+	X(SHRINK, "shrink")           /* max_connections was lowered */                            \
+	X(RELOAD, "reload")           /* the pool has no upstream any more */                      \
+	X(DESCRIPTORS, "descriptors") /* its descriptor was needed elsewhere */                    \
+	X(RECONNECT, "reconnect")     /* somebody asked for new connections */
+
+enum close_cause {
+	CLOSE_NONE, /* it still takes requests */
+#define X(name, word) CLOSE_##name,
+	CLOSE_REASONS(X) CLOSE_DECISIONS(X)
+#undef X
+		CLOSE_CAUSE_COUNT
+};
+
+const char *close_cause_name(enum close_cause cause); /* "max_idle"; "none" */
+enum close_cause close_cause_of(enum cc_reason reason);
 
 /* ---- counters ---------------------------------------------------------- */
 
@@ -126,7 +164,7 @@ struct pool_stats {
 #undef X
 	uint64_t retried_by[RETRY_REASON_COUNT];
 	uint64_t rejected_by[REJECT_REASON_COUNT];
-	uint64_t closed_by[CLOSE_REASON_COUNT];
+	uint64_t closed_by[CLOSE_CAUSE_COUNT];
 #define X(name, text) struct histogram name;
 	POOL_DURATIONS(X)
 #undef X

@@ -70,7 +70,7 @@ static void rest_over(struct timer *t)
 
 	if (pc->watched) {
 		learn_outlived(&pool->learn, idle, ctx_now(pool->ctx));
-		pool_retire(pc);
+		pool_retire(pc, CLOSE_IDLE);
 		return;
 	}
 	if (idle < limit) { /* it was learned anew since */
@@ -84,7 +84,7 @@ static void rest_over(struct timer *t)
 		timer_start(pool->ctx, &pc->rest, limit);
 		return;
 	}
-	pool_retire(pc);
+	pool_retire(pc, CLOSE_IDLE);
 }
 
 /* While requests wait, what is idle is theirs, or will be when the server raises its limit. */
@@ -99,7 +99,7 @@ void janitor_trim(struct pool *pool)
 		if (surplus == 0)
 			return;
 		surplus--;
-		pool_retire(container_of(l, struct pool_conn, idle));
+		pool_retire(container_of(l, struct pool_conn, idle), CLOSE_MAX_IDLE);
 	}
 }
 
@@ -135,7 +135,7 @@ bool janitor_give_up(struct pool *pool)
 {
 	if (list_empty(&pool->idle))
 		return false;
-	pool_retire(container_of(pool->idle.next, struct pool_conn, idle));
+	pool_retire(container_of(pool->idle.next, struct pool_conn, idle), CLOSE_DESCRIPTORS);
 	return true;
 }
 
@@ -149,7 +149,7 @@ static bool is_idle(const struct pool_conn *pc)
 static void retire(struct pool_conn *pc)
 {
 	list_del(&pc->old);
-	pool_retire(pc);
+	pool_retire(pc, CLOSE_AGE);
 }
 
 void janitor_retire_idle(struct pool *pool)

@@ -673,7 +673,7 @@ void pool_drain(struct pool *pool, struct pool *to)
 	}
 	for (int i = 0; i < POOL_PLACES; i++)
 		list_each (c, tmp, &pool->conns[i])
-			pool_retire(container_of(c, struct pool_conn, link));
+			pool_retire(container_of(c, struct pool_conn, link), CLOSE_RELOAD);
 	free_if_done(pool);
 }
 

@@ -73,8 +73,10 @@ void pool_look(struct pool_conn *pc)
 		janitor_look(pc);
 }
 
-void pool_retire(struct pool_conn *pc)
+void pool_retire(struct pool_conn *pc, enum close_cause why)
 {
+	if (pc->retired_for == CLOSE_NONE)
+		pc->retired_for = why;
 	cc_conn_drain(pc->cc);
 	pool_look(pc);
 }
@@ -107,7 +109,7 @@ static void retire_stranded(struct pool *pool)
 			struct pool_conn *pc = container_of(l, struct pool_conn, link);
 
 			if (pc->stranded)
-				pool_retire(pc);
+				pool_retire(pc, CLOSE_ADDRESS);
 		}
 }
 
@@ -151,13 +153,13 @@ void pool_conn_make_way(struct pool *pool)
 		return;
 	pc = least_busy(pool, should_go);
 	if (pc && (cc_conn_in_flight(pc->cc) == 0 || may_drain_busy(pc)))
-		pool_retire(pc);
+		pool_retire(pc, pc->stranded ? CLOSE_ADDRESS : CLOSE_AGE);
 }
 
 void pool_conn_shrink(struct pool *pool)
 {
 	while (pool_up(pool) > pool->up->max_connections)
-		pool_retire(least_busy(pool, NULL));
+		pool_retire(least_busy(pool, NULL), CLOSE_SHRINK);
 }
 
 void pool_conn_strand(struct pool *pool, const struct endpoint *ep)
@@ -332,18 +334,28 @@ static bool is_relieved(struct pool *pool, int err)
 	return true;
 }
 
+/* The library knows who ended it; if we did, the pool knows why. */
+static enum close_cause cause_of(const struct pool_conn *pc)
+{
+	enum cc_reason reason = cc_conn_reason(pc->cc);
+
+	if (reason == CC_REASON_OWNER && pc->retired_for != CLOSE_NONE)
+		return pc->retired_for;
+	return close_cause_of(reason);
+}
+
 static void came_up_and_closed(struct pool_conn *pc, bool useless, bool slammed, const char *detail)
 {
 	struct pool *pool = pc->pool;
 
 	pool->stats.closed++;
-	pool->stats.closed_by[cc_conn_reason(pc->cc)]++;
+	pool->stats.closed_by[cause_of(pc)]++;
 	if ((useless || slammed) && endpoint_useless(pc->endpoint))
 		leave_out(pool, pc->endpoint);
 	log_line(pool->log, LOG_LEVEL_INFO, "closed",
 		"upstream=%s conn=%" PRIu64 " reason=%s detail=\"%s\" requests=%" PRIu64
 		" age_ms=%" PRIu64,
-		pool->up->name, cc_conn_id(pc->cc), cc_reason_name(cc_conn_reason(pc->cc)), detail,
+		pool->up->name, cc_conn_id(pc->cc), close_cause_name(cause_of(pc)), detail,
 		cc_conn_requests_completed(pc->cc), ctx_now(pool->ctx) - pc->opened_at);
 	janitor_closed(pc);
 }

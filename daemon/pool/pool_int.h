@@ -32,20 +32,21 @@ struct pool_conn {
 	struct endpoint *first;    /* while it connects: the address that is tried first */
 	struct endpoint *endpoint; /* the address it is connected to */
 	struct pick_entry pick;
-	struct list idle;    /* in pool->idle while nothing is in flight */
-	struct list old;     /* in pool->old when its life is over */
-	struct timer rest;   /* runs while idle */
-	struct timer life;   /* until max_lifetime */
-	uint64_t opened_at;  /* ms */
-	uint64_t idle_since; /* ms */
-	uint64_t rested;     /* ms, how long it was idle before the request that runs */
-	uint64_t hint;       /* ms, of Keep-Alive; LEARN_NO_HINT */
-	uint64_t completed;  /* requests, when it was idle last */
-	bool ready;          /* it came up: logged */
-	bool useful;         /* an answer came */
-	bool settled;        /* its limits are known */
-	bool stranded;       /* its address has vanished: it goes when another is up */
-	bool watched;        /* carries no more requests: how long does the server keep it? */
+	struct list idle;             /* in pool->idle while nothing is in flight */
+	struct list old;              /* in pool->old when its life is over */
+	struct timer rest;            /* runs while idle */
+	struct timer life;            /* until max_lifetime */
+	uint64_t opened_at;           /* ms */
+	uint64_t idle_since;          /* ms */
+	uint64_t rested;              /* ms, how long it was idle before the request that runs */
+	uint64_t hint;                /* ms, of Keep-Alive; LEARN_NO_HINT */
+	uint64_t completed;           /* requests, when it was idle last */
+	enum close_cause retired_for; /* what the pool drained it for; NONE: it did not */
+	bool ready;                   /* it came up: logged */
+	bool useful;                  /* an answer came */
+	bool settled;                 /* its limits are known */
+	bool stranded;                /* its address has vanished: it goes when another is up */
+	bool watched; /* carries no more requests: how long does the server keep it? */
 };
 
 struct pool {
@@ -98,8 +99,8 @@ struct pool {
 int pool_conn_dial(struct pool *pool);
 /* The library's numbers have changed, or may have: the lists follow them. Nothing is retired here. */
 void pool_look(struct pool_conn *pc);
-/* Takes no more requests, and is nowhere among those that do, from now on. */
-void pool_retire(struct pool_conn *pc);
+/* Takes no more requests, and is nowhere among those that do, from now on. The first cause stays. */
+void pool_retire(struct pool_conn *pc, enum close_cause why);
 /* The connections to this address go as soon as another one is up. */
 void pool_conn_strand(struct pool *pool, const struct endpoint *ep);
 /*

@@ -79,10 +79,10 @@ START_TEST(reload_keeps_connections_when_only_limits_change)
 }
 END_TEST
 
-static const char *const shorter[][2] = {
-	{"idle_timeout = \"1h\";", "idle_timeout = \"100ms\";"},
-	{"idle_timeout = \"0s\";", "idle_timeout = \"100ms\";"},
-	{"max_lifetime = \"0s\";", "max_lifetime = \"100ms\";"},
+static const char *const shorter[][3] = {
+	{"idle_timeout = \"1h\";", "idle_timeout = \"100ms\";", "idle"},
+	{"idle_timeout = \"0s\";", "idle_timeout = \"100ms\";", "idle"},
+	{"max_lifetime = \"0s\";", "max_lifetime = \"100ms\";", "lifetime"},
 };
 
 START_TEST(reload_that_shortens_lives_ends_idle_connections)
@@ -96,6 +96,8 @@ START_TEST(reload_that_shortens_lives_ends_idle_connections)
 	ck_assert_uint_eq(origin_counts(o).open, 1);
 	reload(config("", upstream(NULL, o, shorter[_i][1])));
 	WAIT_FOR(origin_counts(o).open == 0);
+	ck_assert_uint_eq(
+		counted(daemon_counters("origin"), "closed_by_reason", shorter[_i][2]), 1);
 	ck_assert_uint_eq(get(c, "/").status, 200);
 	client_close(c);
 }
@@ -117,6 +119,7 @@ START_TEST(reload_that_lowers_max_connections_closes_the_surplus)
 		ck_assert_uint_eq(client_hear(busy[i]).status, 200);
 	WAIT_FOR(origin_counts(o).open <= 2);
 	ck_assert_uint_eq(origin_counts(o).accepted, 8);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), "closed_by_reason", "shrink"), 6);
 }
 END_TEST
 
@@ -141,6 +144,7 @@ START_TEST(reload_moves_an_upstream_without_hurting_what_runs)
 	client_close(c);
 	client_close(idle);
 	WAIT_FOR(origin_counts(before).open == 0);
+	WAIT_FOR(daemon_logged_lines("event=\"closed\"", "reason=reload") == 1);
 }
 END_TEST
 

@@ -356,6 +356,7 @@ START_TEST(idle_connection_makes_room_for_one_that_is_needed)
 	ck_assert_uint_eq(origin_counts(origin).open, 1);
 	WAIT_FOR(origin_counts(idle).open == 1);
 	ck_assert_int_eq(daemon_logged("event=\"idle connection given up\""), 1);
+	ck_assert_int_eq(daemon_logged_lines("event=\"closed\"", "reason=descriptors"), 1);
 	close_all(two, 2);
 }
 END_TEST

@@ -66,6 +66,7 @@ START_TEST(connections_that_grow_old_are_replaced_one_after_the_other)
 	ck_assert_uint_le(origin_counts(g.o).accepted, 21);
 	ck_assert_uint_eq(g.fewest, 3);
 	ck_assert_uint_eq(g.connecting, 1);
+	ck_assert_uint_ge(counted(daemon_counters("origin"), "closed_by_reason", "lifetime"), 6);
 }
 END_TEST
 
@@ -235,6 +236,8 @@ START_TEST(what_the_choice_leaves_idle_is_closed)
 	for (begun = harness_now(); harness_now() - begun < 3500; harness_nap())
 		ck_assert_uint_eq(get(c[0], "/").status, 200);
 	ck_assert_uint_eq(origin_counts(o).open, rows[_i].stay);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), "closed_by_reason", "idle"),
+		WARM - rows[_i].stay);
 	ck_assert_uint_eq(origin_counts(o).accepted, WARM);
 	for (int i = 0; i < WARM; i++)
 		client_close(c[i]);

@@ -327,6 +327,7 @@ START_TEST(an_address_whose_answers_are_502_is_left_by_its_connections)
 	counters = daemon_counters("origin");
 	ck_assert_uint_eq(counted(counters, NULL, "addresses"), 2);
 	ck_assert_uint_eq(counted(counters, NULL, "left_out"), 1);
+	ck_assert_uint_eq(counted(counters, "closed_by_reason", "address"), 1);
 	client_close(c);
 }
 END_TEST

@@ -494,7 +494,7 @@ START_TEST(a_connection_that_fell_silent_is_left_when_its_ping_is_not_answered)
 	ck_assert_uint_eq(get_once("/").status, 200);
 	ck_assert_uint_eq(atomic_load(&connection), 2);
 	ck_assert_uint_eq(
-		counted(daemon_counters("origin"), "closed_by_reason", "ping-timeout"), 1);
+		counted(daemon_counters("origin"), "closed_by_reason", "ping_timeout"), 1);
 }
 END_TEST
 

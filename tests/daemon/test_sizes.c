@@ -205,6 +205,7 @@ START_TEST(more_than_max_idle_do_not_stay)
 	HOLDS_FOR(300, origin_counts(o).open == 2);
 	ck_assert_uint_eq(get_once("/").status, 200);
 	ck_assert_uint_eq(origin_counts(o).accepted, 8);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), "closed_by_reason", "max_idle"), 6);
 }
 END_TEST
 

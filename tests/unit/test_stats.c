@@ -143,6 +143,36 @@ START_TEST(two_merged_are_as_one)
 }
 END_TEST
 
+/* ---- causes ------------------------------------------------------------ */
+
+START_TEST(each_reason_of_the_library_is_a_cause_of_its_own)
+{
+	bool taken[CLOSE_CAUSE_COUNT] = {false};
+
+	ck_assert_int_eq(close_cause_of(CC_REASON_NONE), CLOSE_NONE);
+	for (int r = CC_REASON_OWNER; r <= CC_REASON_MEMORY; r++) {
+		enum close_cause cause = close_cause_of((enum cc_reason)r);
+
+		ck_assert_msg(cause != CLOSE_NONE && !taken[cause], "%s",
+			cc_reason_name((enum cc_reason)r));
+		taken[cause] = true;
+	}
+}
+END_TEST
+
+START_TEST(causes_are_words_of_small_letters_and_underscores)
+{
+	for (int i = 0; i < CLOSE_CAUSE_COUNT; i++) {
+		const char *word = close_cause_name((enum close_cause)i);
+
+		ck_assert_uint_gt(strlen(word), 0);
+		ck_assert_uint_eq(strspn(word, "abcdefghijklmnopqrstuvwxyz_"), strlen(word));
+		for (int j = 0; j < i; j++)
+			ck_assert_str_ne(word, close_cause_name((enum close_cause)j));
+	}
+}
+END_TEST
+
 /* ---- printing ---------------------------------------------------------- */
 
 static struct pool_stats large;
@@ -162,7 +192,7 @@ static void fill_all(void)
 #undef X
 	fill(large.retried_by, RETRY_REASON_COUNT);
 	fill(large.rejected_by, REJECT_REASON_COUNT);
-	fill(large.closed_by, CLOSE_REASON_COUNT);
+	fill(large.closed_by, CLOSE_CAUSE_COUNT);
 	for (int i = 0; i < 100; i++)
 		histogram_add(&large.first_byte, 1000u * (unsigned)(i + 1));
 }
@@ -243,6 +273,8 @@ int main(void)
 	tcase_add_test(c, a_few_slow_ones_do_not_hide);
 	tcase_add_test(c, longer_than_the_last_range_is_told_as_the_largest);
 	tcase_add_test(c, two_merged_are_as_one);
+	tcase_add_test(c, each_reason_of_the_library_is_a_cause_of_its_own);
+	tcase_add_test(c, causes_are_words_of_small_letters_and_underscores);
 	tcase_add_test(c, each_part_of_the_counters_fits_in_a_line_of_the_log);
 	tcase_add_test(c, reasons_and_quantiles_are_printed_by_name);
 	tcase_add_test(c, a_worker_tells_what_came_to_no_upstream);
