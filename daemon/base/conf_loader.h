@@ -2,6 +2,7 @@
  * conf_loader.h - a configuration while it is being loaded; for the conf*.c
  * files only.
  *
+ *	conf_loader.c	memory, complaints: below the others
  *	conf.c		file or options -> members, by the table of conf_keys.c
  *	conf_check.c	url -> host, address, authority; what one key cannot know
  *	conf_tls.c	tls -> SSL_CTX
@@ -45,11 +46,20 @@ struct loader {
 	bool no_memory;
 };
 
+/* false: no memory; loader_end then says so. */
+bool loader_init(struct loader *l, const char *path);
+/* The configuration if there was no error; takes all that loader_init gave. As conf_load. */
+struct conf *loader_end(struct loader *l, char **errors, char **warnings);
+
+/* Zeroed, lives as long as the conf; NULL: no memory, and the load fails in the end. */
+void *loader_alloc(struct loader *l, size_t n);
 /* Live as long as the conf. Never NULL: without memory "", and the load fails in the end. */
 const char *loader_text(struct loader *l, const char *s, size_t n);
 const char *loader_printf(struct loader *l, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* The file as libconfig names it, for a line that begins with it. */
+void loader_put_file(struct loader *l, FILE *out, const char *file);
 /* One line: where, what. key may be NULL, or a path below the place. */
 void loader_complain(struct loader *l, enum severity how, struct place at, const char *key,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
