@@ -502,15 +502,12 @@ struct conf *conf_load(const char *path, const struct conf_cli *cli, char **erro
 
 bool conf_upstream_same_connections(const struct conf_upstream *a, const struct conf_upstream *b)
 {
-	return a->https == b->https && strcmp(a->address, b->address) == 0 &&
-	       strcmp(a->srv, b->srv) == 0 && strcmp(a->authority, b->authority) == 0 &&
-	       a->protocols == b->protocols && a->h1_first == b->h1_first &&
-	       a->h2_stream_window == b->h2_stream_window &&
-	       a->h2_connection_window == b->h2_connection_window &&
-	       strcmp(a->tls.server_name, b->tls.server_name) == 0 &&
-	       strcmp(a->tls.min_version, b->tls.min_version) == 0 &&
-	       a->tls.resumption == b->tls.resumption && strcmp(a->proxy, b->proxy) == 0 &&
-	       a->address_family == b->address_family &&
+	unsigned groups = CONF_UPSTREAM | CONF_POOL | CONF_TLS;
+
+	/* The rest is what NEW_POOL_DERIVED stands for: the url, and what the files hold. */
+	return !conf_key_differs(groups, CONF_NEW_POOL, a, b) && a->https == b->https &&
+	       strcmp(a->address, b->address) == 0 && strcmp(a->srv, b->srv) == 0 &&
+	       strcmp(a->authority, b->authority) == 0 &&
 	       memcmp(a->tls_digest, b->tls_digest, sizeof(a->tls_digest)) == 0;
 }
 

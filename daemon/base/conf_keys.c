@@ -20,14 +20,40 @@
 
 static const struct conf_key keys[] = {
 #define CONF_GROUP(where, name, of, kind, text)                                                    \
-	{CONF_##where, CONF_##of, CONF_IS_##kind, #name, 0, "", "", ""},
-#define CONF_KEY(where, name, member, kind, initial, low, high, text)                              \
-	{CONF_##where, CONF_##where, CONF_IS_##kind, #name, offsetof(BASE_##where, member),        \
-		initial, low, high},
+	{CONF_##where, CONF_##of, CONF_IS_##kind, CONF_LIVE, #name, 0, 0, "", "", ""},
+#define CONF_KEY(where, name, member, kind, reload, initial, low, high, text)                      \
+	{CONF_##where, CONF_##where, CONF_IS_##kind, CONF_##reload, #name,                         \
+		offsetof(BASE_##where, member), sizeof(((BASE_##where *)NULL)->member), initial,   \
+		low, high},
 #include "daemon/base/conf_keys.def"
 #undef CONF_GROUP
 #undef CONF_KEY
 };
+
+/* What conf_key_set stores for each kind. A choice is an enum, and those are unsigned here. */
+#define TYPE_COUNT        unsigned
+#define TYPE_COUNT64      uint64_t
+#define TYPE_BOOL         bool
+#define TYPE_DURATION     uint64_t
+#define TYPE_DURATION_OFF uint64_t
+#define TYPE_SIZE         size_t
+#define TYPE_TEXT         const char *
+#define TYPE_CHOICE       unsigned
+#define TYPE_LEVEL        int
+#define TYPE_WORD         const char *
+#define TYPE_MODE         unsigned
+#define TYPE_NAMES        const char *const *
+#define TYPE_PROTOCOLS    unsigned
+
+#define CONF_GROUP(where, name, of, kind, text)
+#define CONF_KEY(where, name, member, kind, reload, initial, low, high, text)                      \
+	_Static_assert(_Generic(((BASE_##where *)NULL)->member, TYPE_##kind                        \
+				: true, default                                                    \
+				: false),                                                          \
+		#where "." #name ": its member has another type than " #kind " stores");
+#include "daemon/base/conf_keys.def"
+#undef CONF_GROUP
+#undef CONF_KEY
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
@@ -207,36 +233,41 @@ static bool set_protocols(
 	return true;
 }
 
-/* Which type a member has is the table's knowledge, not the compiler's: bytes are copied. */
-static bool store(const struct conf_key *k, void *base, const void *value, size_t n)
+static void *member_of(const struct conf_key *k, void *base)
 {
-	memcpy((char *)base + k->offset, value, n);
+	return (char *)base + k->offset;
+}
+
+static const void *value_of(const struct conf_key *k, const void *base)
+{
+	return (const char *)base + k->offset;
+}
+
+static bool store_unsigned(const struct conf_key *k, void *base, unsigned value)
+{
+	*(unsigned *)member_of(k, base) = value;
+	return true;
+}
+
+static bool store_text(const struct conf_key *k, void *base, const char *value)
+{
+	*(const char **)member_of(k, base) = value;
 	return true;
 }
 
 static bool store_wide(const struct conf_key *k, void *base, uint64_t value)
 {
-	unsigned small = (unsigned)value;
-	size_t size = (size_t)value;
-
 	if (k->kind == CONF_IS_COUNT)
-		return store(k, base, &small, sizeof(small));
+		return store_unsigned(k, base, (unsigned)value);
 	if (k->kind == CONF_IS_SIZE)
-		return store(k, base, &size, sizeof(size));
-	return store(k, base, &value, sizeof(value));
+		*(size_t *)member_of(k, base) = (size_t)value;
+	else
+		*(uint64_t *)member_of(k, base) = value;
+	return true;
 }
-
-_Static_assert(sizeof(enum conf_access) == sizeof(unsigned) &&
-		       sizeof(enum conf_retry) == sizeof(unsigned) &&
-		       sizeof(enum conf_pick) == sizeof(unsigned) &&
-		       sizeof(enum conf_fair) == sizeof(unsigned) &&
-		       sizeof(enum conf_family) == sizeof(unsigned) &&
-		       sizeof(int) == sizeof(unsigned),
-	"choices are stored as unsigned");
 
 bool conf_key_set(const struct conf_key *k, void *base, const char *text, char *why)
 {
-	bool yes = strcmp(text, "true") == 0;
 	uint64_t wide;
 	unsigned small;
 
@@ -249,19 +280,21 @@ bool conf_key_set(const struct conf_key *k, void *base, const char *text, char *
 	case CONF_IS_SIZE:
 		return set_scaled(k, text, &wide, why) && store_wide(k, base, wide);
 	case CONF_IS_BOOL:
-		return store(k, base, &yes, sizeof(yes));
+		*(bool *)member_of(k, base) = strcmp(text, "true") == 0;
+		return true;
 	case CONF_IS_MODE:
-		return set_mode(text, &small, why) && store(k, base, &small, sizeof(small));
+		return set_mode(text, &small, why) && store_unsigned(k, base, small);
 	case CONF_IS_CHOICE:
+		return set_word(k, text, &small, why) && store_unsigned(k, base, small);
 	case CONF_IS_LEVEL:
 		if (!set_word(k, text, &small, why))
 			return false;
-		small += k->kind == CONF_IS_LEVEL ? LOG_LEVEL_ERROR : 0;
-		return store(k, base, &small, sizeof(small));
+		*(int *)member_of(k, base) = LOG_LEVEL_ERROR + (int)small;
+		return true;
 	case CONF_IS_WORD:
-		return set_word(k, text, &small, why) && store(k, base, &text, sizeof(text));
+		return set_word(k, text, &small, why) && store_text(k, base, text);
 	case CONF_IS_TEXT:
-		return store(k, base, &text, sizeof(text));
+		return store_text(k, base, text);
 	case CONF_IS_PROTOCOLS:
 		return set_protocols(k, base, text, why);
 	case CONF_IS_GROUP:
@@ -271,4 +304,54 @@ bool conf_key_set(const struct conf_key *k, void *base, const char *text, char *
 	}
 	snprintf(why, CONF_WHY_MAX, "takes no text");
 	return false;
+}
+
+/* ---- what has changed -------------------------------------------------- */
+
+static bool same_names(const struct conf_upstream *a, const struct conf_upstream *b)
+{
+	bool same = a->host_count == b->host_count;
+
+	for (unsigned i = 0; same && i < a->host_count; i++)
+		same = strcmp(a->hosts[i], b->hosts[i]) == 0;
+	return same;
+}
+
+static bool same_order(const struct conf_upstream *a, const struct conf_upstream *b)
+{
+	return a->protocols == b->protocols && a->h1_first == b->h1_first;
+}
+
+static bool same_value(const struct conf_key *k, const void *a, const void *b)
+{
+	switch (k->kind) {
+	case CONF_IS_TEXT:
+	case CONF_IS_WORD:
+		return strcmp(*(const char *const *)value_of(k, a),
+			       *(const char *const *)value_of(k, b)) == 0;
+	case CONF_IS_NAMES:
+		return same_names(a, b);
+	case CONF_IS_PROTOCOLS:
+		return same_order(a, b);
+	default:
+		return memcmp(value_of(k, a), value_of(k, b), k->size) == 0;
+	}
+}
+
+const struct conf_key *conf_key_differs(
+	unsigned groups, enum conf_reload reload, const void *a, const void *b)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		const struct conf_key *k = &keys[i];
+
+		if ((groups & k->in) && k->kind > CONF_IS_LIST && k->reload == reload &&
+			!same_value(k, a, b))
+			return k;
+	}
+	return NULL;
+}
+
+unsigned conf_key_count(const struct conf_key *k, const void *base)
+{
+	return *(const unsigned *)value_of(k, base);
 }

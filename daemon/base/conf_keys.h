@@ -37,12 +37,22 @@ enum conf_kind {
 	CONF_IS_PROTOCOLS
 };
 
+/* What a reload does with a changed value: conf_keys.def. */
+enum conf_reload {
+	CONF_LIVE,
+	CONF_NEXT_CONNECTION,
+	CONF_NEW_POOL,
+	CONF_NEW_POOL_DERIVED,
+	CONF_RESTART
+};
+
 struct conf_key {
 	enum conf_group in;
 	enum conf_group keys; /* of CONF_IS_GROUP and CONF_IS_LIST */
 	enum conf_kind kind;
+	enum conf_reload reload;
 	const char *name;
-	size_t offset;
+	size_t offset, size; /* of the member */
 	const char *initial, *low, *high;
 };
 
@@ -61,5 +71,10 @@ void conf_key_defaults(unsigned groups, void *base);
  * long as base. false: unchanged, and why (CONF_WHY_MAX bytes) says what is wrong. Not for NAMES.
  */
 bool conf_key_set(const struct conf_key *k, void *base, const char *text, char *why);
+
+/* The first key of the groups and of this kind of reload whose value is not the same; NULL: none. */
+const struct conf_key *conf_key_differs(
+	unsigned groups, enum conf_reload reload, const void *a, const void *b);
+unsigned conf_key_count(const struct conf_key *k, const void *base); /* the value of a COUNT */
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/base/conf.h"
+#include "daemon/base/conf_keys.h"
 #include "daemon/base/log.h"
 #include "daemon/control/notify.h"
 #include "daemon/control/reload.h"
@@ -116,13 +117,13 @@ static void fail(struct reload *r, char *errors)
 /* What cannot be changed in a running daemon is refused, never ignored. */
 static char *cannot_change(const struct conf *now, const struct conf *next)
 {
+	const struct conf_key *k = conf_key_differs(CONF_DAEMON, CONF_RESTART, now, next);
 	char *error = NULL;
 
-	if (now->workers != next->workers &&
-		asprintf(&error,
-			"daemon.workers: cannot change from %u to %u in a running daemon: "
-			"restart it, or set it back",
-			now->workers, next->workers) < 0)
+	if (k && asprintf(&error,
+			 "daemon.%s: cannot change from %u to %u in a running daemon: "
+			 "restart it, or set it back",
+			 k->name, conf_key_count(k, now), conf_key_count(k, next)) < 0)
 		return NULL;
 	return error;
 }

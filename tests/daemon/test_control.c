@@ -79,6 +79,46 @@ START_TEST(reload_keeps_connections_when_only_limits_change)
 }
 END_TEST
 
+/* Whatever conf_keys.def calls NEXT_CONNECTION is like that: what is open stays as it was opened. */
+START_TEST(reload_of_max_requests_is_for_connections_opened_from_then_on)
+{
+	struct origin *o = origin_of(_i);
+	struct client *c;
+
+	daemon_for(o, "");
+	c = client_open();
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	reload(config("", upstream(NULL, o, "max_requests = 2;")));
+	for (int i = 0; i < 5; i++)
+		ck_assert_uint_eq(get(c, "/").status, 200);
+	ck_assert_uint_eq(origin_counts(o).accepted, 1);
+	ck_assert_uint_eq(get(c, "/close-after").status, 200);
+	WAIT_FOR(origin_counts(o).open == 0);
+	for (int i = 0; i < 4; i++)
+		ck_assert_uint_eq(get(c, "/").status, 200);
+	WAIT_FOR(counted(daemon_counters("origin"), "closed_by_reason", "requests") == 2);
+	client_close(c);
+}
+END_TEST
+
+/* And NEW_POOL like that. */
+START_TEST(reload_of_a_window_opens_new_connections)
+{
+	struct origin *o = origin_of(_i);
+	struct client *c;
+
+	daemon_for(o, "");
+	c = client_open();
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	reload(config("", upstream(NULL, o, "h2_stream_window = \"128KiB\";")));
+	WAIT_FOR(origin_counts(o).open == 0);
+	ck_assert_uint_eq(get(c, "/").status, 200);
+	ck_assert_uint_eq(origin_counts(o).accepted, 2);
+	ck_assert_uint_eq(daemon_logged_lines("event=\"closed\"", "reason=reload"), 1);
+	client_close(c);
+}
+END_TEST
+
 static const char *const shorter[][3] = {
 	{"idle_timeout = \"1h\";", "idle_timeout = \"100ms\";", "idle"},
 	{"idle_timeout = \"0s\";", "idle_timeout = \"100ms\";", "idle"},
@@ -741,6 +781,9 @@ int main(void)
 
 	tcase_add_loop_test(reloads, reload_keeps_the_connections_of_unchanged_upstreams, 0, 2);
 	tcase_add_loop_test(reloads, reload_keeps_connections_when_only_limits_change, 0, 2);
+	tcase_add_loop_test(
+		reloads, reload_of_max_requests_is_for_connections_opened_from_then_on, 0, 2);
+	tcase_add_loop_test(reloads, reload_of_a_window_opens_new_connections, 0, 2);
 	tcase_add_loop_test(reloads, reload_that_shortens_lives_ends_idle_connections, 0, 3);
 	tcase_add_test(reloads, reload_that_lowers_max_connections_closes_the_surplus);
 	tcase_add_test(reloads, reload_moves_an_upstream_without_hurting_what_runs);

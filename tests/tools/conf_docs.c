@@ -4,19 +4,21 @@
  */
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct row {
 	const char *where, *name;
 	const char *keys; /* of a group: its keys; else NULL */
-	const char *kind, *initial, *low, *high, *text;
+	const char *kind, *reload, *initial, *low, *high, *text;
 };
 
 /* A group's keys follow it; a group inside a group comes last. */
 static const struct row rows[] = {
-#define CONF_GROUP(where, name, keys, kind, text) {#where, #name, #keys, #kind, "", "", "", text},
-#define CONF_KEY(where, name, member, kind, initial, low, high, text)                              \
-	{#where, #name, NULL, #kind, initial, low, high, text},
+#define CONF_GROUP(where, name, keys, kind, text)                                                  \
+	{#where, #name, #keys, #kind, "", "", "", "", text},
+#define CONF_KEY(where, name, member, kind, reload, initial, low, high, text)                      \
+	{#where, #name, NULL, #kind, #reload, initial, low, high, text},
 #include "daemon/base/conf_keys.def"
 };
 
@@ -102,6 +104,31 @@ static void put_range(FILE *out, const struct row *r)
 	}
 }
 
+/* What a reload does with it, unless it holds at once as most do. */
+static void put_reload(FILE *out, const struct row *r)
+{
+	static const struct {
+		const char *reload, *text;
+	} texts[] = {
+		{"LIVE", ""},
+		{"NEXT_CONNECTION", " A reload changes it for connections opened from then on."},
+		{"NEW_POOL", " When a reload changes it, new connections replace all there are."},
+		{"NEW_POOL_DERIVED",
+			" When a reload changes what it stands for, new connections replace all there "
+			"are."},
+		{"RESTART", " It cannot be changed by a reload."},
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (is(texts[i].reload, r->reload)) {
+			fputs(texts[i].text, out);
+			return;
+		}
+	}
+	fprintf(stderr, "%s.%s: no text for %s\n", r->where, r->name, r->reload);
+	exit(1);
+}
+
 /* ---- the reference configuration ------------------------------------------- */
 
 static void indent(unsigned depth)
@@ -137,6 +164,7 @@ static void conf_key(const struct row *r, unsigned depth)
 
 	fputs(r->text, line);
 	put_range(line, r);
+	put_reload(line, r);
 	fclose(line);
 	put_comment(text, depth);
 	indent(depth);
@@ -156,6 +184,7 @@ static const char head[] =
 	"# Durations: \"250ms\" \"30s\" \"5m\" \"1h\" \"1d\"; \"off\" where it is named.\n"
 	"# Sizes: \"512B\" \"64KiB\" \"10MiB\" \"1GiB\".\n"
 	"# A number without its unit is an error, as is an unknown name.\n"
+	"# A reload puts a changed value in force at once, unless its text says something else.\n"
 	"# No comma after the last element inside ( ) or [ ].\n"
 	"#\n"
 	"# connpoold -t checks the file and lists all errors.\n";
@@ -232,6 +261,7 @@ static void man_key(const struct row *r)
 	memset(text, 0, sizeof(text));
 	line = fmemopen(text, sizeof(text), "w");
 	put_range(line, r);
+	put_reload(line, r);
 	fclose(line);
 	put_roff(text);
 	putchar('\n');

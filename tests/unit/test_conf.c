@@ -235,7 +235,7 @@ START_TEST(every_key_takes_its_initial_value)
 #define CONF_GROUP(where, name, of, kind, text)                                                    \
 	ck_assert_ptr_nonnull(conf_key_find(CONF_##where, #name));                                 \
 	ck_assert(conf_key_find(CONF_##where, #name)->keys == CONF_##of);
-#define CONF_KEY(where, name, member, kind, initial, low, high, text)                              \
+#define CONF_KEY(where, name, member, kind, reload, initial, low, high, text)                      \
 	if (CONF_IS_##kind != CONF_IS_NAMES)                                                       \
 		ck_assert_msg(                                                                     \
 			conf_key_set(conf_key_find(CONF_##where, #name), &base, initial, why),     \
@@ -1269,6 +1269,73 @@ START_TEST(url_protocols_windows_and_tls_change_the_connections)
 }
 END_TEST
 
+/* A value of the key that is not its initial one, in out. */
+static const char *other_value(const struct conf_key *k, char out[128])
+{
+	const char *space = strrchr(k->low, ' ');
+
+	switch (k->kind) {
+	case CONF_IS_BOOL:
+		return strcmp(k->initial, "true") == 0 ? "false" : "true";
+	case CONF_IS_TEXT:
+		return "another";
+	case CONF_IS_CHOICE:
+	case CONF_IS_WORD:
+	case CONF_IS_LEVEL:
+	case CONF_IS_PROTOCOLS:
+		snprintf(out, 128, "%.*s", (int)strcspn(k->low, " "), k->low);
+		return strcmp(out, k->initial) == 0 ? space + 1 : out;
+	default:
+		return strcmp(k->initial, k->low) == 0 ? k->high : k->low;
+	}
+}
+
+#define ROW(where, name) conf_key_find(CONF_##where, #name)
+
+/* Of an upstream: connections are kept through whatever is not NEW_POOL, and only then. */
+START_TEST(what_the_table_says_of_a_key_decides_about_the_connections)
+{
+	char why[CONF_WHY_MAX] = "", text[128];
+	unsigned count = 0;
+
+	loads("upstreams = ( { name = \"a\"; url = \"https://a\"; } );");
+#define CONF_GROUP(where, name, of, kind, text)
+#define CONF_KEY(where, name, member, kind, reload_, initial, low, high, text_)                    \
+	if ((CONF_##where & (CONF_POOL | CONF_TLS | CONF_UPSTREAM)) &&                             \
+		CONF_IS_##kind != CONF_IS_NAMES) {                                                 \
+		const struct conf_key *k = ROW(where, name);                                       \
+		struct conf_upstream changed = *up(0);                                             \
+                                                                                                   \
+		ck_assert_msg(                                                                     \
+			conf_key_set(k, &changed, other_value(k, text), why), #name ": %s", why);  \
+		ck_assert_msg(conf_upstream_same_connections(up(0), &changed) ==                   \
+				      (k->reload != CONF_NEW_POOL),                                \
+			#name);                                                                    \
+		ck_assert_ptr_eq(conf_key_differs(CONF_##where, k->reload, up(0), &changed), k);   \
+		count++;                                                                           \
+	}
+#include "daemon/base/conf_keys.def"
+#undef CONF_GROUP
+#undef CONF_KEY
+	ck_assert_uint_ge(count, 50);
+}
+END_TEST
+
+/* A reload refuses only those of daemon, and tells counts. */
+START_TEST(only_counts_of_the_daemon_need_a_restart)
+{
+#define CONF_GROUP(where, name, of, kind, text)
+#define CONF_KEY(where, name, member, kind, reload_, initial, low, high, text)                     \
+	ck_assert_msg(CONF_##reload_ != CONF_RESTART ||                                            \
+			      (CONF_##where == CONF_DAEMON && CONF_IS_##kind == CONF_IS_COUNT),    \
+		#name);
+#include "daemon/base/conf_keys.def"
+#undef CONF_GROUP
+#undef CONF_KEY
+	ck_assert_int_eq(ROW(DAEMON, workers)->reload, CONF_RESTART);
+}
+END_TEST
+
 static void append(const char *path, const char *text)
 {
 	FILE *f = fopen(path, "a");
@@ -1420,7 +1487,7 @@ START_TEST(the_reference_shows_the_values_that_hold_without_it)
 #define OF_UPSTREAM(c) (&(c)->upstreams[0])
 #define OF_TLS(c)      (&(c)->upstreams[0])
 #define CONF_GROUP(where, name, of, kind, text)
-#define CONF_KEY(where, name, member, kind, initial, low, high, text)                              \
+#define CONF_KEY(where, name, member, kind, reload, initial, low, high, text)                      \
 	ck_assert_msg(same_value(CONF_IS_##kind, &OF_##where(conf)->member,                        \
 			      &OF_##where(full)->member, sizeof(OF_##where(conf)->member)),        \
 		"%s differs", #name);
@@ -1510,6 +1577,8 @@ static Suite *suite(void)
 	tcase_add_test(t, upstreams_without_ca_file_share_the_store_of_the_system);
 	tcase_add_test(t, limits_and_timeouts_do_not_change_the_connections);
 	tcase_add_test(t, url_protocols_windows_and_tls_change_the_connections);
+	tcase_add_test(t, what_the_table_says_of_a_key_decides_about_the_connections);
+	tcase_add_test(t, only_counts_of_the_daemon_need_a_restart);
 	tcase_add_test(t, certificates_are_compared_by_content);
 	tcase_add_test(t, upstreams_are_found_by_name_in_any_case);
 	tcase_add_test(t, a_configuration_lives_until_its_last_reference);
