@@ -164,7 +164,7 @@ static bool another_may_come(const struct pool *pool)
 
 	if (pool->count[POOL_CONNECTING] > 0)
 		return true;
-	for (int i = POOL_AVAILABLE; i < POOL_PLACES; i++)
+	for (int i = POOL_AVAILABLE; i < POOL_LISTS; i++)
 		list_each (l, tmp, &pool->conns[i])
 			lasting += cc_conn_state(container_of(l, struct pool_conn, link)->cc) !=
 			           CC_CLOSED;
@@ -607,7 +607,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 	pool->up = up;
 	pool->owner = owner;
 	pool->home = home;
-	for (int i = 0; i < POOL_PLACES; i++)
+	for (int i = 0; i < POOL_LISTS; i++)
 		list_init(&pool->conns[i]);
 	list_init(&pool->idle);
 	list_init(&pool->old);
@@ -671,7 +671,7 @@ void pool_drain(struct pool *pool, struct pool *to)
 	} else {
 		fail_all(pool, WAITER_POOL_GONE, CC_ECLOSED, "");
 	}
-	for (int i = 0; i < POOL_PLACES; i++)
+	for (int i = 0; i < POOL_LISTS; i++)
 		list_each (c, tmp, &pool->conns[i])
 			pool_retire(container_of(c, struct pool_conn, link), CLOSE_RELOAD);
 	free_if_done(pool);
@@ -681,7 +681,7 @@ void pool_free(struct pool *pool)
 {
 	if (!pool)
 		return;
-	for (int i = 0; i < POOL_PLACES; i++)
+	for (int i = 0; i < POOL_LISTS; i++)
 		list_each (c, tmp, &pool->conns[i])
 			pool_conn_free(container_of(c, struct pool_conn, link));
 	pool_release(pool);

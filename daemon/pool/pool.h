@@ -4,7 +4,7 @@
  *
  *   exchange ── pool_ask ──> a connection with a reserved slot, or a place in the queue
  *   pool     ── cc_transport_new_client_conn, cc_conn_reserve, cc_conn_free ──> library
- *   library  ── state hook (turn, notify stage) ──> pool: places, waiters, dials
+ *   library  ── state hook (turn, notify stage) ──> pool: lists, waiters, dials
  *
  * An upstream has one pool, in its home worker, so max_connections holds for the whole daemon. What
  * is decided is in pick, queue, backoff and learn; pool.c does it.

@@ -3,7 +3,7 @@
  *
  *   CONNECTING ──> AVAILABLE <──> FULL ──> DRAINING ──> freed
  *
- * A connection's place follows from the library's numbers alone (place_of), so it cannot disagree
+ * The list of a connection follows from the library's numbers alone (list_of), so it cannot disagree
  * with them. Nothing here runs inside a call of the library: hooks come from the turn. What is
  * learned from how it went goes to the pool (pool_failed) and to its address (upstream.h).
  */
@@ -22,20 +22,20 @@
 #define USELESS_AGE     1000u /* ms */
 #define RELIEF_DELAY    5u    /* ms until a connection that was given up has closed */
 
-/* ---- places ------------------------------------------------------------ */
+/* ---- lists ------------------------------------------------------------- */
 
-static void pool_move(struct pool_conn *pc, enum pool_place to)
+static void pool_move(struct pool_conn *pc, enum pool_list to)
 {
-	if (pc->place == to)
+	if (pc->list == to)
 		return;
 	list_del(&pc->link);
-	pc->pool->count[pc->place]--;
-	pc->place = to;
+	pc->pool->count[pc->list]--;
+	pc->list = to;
 	pc->pool->count[to]++;
 	list_add_tail(&pc->pool->conns[to], &pc->link);
 }
 
-static enum pool_place place_of(enum cc_state state, uint32_t room)
+static enum pool_list list_of(enum cc_state state, uint32_t room)
 {
 	switch (state) {
 	case CC_CONNECTING:
@@ -64,9 +64,9 @@ void pool_look(struct pool_conn *pc)
 {
 	uint32_t room = cc_conn_available(pc->cc);
 
-	pool_move(pc, place_of(cc_conn_state(pc->cc), room));
+	pool_move(pc, list_of(cc_conn_state(pc->cc), room));
 	pick_update(&pc->pool->pick, &pc->pick, pc->watched ? 0 : room);
-	if (pc->place == POOL_DRAINING) {
+	if (pc->list == POOL_DRAINING) {
 		unstrand(pc);
 		janitor_forget(pc);
 	} else if (pc->ready)
@@ -95,7 +95,7 @@ void pool_hint(struct pool_conn *pc, uint64_t ms)
 
 static void strand(struct pool_conn *pc)
 {
-	if (!pc->stranded && pc->place != POOL_DRAINING) {
+	if (!pc->stranded && pc->list != POOL_DRAINING) {
 		pc->pool->stranded++;
 		pc->stranded = true;
 	}
@@ -104,7 +104,7 @@ static void strand(struct pool_conn *pc)
 /* There is one to an address that is good: who is on one that has vanished can go. */
 static void retire_stranded(struct pool *pool)
 {
-	for (int i = 0; i < POOL_PLACES && pool->stranded > 0; i++)
+	for (int i = 0; i < POOL_LISTS && pool->stranded > 0; i++)
 		list_each (l, tmp, &pool->conns[i]) {
 			struct pool_conn *pc = container_of(l, struct pool_conn, link);
 
@@ -164,7 +164,7 @@ void pool_conn_shrink(struct pool *pool)
 
 void pool_conn_strand(struct pool *pool, const struct endpoint *ep)
 {
-	for (int i = 0; i < POOL_PLACES; i++)
+	for (int i = 0; i < POOL_LISTS; i++)
 		list_each (l, tmp, &pool->conns[i])
 			if (container_of(l, struct pool_conn, link)->endpoint == ep)
 				strand(container_of(l, struct pool_conn, link));
@@ -288,7 +288,7 @@ void pool_conn_free(struct pool_conn *pc)
 	settle(pc, true);
 	pick_remove(&pool->pick, &pc->pick);
 	list_del(&pc->link);
-	pool->count[pc->place]--;
+	pool->count[pc->list]--;
 	if (pc->first)
 		upstream_gave_up(pc->first);
 	if (pc->endpoint) {
@@ -404,7 +404,7 @@ static void state_hook(struct cc_conn *cc, void *arg)
 	struct pool_conn *pc = arg;
 	struct pool *pool = pc->pool;
 	/*
-	 * Told once, also of one that came up, was sent away and closed in a single turn. Its place
+	 * Told once, also of one that came up, was sent away and closed in a single turn. Its list
 	 * says nothing about that: whoever asks for a slot in the same turn moves it.
 	 */
 	bool is_goodbye = (cc_conn_changes(cc) & CC_CHANGED_DRAINING) &&
@@ -442,7 +442,7 @@ int pool_conn_dial(struct pool *pool)
 	}
 	pc->pool = pool;
 	pc->first = first;
-	pc->place = POOL_CONNECTING;
+	pc->list = POOL_CONNECTING;
 	pc->opened_at = ctx_now(pool->ctx);
 	pc->hint = LEARN_NO_HINT;
 	list_init(&pc->idle);

@@ -2,7 +2,7 @@
  * pool_int.h - a pool and its connections from within; for pool.c, which decides and queues,
  * pool_conn.c, which connects, and janitor.c only.
  *
- * Each connection stands in the list of its place; pool_move is the only one that moves it.
+ * Each connection stands in one list of its pool; pool_move is the only one that moves it.
  */
 #ifndef POOL_INT_H
 #define POOL_INT_H
@@ -18,15 +18,15 @@
 struct endpoint;
 struct upstream;
 
-enum pool_place { POOL_CONNECTING, POOL_AVAILABLE, POOL_FULL, POOL_DRAINING, POOL_PLACES };
+enum pool_list { POOL_CONNECTING, POOL_AVAILABLE, POOL_FULL, POOL_DRAINING, POOL_LISTS };
 
 /*
  * One upstream connection. Made by the pool, freed by it in the turn in which
  * the library said CLOSED.
  */
 struct pool_conn {
-	struct list link; /* in pool->conns[place] */
-	enum pool_place place;
+	struct list link; /* in pool->conns[list] */
+	enum pool_list list;
 	struct pool *pool;
 	struct cc_conn *cc;
 	struct endpoint *first;    /* while it connects: the address that is tried first */
@@ -59,8 +59,8 @@ struct pool {
 	struct cc_transport *transport;
 	struct upstream *upstream; /* its addresses */
 	unsigned stranded;         /* connections to addresses that have vanished */
-	struct list conns[POOL_PLACES];
-	unsigned count[POOL_PLACES];
+	struct list conns[POOL_LISTS];
+	unsigned count[POOL_LISTS];
 	unsigned unsettled;   /* ready, but their limits are not known yet */
 	struct pick_set pick; /* those that a request may be given */
 	struct list idle;     /* struct pool_conn, the one that is idle for longest first */

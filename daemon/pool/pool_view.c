@@ -7,7 +7,7 @@ unsigned pool_connections(const struct pool *pool)
 {
 	unsigned n = 0;
 
-	for (int i = 0; i < POOL_PLACES; i++)
+	for (int i = 0; i < POOL_LISTS; i++)
 		n += pool->count[i];
 	return n;
 }

@@ -95,7 +95,7 @@ static struct queue_lane *lane_for(struct queue *q, const struct queue_item *ite
 	return list_empty(&q->turns) ? NULL : &carrier_of(q->turns.next)->lane;
 }
 
-static struct list *place_for(struct queue *q, struct queue_item *item)
+static struct list *list_for(struct queue *q, struct queue_item *item)
 {
 	struct queue_lane *lane;
 
@@ -107,7 +107,7 @@ static struct list *place_for(struct queue *q, struct queue_item *item)
 
 static void enter(struct queue *q, struct queue_item *item)
 {
-	list_add_tail(place_for(q, item), &item->link);
+	list_add_tail(list_for(q, item), &item->link);
 	item->queued = true;
 	q->count++;
 }
@@ -142,14 +142,14 @@ void queue_remove(struct queue *q, struct queue_item *item)
 
 struct queue_item *queue_first(const struct queue *q)
 {
-	const struct list *place = &q->first;
+	const struct list *from = &q->first;
 
-	if (list_empty(place)) {
+	if (list_empty(from)) {
 		if (list_empty(&q->turns))
 			return NULL;
-		place = &carrier_of(q->turns.next)->lane.items;
+		from = &carrier_of(q->turns.next)->lane.items;
 	}
-	return container_of(place->next, struct queue_item, link);
+	return container_of(from->next, struct queue_item, link);
 }
 
 /* Out of its lane, which is the last to be served now; still in by_age. */
