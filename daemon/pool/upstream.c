@@ -6,7 +6,7 @@
  *
  * A lookup is a list of services, each with the name of a host, looked up one after the other.
  * A name that is no service is a list of one. What they bring is collected in fresh and becomes
- * places when all have answered.
+ * entries when all have answered.
  */
 #include <stdio.h>
 #include <string.h>
@@ -30,11 +30,11 @@
 #define PATIENCE      1000u /* ms that an old answer is not used, while a new one is waited for */
 #define NONES_BELIEVE 2u    /* times in a row that there is nothing, until it is believed */
 
-struct place { /* what an endpoint is besides */
+struct entry { /* what an endpoint is besides */
 	struct endpoint ep;
 	struct list link; /* in upstream->gone when it is gone */
 	struct address addr;
-	unsigned index; /* in upstream->places while it is not gone */
+	unsigned index; /* in upstream->entries while it is not gone */
 	unsigned priority, weight;
 	uint64_t failed_at; /* ms, the last failure that was counted */
 	bool untold;        /* gone, and the pool does not know it */
@@ -51,8 +51,8 @@ struct upstream {
 	const struct upstream_ops *ops;
 	void *arg;
 
-	struct place *places[SPREAD_MAX];
-	struct address_health health[SPREAD_MAX]; /* of the place of the same index */
+	struct entry *entries[SPREAD_MAX];
+	struct address_health health[SPREAD_MAX]; /* of the entry of the same index */
 	unsigned count;
 	unsigned last; /* index of the one that was dialled last; count: none */
 	struct list gone;
@@ -78,9 +78,9 @@ struct upstream {
 	char target[SPREAD_MAX * 56]; /* an address has at most 54 letters */
 };
 
-static struct place *place_of(const struct endpoint *ep)
+static struct entry *entry_of(const struct endpoint *ep)
 {
-	return container_of(ep, struct place, ep);
+	return container_of(ep, struct entry, ep);
 }
 
 static struct address_rules rules_of(const struct upstream *u)
@@ -94,11 +94,11 @@ static struct address_rules rules_of(const struct upstream *u)
 	};
 }
 
-/* ---- places ------------------------------------------------------------ */
+/* ---- entries ------------------------------------------------------------ */
 
-static struct place *place_new(struct upstream *u)
+static struct entry *entry_new(struct upstream *u)
 {
-	struct place *p = mem_zalloc(u->ctx, sizeof(*p));
+	struct entry *p = mem_zalloc(u->ctx, sizeof(*p));
 
 	if (p) {
 		p->ep.upstream = u;
@@ -107,27 +107,27 @@ static struct place *place_new(struct upstream *u)
 	return p;
 }
 
-static void place_free(struct place *p)
+static void entry_free(struct entry *p)
 {
 	list_del(&p->link);
 	mem_free(p->ep.upstream->ctx, p);
 }
 
-/* A place that is gone stays for those who point to it. */
-static void place_release(struct place *p)
+/* An entry that is gone stays for those who point to it. */
+static void entry_release(struct entry *p)
 {
 	if (p->ep.gone && p->ep.connections == 0 && p->ep.dialling == 0)
-		place_free(p);
+		entry_free(p);
 }
 
-static struct place *find_address(const struct upstream *u, const struct address *a)
+static struct entry *find_address(const struct upstream *u, const struct address *a)
 {
 	for (unsigned i = 0; i < u->count; i++) {
-		if (address_same(&u->places[i]->addr, a))
-			return u->places[i];
+		if (address_same(&u->entries[i]->addr, a))
+			return u->entries[i];
 	}
 	list_each (l, tmp, &u->gone) {
-		struct place *p = container_of(l, struct place, link);
+		struct entry *p = container_of(l, struct entry, link);
 
 		if (address_same(&p->addr, a))
 			return p;
@@ -135,14 +135,14 @@ static struct place *find_address(const struct upstream *u, const struct address
 	return NULL;
 }
 
-static struct place *find_text(const struct upstream *u, const char *text)
+static struct entry *find_text(const struct upstream *u, const char *text)
 {
 	for (unsigned i = 0; i < u->count; i++) {
-		if (strcmp(u->places[i]->ep.text, text) == 0)
-			return u->places[i];
+		if (strcmp(u->entries[i]->ep.text, text) == 0)
+			return u->entries[i];
 	}
 	list_each (l, tmp, &u->gone) {
-		struct place *p = container_of(l, struct place, link);
+		struct entry *p = container_of(l, struct entry, link);
 
 		if (strcmp(p->ep.text, text) == 0)
 			return p;
@@ -160,7 +160,7 @@ static uint64_t chance(void)
 	return random;
 }
 
-static bool place_unconnected(struct place *p)
+static bool entry_unconnected(struct entry *p)
 {
 	struct upstream *u = p->ep.upstream;
 	struct address_rules rules = rules_of(u);
@@ -173,27 +173,27 @@ static bool place_unconnected(struct place *p)
 static void count_failures(struct upstream *u)
 {
 	for (unsigned i = 0; !u->fixed && i < u->count; i++) {
-		struct place *p = u->places[i];
+		struct entry *p = u->entries[i];
 		uint64_t at = race_failed_at(u->ctx, &p->addr);
 
 		if (at > 0 && at != p->failed_at) {
 			p->failed_at = at;
-			place_unconnected(p);
+			entry_unconnected(p);
 		}
 	}
 }
 
 /* p was dialled and did not connect, whether the library calls that a failure or not. */
-static void count_failures_and(struct upstream *u, struct place *p)
+static void count_failures_and(struct upstream *u, struct entry *p)
 {
 	uint64_t before = p->failed_at;
 
 	count_failures(u);
 	if (p->failed_at == before)
-		place_unconnected(p);
+		entry_unconnected(p);
 }
 
-static bool failed_a_moment_ago(const struct upstream *u, const struct place *p)
+static bool failed_a_moment_ago(const struct upstream *u, const struct entry *p)
 {
 	uint64_t at = u->fixed ? 0 : race_failed_at(u->ctx, &p->addr);
 
@@ -236,34 +236,34 @@ static void limit_ejected(struct upstream *u)
 /* ---- what an answer changes ---------------------------------------------- */
 
 struct merged {
-	struct place *places[SPREAD_MAX];
+	struct entry *entries[SPREAD_MAX];
 	struct address_health health[SPREAD_MAX];
 	unsigned count;
 	bool changed;
 };
 
-static bool is_merged(const struct merged *m, const struct place *p)
+static bool is_merged(const struct merged *m, const struct entry *p)
 {
 	for (unsigned i = 0; i < m->count; i++) {
-		if (m->places[i] == p)
+		if (m->entries[i] == p)
 			return true;
 	}
 	return false;
 }
 
-static void merge_place(const struct upstream *u, struct merged *m, struct place *p, bool known)
+static void merge_entry(const struct upstream *u, struct merged *m, struct entry *p, bool known)
 {
 	if (m->count == SPREAD_MAX || is_merged(m, p))
 		return;
 	if (known)
 		m->health[m->count] = u->health[p->index];
-	m->places[m->count++] = p;
+	m->entries[m->count++] = p;
 	m->changed |= !known;
 }
 
-static struct place *place_add(struct upstream *u, const struct address *addr)
+static struct entry *entry_add(struct upstream *u, const struct address *addr)
 {
-	struct place *p = place_new(u);
+	struct entry *p = entry_new(u);
 
 	if (!p)
 		return NULL;
@@ -282,15 +282,15 @@ static void lookup_failed(struct upstream *u, int err, bool none, const char *na
 
 static void merge_fresh(struct upstream *u, struct merged *m, const struct fresh *f)
 {
-	struct place *p = find_address(u, &f->addr);
+	struct entry *p = find_address(u, &f->addr);
 	bool known = p && !p->ep.gone;
 
 	for (unsigned i = 0; !p && i < m->count; i++) { /* twice in the answer, and new */
-		if (address_same(&m->places[i]->addr, &f->addr))
+		if (address_same(&m->entries[i]->addr, &f->addr))
 			return;
 	}
 	if (!p)
-		p = place_add(u, &f->addr);
+		p = entry_add(u, &f->addr);
 	if (!p) {
 		lookup_failed(u, CC_ENOMEM, false, u->up->host, cc_strerror(CC_ENOMEM));
 		return; /* like one that was not told */
@@ -302,26 +302,26 @@ static void merge_fresh(struct upstream *u, struct merged *m, const struct fresh
 	}
 	p->priority = f->priority;
 	p->weight = f->weight;
-	merge_place(u, m, p, known);
+	merge_entry(u, m, p, known);
 }
 
-static void dismiss(struct upstream *u, struct place *p)
+static void dismiss(struct upstream *u, struct entry *p)
 {
 	p->ep.gone = true;
 	p->untold = p->ep.connections > 0;
 	list_add_tail(&u->gone, &p->link);
-	place_release(p);
+	entry_release(p);
 }
 
 /* The pool may do anything to what it is told of, so the list is looked at anew each time. */
 static void tell_gone(struct upstream *u)
 {
-	struct place *untold;
+	struct entry *untold;
 
 	do {
 		untold = NULL;
 		list_each (l, tmp, &u->gone) {
-			struct place *p = container_of(l, struct place, link);
+			struct entry *p = container_of(l, struct entry, link);
 
 			if (p->untold)
 				untold = p;
@@ -333,26 +333,26 @@ static void tell_gone(struct upstream *u)
 	} while (untold);
 }
 
-/* fresh becomes places. What is not in it is gone, unless a part of the answer is missing. */
+/* fresh becomes entries. What is not in it is gone, unless a part of the answer is missing. */
 static bool merge(struct upstream *u)
 {
-	struct place *last = u->last < u->count ? u->places[u->last] : NULL;
-	struct place *old[SPREAD_MAX];
+	struct entry *last = u->last < u->count ? u->entries[u->last] : NULL;
+	struct entry *old[SPREAD_MAX];
 	unsigned old_count = u->count;
 	struct merged m = {0};
 
-	memcpy(old, u->places, sizeof(old));
+	memcpy(old, u->entries, sizeof(old));
 	for (unsigned i = 0; i < u->fresh_count; i++)
 		merge_fresh(u, &m, &u->fresh[i]);
 	for (unsigned i = 0; u->incomplete && i < old_count; i++)
-		merge_place(u, &m, old[i], true);
+		merge_entry(u, &m, old[i], true);
 
-	memcpy(u->places, m.places, sizeof(m.places));
+	memcpy(u->entries, m.entries, sizeof(m.entries));
 	memcpy(u->health, m.health, sizeof(m.health));
 	u->count = u->last = m.count;
 	for (unsigned i = 0; i < m.count; i++) {
-		m.places[i]->index = i;
-		if (m.places[i] == last)
+		m.entries[i]->index = i;
+		if (m.entries[i] == last)
 			u->last = i;
 	}
 	for (unsigned i = 0; i < old_count; i++) {
@@ -549,7 +549,7 @@ static void lookup_begin(struct upstream *u)
 static bool in_use(const struct upstream *u)
 {
 	for (unsigned i = 0; i < u->count; i++) {
-		if (u->places[i]->ep.connections > 0 || u->places[i]->ep.dialling > 0)
+		if (u->entries[i]->ep.connections > 0 || u->entries[i]->ep.dialling > 0)
 			return true;
 	}
 	return u->asked || !list_empty(&u->gone);
@@ -587,7 +587,7 @@ static void write_target(struct upstream *u, const uint8_t *order, unsigned n)
 
 	for (unsigned i = 0; i < n; i++)
 		len += (size_t)snprintf(u->target + len, sizeof(u->target) - len, "%s%s",
-			i > 0 ? "," : "", u->places[order[i]]->ep.text);
+			i > 0 ? "," : "", u->entries[order[i]]->ep.text);
 }
 
 /* If none is well, one that is out is better than one that pauses. */
@@ -609,7 +609,7 @@ static struct endpoint *choose(struct upstream *u)
 	unsigned n;
 
 	for (unsigned i = 0; i < u->count; i++) {
-		const struct place *p = u->places[i];
+		const struct entry *p = u->entries[i];
 
 		items[i] = (struct spread_item){p->ep.connections + p->ep.dialling, p->priority,
 			p->weight, is_left_out(u, i), failed_a_moment_ago(u, p)};
@@ -618,7 +618,7 @@ static struct endpoint *choose(struct upstream *u)
 	u->last = order[0];
 	if (!u->fixed)
 		write_target(u, order, n);
-	return &u->places[order[0]]->ep;
+	return &u->entries[order[0]]->ep;
 }
 
 void upstream_wanted(struct upstream *u)
@@ -647,7 +647,7 @@ const char *upstream_target(struct upstream *u, struct endpoint **first)
 struct endpoint *upstream_connected(struct endpoint *first, const char *address)
 {
 	struct upstream *u = first->upstream;
-	struct place *p = find_text(u, address), *dialled = place_of(first);
+	struct entry *p = find_text(u, address), *dialled = entry_of(first);
 
 	if (!p)
 		p = dialled; /* a proxy answers in its place */
@@ -659,24 +659,24 @@ struct endpoint *upstream_connected(struct endpoint *first, const char *address)
 	if (!p->ep.gone)
 		address_connected(&u->health[p->index]);
 	first->dialling--;
-	place_release(dialled);
+	entry_release(dialled);
 	return &p->ep;
 }
 
 void upstream_failed(struct endpoint *first, const char *address)
 {
 	struct upstream *u = first->upstream;
-	struct place *p = find_text(u, address), *dialled = place_of(first);
+	struct entry *p = find_text(u, address), *dialled = entry_of(first);
 
 	count_failures_and(u, p ? p : dialled);
 	first->dialling--;
-	place_release(dialled);
+	entry_release(dialled);
 }
 
 void upstream_gave_up(struct endpoint *first)
 {
 	first->dialling--;
-	place_release(place_of(first));
+	entry_release(entry_of(first));
 }
 
 const char *upstream_awaited(const struct upstream *u)
@@ -693,7 +693,7 @@ uint64_t upstream_ready_at(const struct upstream *u)
 
 bool endpoint_useless(struct endpoint *ep)
 {
-	return place_unconnected(place_of(ep));
+	return entry_unconnected(entry_of(ep));
 }
 
 bool endpoint_failed(struct endpoint *ep)
@@ -702,13 +702,13 @@ bool endpoint_failed(struct endpoint *ep)
 	struct address_rules rules = rules_of(u);
 
 	return !ep->gone &&
-	       address_failed(u->health, u->count, place_of(ep)->index, &rules, ctx_now(u->ctx));
+	       address_failed(u->health, u->count, entry_of(ep)->index, &rules, ctx_now(u->ctx));
 }
 
 void endpoint_succeeded(struct endpoint *ep)
 {
 	if (!ep->gone)
-		address_succeeded(&ep->upstream->health[place_of(ep)->index]);
+		address_succeeded(&ep->upstream->health[entry_of(ep)->index]);
 }
 
 bool endpoint_is_out(const struct endpoint *ep)
@@ -716,14 +716,14 @@ bool endpoint_is_out(const struct endpoint *ep)
 	const struct upstream *u = ep->upstream;
 
 	return ep->gone ||
-	       (is_left_out(u, place_of(ep)->index) &&
-		       address_is_out(&u->health[place_of(ep)->index], ctx_now(u->ctx)));
+	       (is_left_out(u, entry_of(ep)->index) &&
+		       address_is_out(&u->health[entry_of(ep)->index], ctx_now(u->ctx)));
 }
 
 void endpoint_closed(struct endpoint *ep)
 {
 	ep->connections--;
-	place_release(place_of(ep));
+	entry_release(entry_of(ep));
 }
 
 /* ---- begin and end ----------------------------------------------------------- */
@@ -737,15 +737,15 @@ static bool is_fixed(const struct conf_upstream *up)
 	return *up->proxy || !*up->host || address_numeric(&unused, up->host, up->port);
 }
 
-/* The one place that is never compared with an answer. */
-static int place_fixed(struct upstream *u)
+/* The one entry that is never compared with an answer. */
+static int entry_fixed(struct upstream *u)
 {
-	struct place *p = place_new(u);
+	struct entry *p = entry_new(u);
 
 	if (!p)
 		return CC_ENOMEM;
 	snprintf(p->ep.text, sizeof(p->ep.text), "%s", u->up->address);
-	u->places[0] = p;
+	u->entries[0] = p;
 	u->count = 1;
 	return 0;
 }
@@ -768,7 +768,7 @@ int upstream_new(struct cc_ctx *ctx, const struct conf_upstream *up, const struc
 	u->fixed = is_fixed(up);
 	u->expired = !u->fixed;
 	if (u->fixed)
-		err = place_fixed(u);
+		err = entry_fixed(u);
 	if (err < 0) {
 		upstream_free(u);
 		return err;
@@ -792,8 +792,8 @@ void upstream_free(struct upstream *u)
 	timer_stop(&u->timer);
 	turn_cancel(&u->tell);
 	for (unsigned i = 0; i < u->count; i++)
-		place_free(u->places[i]);
+		entry_free(u->entries[i]);
 	list_each (l, tmp, &u->gone)
-		place_free(container_of(l, struct place, link));
+		entry_free(container_of(l, struct entry, link));
 	mem_free(u->ctx, u);
 }
