@@ -23,9 +23,9 @@
 
 /* ---- one value --------------------------------------------------------- */
 
-static struct place at_set(config_setting_t *s)
+static struct position at_set(config_setting_t *s)
 {
-	return (struct place){.set = s};
+	return (struct position){.set = s};
 }
 
 static bool is_integer(const config_setting_t *s)
@@ -244,7 +244,7 @@ static bool room_for_upstreams(struct loader *l, unsigned n)
 	return l->conf->upstreams && l->upstream_at;
 }
 
-static struct conf_listener *add_listener(struct loader *l, struct place at)
+static struct conf_listener *add_listener(struct loader *l, struct position at)
 {
 	struct conf_listener *ls = &l->conf->listeners[l->conf->listener_count];
 
@@ -253,7 +253,7 @@ static struct conf_listener *add_listener(struct loader *l, struct place at)
 	return ls;
 }
 
-static struct conf_upstream *add_upstream(struct loader *l, struct place at)
+static struct conf_upstream *add_upstream(struct loader *l, struct position at)
 {
 	struct conf_upstream *u = &l->conf->upstreams[l->conf->upstream_count];
 
@@ -423,7 +423,7 @@ static void read_file(struct loader *l, config_t *tree)
 /* "NAME=URL": a name has neither colon nor slash, so the first '=' before those ends it. */
 static void read_upstream_option(struct loader *l, const char *text)
 {
-	struct place at = {.option = loader_printf(l, "--upstream %s", text)};
+	struct position at = {.option = loader_printf(l, "--upstream %s", text)};
 	struct conf_upstream *u = add_upstream(l, at);
 	size_t n = strcspn(text, "=:/");
 
@@ -439,7 +439,7 @@ static void read_upstream_option(struct loader *l, const char *text)
 
 static void read_listen_option(struct loader *l, const char *path)
 {
-	struct place at = {.option = loader_printf(l, "--listen %s", path)};
+	struct position at = {.option = loader_printf(l, "--listen %s", path)};
 	unsigned n = l->conf->listener_count;
 	struct conf_listener *ls = add_listener(l, at);
 
@@ -458,9 +458,9 @@ static void read_options(struct loader *l, const struct conf_cli *cli)
 	for (unsigned i = 0; i < cli->listen_count; i++)
 		read_listen_option(l, cli->listen[i]);
 	if (cli->listen_count == 0)
-		add_listener(l, (struct place){0});
+		add_listener(l, (struct position){0});
 	if (cli->upstream_count == 0)
-		loader_complain(l, ERROR, (struct place){.option = "--upstream"}, NULL,
+		loader_complain(l, ERROR, (struct position){.option = "--upstream"}, NULL,
 			"at least one is needed: --upstream https://api.example.com");
 }
 

@@ -322,7 +322,7 @@ static const char *upstream_list(struct loader *l)
 }
 
 static const struct conf_upstream *named_upstream(
-	struct loader *l, struct place at, const char *key, const char *name)
+	struct loader *l, struct position at, const char *key, const char *name)
 {
 	const struct conf_upstream *u;
 
@@ -335,7 +335,7 @@ static const struct conf_upstream *named_upstream(
 	return u;
 }
 
-static void check_listener_path(struct loader *l, struct place at, const char *path)
+static void check_listener_path(struct loader *l, struct position at, const char *path)
 {
 	if (strlen(path) > CONF_PATH_MAX)
 		loader_complain(l, ERROR, at, "path",
@@ -349,7 +349,7 @@ static void check_listener_path(struct loader *l, struct place at, const char *p
 static void check_listener(struct loader *l, unsigned n)
 {
 	struct conf_listener *ls = &l->conf->listeners[n];
-	struct place at = l->listener_at[n];
+	struct position at = l->listener_at[n];
 
 	if (!conf_is_name(ls->name))
 		loader_complain(l, ERROR, at, "name",
@@ -386,7 +386,7 @@ static uint64_t descriptor_limit(void)
 /* Each worker has its share; below this it could not even read. */
 static void check_memory(struct loader *l)
 {
-	struct place at = {.set = l->root};
+	struct position at = {.set = l->root};
 	const struct conf *c = l->conf;
 
 	if (c->memory_limit / c->workers < MIN_WORKER_MEMORY)
@@ -407,7 +407,7 @@ static unsigned computed_clients(const struct limits_needs *n, uint64_t limit)
 
 static void check_descriptors(struct loader *l)
 {
-	struct place at = {.set = l->root};
+	struct position at = {.set = l->root};
 	struct conf *c = l->conf;
 	struct limits_needs n = {.listeners = c->listener_count, .workers = c->workers};
 	uint64_t limit = descriptor_limit();

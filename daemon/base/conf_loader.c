@@ -1,6 +1,6 @@
 /*
  * conf_loader.c - what the parts of the loader stand on: memory that lives as long as the
- * configuration, and complaints with their place.
+ * configuration, and complaints with their position.
  *
  * Texts live in one arena that the last conf_unref frees.
  */
@@ -96,8 +96,8 @@ void loader_put_file(struct loader *l, FILE *out, const char *file)
 		fprintf(out, "%s/%s", l->dir, file);
 }
 
-/* "file:line: path.key: " or "option: key: ". key may be NULL, or a path below the place. */
-static void put_place(struct loader *l, FILE *out, struct place at, const char *key)
+/* "file:line: path.key: " or "option: key: ". key may be NULL, or a path below the position. */
+static void put_position(struct loader *l, FILE *out, struct position at, const char *key)
 {
 	config_setting_t *member = at.set && key ? config_setting_lookup(at.set, key) : NULL;
 	config_setting_t *s = member ? member : at.set;
@@ -117,17 +117,17 @@ static void put_place(struct loader *l, FILE *out, struct place at, const char *
 		fprintf(out, "%s: ", key);
 }
 
-static void vcomplain(struct loader *l, enum severity how, struct place at, const char *key,
+static void vcomplain(struct loader *l, enum severity how, struct position at, const char *key,
 	const char *fmt, va_list ap)
 {
-	put_place(l, l->out[how], at, key);
+	put_position(l, l->out[how], at, key);
 	vfprintf(l->out[how], fmt, ap);
 	fputc('\n', l->out[how]);
 	l->count[how]++;
 }
 
-void loader_complain(
-	struct loader *l, enum severity how, struct place at, const char *key, const char *fmt, ...)
+void loader_complain(struct loader *l, enum severity how, struct position at, const char *key,
+	const char *fmt, ...)
 {
 	va_list ap;
 
@@ -139,7 +139,7 @@ void loader_complain(
 void loader_complain_key(struct loader *l, enum severity how, const struct conf_upstream *u,
 	const char *key, const char *fmt, ...)
 {
-	struct place at = l->upstream_at[u->index];
+	struct position at = l->upstream_at[u->index];
 	config_setting_t *s = at.set ? config_setting_lookup(at.set, key) : NULL;
 	va_list ap;
 

@@ -24,7 +24,7 @@ struct loaded;
 struct x509_store_st;
 
 /* Where something was written; at most one is set. */
-struct place {
+struct position {
 	struct config_setting_t *set;
 	const char *option;
 };
@@ -37,7 +37,7 @@ struct loader {
 	const char *path, *dir;                   /* of the file; NULL with options */
 	struct config_setting_t *root, *defaults; /* NULL: not there */
 	struct conf_upstream model;               /* what each upstream begins with */
-	struct place *listener_at, *upstream_at;
+	struct position *listener_at, *upstream_at;
 	struct x509_store_st *system_store; /* read once for all upstreams; NULL: not yet */
 	FILE *out[2];                       /* by severity */
 	char *text[2];
@@ -60,8 +60,8 @@ const char *loader_printf(struct loader *l, const char *fmt, ...)
 
 /* The file as libconfig names it, for a line that begins with it. */
 void loader_put_file(struct loader *l, FILE *out, const char *file);
-/* One line: where, what. key may be NULL, or a path below the place. */
-void loader_complain(struct loader *l, enum severity how, struct place at, const char *key,
+/* One line: where, what. key may be NULL, or a path below the position. */
+void loader_complain(struct loader *l, enum severity how, struct position at, const char *key,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* Where is the key of u: its own, in defaults, or (not written at all) the upstream. */
 void loader_complain_key(struct loader *l, enum severity how, const struct conf_upstream *u,
