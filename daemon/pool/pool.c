@@ -218,7 +218,7 @@ static void pool_serve(struct pool *pool)
 
 	pool_conn_shrink(pool);
 	janitor_retire_idle(pool);
-	if ((pool->stranded > 0 || janitor_wants_successor(pool)) && is_at_limit(pool))
+	if ((pool->address_lost > 0 || janitor_wants_successor(pool)) && is_at_limit(pool))
 		pool_conn_make_way(pool);
 	for (; i < GRANTS_A_ROUND && queue_count(&pool->want_fresh) > 0; i++) {
 		pc = take_fresh_slot(pool);
@@ -346,7 +346,7 @@ static struct pick_demand demand_of(const struct pool *pool)
 static bool wants_successor(const struct pool *pool)
 {
 	return pool->count[POOL_CONNECTING] == 0 &&
-	       (janitor_wants_successor(pool) || pool->stranded > 0 ||
+	       (janitor_wants_successor(pool) || pool->address_lost > 0 ||
 		       (pool->left_busy && pick_count(&pool->pick) == 0));
 }
 
@@ -535,7 +535,7 @@ static void address_gone(void *arg, struct endpoint *ep)
 
 	log_line(pool->log, LOG_LEVEL_INFO, "address gone", "upstream=%s address=%s connections=%u",
 		pool->up->name, ep->text, ep->connections);
-	pool_conn_strand(pool, ep);
+	pool_conn_lose_address(pool, ep);
 }
 
 static const struct upstream_ops upstream_ops = {.resolved = resolved, .gone = address_gone};

@@ -54,10 +54,10 @@ static void settle(struct pool_conn *pc, bool settled)
 	pc->settled = settled;
 }
 
-static void unstrand(struct pool_conn *pc)
+static void forget_address_lost(struct pool_conn *pc)
 {
-	pc->pool->stranded -= pc->stranded;
-	pc->stranded = false;
+	pc->pool->address_lost -= pc->address_lost;
+	pc->address_lost = false;
 }
 
 void pool_look(struct pool_conn *pc)
@@ -67,7 +67,7 @@ void pool_look(struct pool_conn *pc)
 	pool_move(pc, list_of(cc_conn_state(pc->cc), room));
 	pick_update(&pc->pool->pick, &pc->pick, pc->watched ? 0 : room);
 	if (pc->list == POOL_DRAINING) {
-		unstrand(pc);
+		forget_address_lost(pc);
 		janitor_forget(pc);
 	} else if (pc->ready)
 		janitor_look(pc);
@@ -93,29 +93,29 @@ void pool_hint(struct pool_conn *pc, uint64_t ms)
 
 /* ---- addresses --------------------------------------------------------- */
 
-static void strand(struct pool_conn *pc)
+static void lose_address(struct pool_conn *pc)
 {
-	if (!pc->stranded && pc->list != POOL_DRAINING) {
-		pc->pool->stranded++;
-		pc->stranded = true;
+	if (!pc->address_lost && pc->list != POOL_DRAINING) {
+		pc->pool->address_lost++;
+		pc->address_lost = true;
 	}
 }
 
 /* There is one to an address that is good: who is on one that has vanished can go. */
-static void retire_stranded(struct pool *pool)
+static void retire_address_lost(struct pool *pool)
 {
-	for (int i = 0; i < POOL_LISTS && pool->stranded > 0; i++)
+	for (int i = 0; i < POOL_LISTS && pool->address_lost > 0; i++)
 		list_each (l, tmp, &pool->conns[i]) {
 			struct pool_conn *pc = container_of(l, struct pool_conn, link);
 
-			if (pc->stranded)
+			if (pc->address_lost)
 				pool_retire(pc, CLOSE_ADDRESS);
 		}
 }
 
 static bool should_go(const struct pool_conn *pc)
 {
-	return pc->stranded || !list_empty(&pc->old);
+	return pc->address_lost || !list_empty(&pc->old);
 }
 
 static bool is_busier(const struct pool_conn *a, const struct pool_conn *b)
@@ -140,7 +140,7 @@ static struct pool_conn *least_busy(struct pool *pool, bool (*wanted)(const stru
 /* One whose address was left out served nobody well; the others still do. */
 static bool may_drain_busy(const struct pool_conn *pc)
 {
-	bool is_bad = pc->stranded && !pc->endpoint->gone;
+	bool is_bad = pc->address_lost && !pc->endpoint->gone;
 
 	return cc_conn_proto(pc->cc) != CC_PROTO_H1 && (pool_up(pc->pool) > 1 || is_bad);
 }
@@ -153,7 +153,7 @@ void pool_conn_make_way(struct pool *pool)
 		return;
 	pc = least_busy(pool, should_go);
 	if (pc && (cc_conn_in_flight(pc->cc) == 0 || may_drain_busy(pc)))
-		pool_retire(pc, pc->stranded ? CLOSE_ADDRESS : CLOSE_AGE);
+		pool_retire(pc, pc->address_lost ? CLOSE_ADDRESS : CLOSE_AGE);
 }
 
 void pool_conn_shrink(struct pool *pool)
@@ -162,12 +162,12 @@ void pool_conn_shrink(struct pool *pool)
 		pool_retire(least_busy(pool, NULL), CLOSE_SHRINK);
 }
 
-void pool_conn_strand(struct pool *pool, const struct endpoint *ep)
+void pool_conn_lose_address(struct pool *pool, const struct endpoint *ep)
 {
 	for (int i = 0; i < POOL_LISTS; i++)
 		list_each (l, tmp, &pool->conns[i])
 			if (container_of(l, struct pool_conn, link)->endpoint == ep)
-				strand(container_of(l, struct pool_conn, link));
+				lose_address(container_of(l, struct pool_conn, link));
 	turn_add(pool->ctx, TURN_NOTIFY, &pool->serve); /* dials a successor */
 }
 
@@ -177,7 +177,7 @@ static void leave_out(struct pool *pool, const struct endpoint *ep)
 		"upstream=%s address=%s failures=%u for_ms=%" PRIu64 " connections=%u",
 		pool->up->name, ep->text, pool->up->eject_after, pool->up->eject_time,
 		ep->connections);
-	pool_conn_strand(pool, ep);
+	pool_conn_lose_address(pool, ep);
 }
 
 static void find_endpoint(struct pool_conn *pc)
@@ -185,9 +185,9 @@ static void find_endpoint(struct pool_conn *pc)
 	pc->endpoint = upstream_connected(pc->first, cc_conn_address(pc->cc));
 	pc->first = NULL;
 	if (endpoint_is_out(pc->endpoint))
-		strand(pc);
+		lose_address(pc);
 	else
-		retire_stranded(pc->pool);
+		retire_address_lost(pc->pool);
 }
 
 /* ---- up ---------------------------------------------------------------- */
@@ -292,7 +292,7 @@ void pool_conn_free(struct pool_conn *pc)
 	if (pc->first)
 		upstream_gave_up(pc->first);
 	if (pc->endpoint) {
-		unstrand(pc);
+		forget_address_lost(pc);
 		endpoint_closed(pc->endpoint);
 	}
 	cc_conn_free(pc->cc);

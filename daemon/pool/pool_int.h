@@ -45,7 +45,7 @@ struct pool_conn {
 	bool ready;                   /* it came up: logged */
 	bool useful;                  /* an answer came */
 	bool settled;                 /* its limits are known */
-	bool stranded;                /* its address has vanished: it goes when another is up */
+	bool address_lost;            /* its address has vanished: it goes when another is up */
 	bool watched; /* carries no more requests: how long does the server keep it? */
 };
 
@@ -58,7 +58,7 @@ struct pool {
 	bool home; /* else it is for clients that cannot move to the home any more */
 	struct cc_transport *transport;
 	struct upstream *upstream; /* its addresses */
-	unsigned stranded;         /* connections to addresses that have vanished */
+	unsigned address_lost;     /* connections to addresses that have vanished */
 	struct list conns[POOL_LISTS];
 	unsigned count[POOL_LISTS];
 	unsigned unsettled;   /* ready, but their limits are not known yet */
@@ -102,9 +102,9 @@ void pool_look(struct pool_conn *pc);
 /* Takes no more requests, and is nowhere among those that do, from now on. The first cause stays. */
 void pool_retire(struct pool_conn *pc, enum close_cause why);
 /* The connections to this address go as soon as another one is up. */
-void pool_conn_strand(struct pool *pool, const struct endpoint *ep);
+void pool_conn_lose_address(struct pool *pool, const struct endpoint *ep);
 /*
- * At max_connections no other one can come up first, so one goes that is stranded or old: one that
+ * At max_connections no other one can come up first, so one goes whose address is lost or that is old: one that
  * carries nothing, or else the HTTP/2 one that carries the least, but not the only one, as it would
  * stop everybody for as long as its longest stream runs, unless its address was left out. One at a time: its successor may fail.
  */
