@@ -21,11 +21,11 @@
 #include "daemon/pool/upstream.h"
 #include "lib/base/ctx.h"
 
-#define GRANTS_A_ROUND  64
-#define SLAMS_BORNE     3     /* one request may be the reason; several hardly are */
-#define FRESH_AGE       1000u /* ms: no server is that quick to give up one that was never used */
-#define FRESH_PATIENCE  1000u /* ms */
-#define NO_MEMORY_PAUSE 1000u /* ms until it is tried again */
+#define GRANTS_A_ROUND     64
+#define EARLY_CLOSES_BORNE 3     /* one request may be the reason; several hardly are */
+#define FRESH_AGE          1000u /* ms: no server is that quick to give up one that was never used */
+#define FRESH_PATIENCE     1000u /* ms */
+#define NO_MEMORY_PAUSE    1000u /* ms until it is tried again */
 
 static void pool_serve(struct pool *pool);
 static void pool_dial_wanted(struct pool *pool);
@@ -313,9 +313,9 @@ static uint64_t pause_after(struct pool *pool, unsigned failures, uint64_t rando
 }
 
 /* The server takes connections and closes them without an answer, whatever is sent. */
-bool pool_slams(const struct pool *pool)
+bool pool_closes_early(const struct pool *pool)
 {
-	return pool->slams > SLAMS_BORNE;
+	return pool->early_closes > EARLY_CLOSES_BORNE;
 }
 
 static struct pick_demand demand_of(const struct pool *pool)
@@ -414,7 +414,7 @@ static void pool_dial_wanted(struct pool *pool)
 	n = pick_dials(&d);
 	if (n == 0 && successor_may_come(pool, &d))
 		n = 1;
-	if (n > 0 && pool_slams(pool)) { /* one a pause, until one brings an answer */
+	if (n > 0 && pool_closes_early(pool)) { /* one a pause, until one brings an answer */
 		n = 1;
 		pool->not_before = pause_after(pool, 1, pool_random(pool));
 	}
@@ -478,7 +478,7 @@ static uint64_t next_dial(struct pool *pool, int err, bool of_address)
 {
 	uint64_t pause;
 
-	if (pool_slams(pool))
+	if (pool_closes_early(pool))
 		return pause_after(pool, 1, pool_random(pool));
 	if (of_address)
 		return upstream_ready_at(pool->upstream);
@@ -502,7 +502,7 @@ void pool_failed(struct pool *pool, int err, const char *detail, bool of_address
 void pool_connected(struct pool *pool)
 {
 	pool->failures = 0;
-	if (!pool_slams(pool)) /* else the pause goes on */
+	if (!pool_closes_early(pool)) /* else the pause goes on */
 		pool->not_before = 0;
 }
 
@@ -523,7 +523,7 @@ static void resolved(void *arg, int err, const char *detail)
 			pool->up->name, detail);
 		pool->stats.connect_failed++;
 		pool_failed(pool, err, detail, false);
-	} else if (!pool_slams(pool)) { /* there may be one that does not pause */
+	} else if (!pool_closes_early(pool)) { /* there may be one that does not pause */
 		pool->not_before = smaller(pool->not_before, upstream_ready_at(pool->upstream));
 	}
 	pool_serve(pool);

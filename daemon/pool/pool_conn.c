@@ -228,11 +228,11 @@ void pool_answered(struct pool_conn *pc, unsigned status)
 		endpoint_succeeded(pc->endpoint);
 	else if (endpoint_failed(pc->endpoint))
 		leave_out(pool, pc->endpoint);
-	if (pool_slams(pool)) { /* who waits need not wait for the end of the pause */
+	if (pool_closes_early(pool)) { /* who waits need not wait for the end of the pause */
 		pool->not_before = 0;
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
 	}
-	pool->slams = 0;
+	pool->early_closes = 0;
 }
 
 void pool_unanswered(struct pool_conn *pc)
@@ -312,7 +312,7 @@ static bool was_useless(const struct pool_conn *pc)
 }
 
 /* It closed at once, whatever was sent on it, without any answer. */
-static bool was_slammed(const struct pool_conn *pc)
+static bool was_closed_early(const struct pool_conn *pc)
 {
 	enum cc_reason reason = cc_conn_reason(pc->cc);
 
@@ -344,13 +344,13 @@ static enum close_cause cause_of(const struct pool_conn *pc)
 	return close_cause_of(reason);
 }
 
-static void came_up_and_closed(struct pool_conn *pc, bool useless, bool slammed, const char *detail)
+static void came_up_and_closed(struct pool_conn *pc, bool useless, bool early, const char *detail)
 {
 	struct pool *pool = pc->pool;
 
 	pool->stats.closed++;
 	pool->stats.closed_by[cause_of(pc)]++;
-	if ((useless || slammed) && endpoint_useless(pc->endpoint))
+	if ((useless || early) && endpoint_useless(pc->endpoint))
 		leave_out(pool, pc->endpoint);
 	log_line(pool->log, LOG_LEVEL_INFO, "closed",
 		"upstream=%s conn=%" PRIu64 " reason=%s detail=\"%s\" requests=%" PRIu64
@@ -379,21 +379,21 @@ static void conn_closed(struct pool_conn *pc)
 	struct pool *pool = pc->pool;
 	int err = cc_conn_err(pc->cc);
 	bool useless = was_useless(pc);
-	bool slammed = was_slammed(pc) || (useless && pc->ready);
+	bool early = was_closed_early(pc) || (useless && pc->ready);
 	bool of_address = pc->ready || (cc_conn_reason(pc->cc) != CC_REASON_OWNER &&
 					       err != CC_EMFILE && err != CC_ENOMEM);
 	char detail[256];
 
 	snprintf(detail, sizeof(detail), "%s", cc_conn_detail(pc->cc));
 	if (pc->ready)
-		came_up_and_closed(pc, useless, slammed, detail);
+		came_up_and_closed(pc, useless, early, detail);
 	else
 		never_came_up(pc, of_address, detail);
 	pool_conn_free(pc);
-	pool->slams += slammed;
+	pool->early_closes += early;
 	if (is_relieved(pool, err))
 		return;
-	if (useless || (slammed && pool_slams(pool)))
+	if (useless || (early && pool_closes_early(pool)))
 		pool_failed(pool, err, detail, of_address);
 }
 

@@ -71,7 +71,7 @@ struct pool {
 	struct queue want_fresh;   /* struct waiter that are fresh: before the others */
 	struct timer later;        /* dials that wait for their time */
 	unsigned failures;         /* rounds of connects in a row that failed */
-	unsigned slams;            /* connections in a row that closed before any answer */
+	unsigned early_closes;     /* connections in a row that closed before any answer */
 	uint64_t not_before;  /* ms: nothing is dialled, as all addresses pause or the pool does */
 	uint64_t round_until; /* ms: what fails before it is the same round */
 	int failed_err;       /* of the last one */
@@ -128,7 +128,7 @@ void pool_connected(struct pool *pool);
  */
 void pool_failed(struct pool *pool, int err, const char *detail, bool of_address);
 /* The server takes connections and closes them without an answer, whatever is sent. */
-bool pool_slams(const struct pool *pool);
+bool pool_closes_early(const struct pool *pool);
 /* Slots may have come free, connections may be wanted; the last connection may be gone. */
 void pool_changed(struct pool *pool);
 
