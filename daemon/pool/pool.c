@@ -242,18 +242,18 @@ static void pool_serve(struct pool *pool)
 }
 
 /* The next attempt is too far away to wait for it. */
-static bool is_hopeless(const struct pool *pool)
+static bool must_fail_fast(const struct pool *pool)
 {
 	return nothing_is_up(pool) && pool->count[POOL_CONNECTING] == 0 && pool->failures > 0 &&
 	       pool->up->queue_timeout > 0 &&
 	       pool->not_before > ctx_now(pool->ctx) + pool->up->queue_timeout;
 }
 
-static void hopeless_run(struct turn_item *item)
+static void fail_fast_run(struct turn_item *item)
 {
-	struct pool *pool = container_of(item, struct pool, hopeless);
+	struct pool *pool = container_of(item, struct pool, fail_fast);
 
-	if (is_hopeless(pool))
+	if (must_fail_fast(pool))
 		fail_all(pool, WAITER_CONNECT_FAILED, pool->failed_err, pool->failed_detail);
 }
 
@@ -272,8 +272,8 @@ enum pool_answer pool_ask(struct pool *pool, struct waiter *w, bool at_head, str
 		return POOL_QUEUE_FULL;
 	}
 	upstream_wanted(pool->upstream);
-	if (is_hopeless(pool)) /* told from the turn, never from here */
-		turn_add(pool->ctx, TURN_NOTIFY, &pool->hopeless);
+	if (must_fail_fast(pool)) /* told from the turn, never from here */
+		turn_add(pool->ctx, TURN_NOTIFY, &pool->fail_fast);
 	else
 		pool_dial_wanted(pool);
 	return POOL_WAITS;
@@ -495,8 +495,8 @@ void pool_failed(struct pool *pool, int err, const char *detail, bool of_address
 	pool->failed_err = err;
 	snprintf(pool->failed_detail, sizeof(pool->failed_detail), "%s", detail);
 	fail_patient(pool);
-	if (is_hopeless(pool))
-		turn_add(pool->ctx, TURN_NOTIFY, &pool->hopeless);
+	if (must_fail_fast(pool))
+		turn_add(pool->ctx, TURN_NOTIFY, &pool->fail_fast);
 }
 
 void pool_connected(struct pool *pool)
@@ -547,7 +547,7 @@ static void pool_release(struct pool *pool)
 	list_del(&pool->link);
 	timer_stop(&pool->later);
 	turn_cancel(&pool->serve);
-	turn_cancel(&pool->hopeless);
+	turn_cancel(&pool->fail_fast);
 	turn_cancel(&pool->reap);
 	upstream_free(pool->upstream);
 	cc_transport_free(pool->transport);
@@ -618,7 +618,7 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 	queue_init(&pool->want_fresh, false, UINT_MAX);
 	pick_set_init(&pool->pick, pick_mode_of(up));
 	turn_item_init(&pool->serve, serve_run);
-	turn_item_init(&pool->hopeless, hopeless_run);
+	turn_item_init(&pool->fail_fast, fail_fast_run);
 	turn_item_init(&pool->reap, reap_run);
 	turn_add(ctx, TURN_NOTIFY, &pool->serve); /* pool_floor() */
 	*ret = pool;

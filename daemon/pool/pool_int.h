@@ -77,10 +77,10 @@ struct pool {
 	int failed_err;       /* of the last one */
 	char failed_detail[256];
 	struct learn learn;
-	uint64_t chance;           /* state of the random numbers */
-	bool left_busy;            /* a connection went with requests on it: one more is needed */
-	struct turn_item serve;    /* waiters left for the next round, dials that are wanted */
-	struct turn_item hopeless; /* who waits is told that connecting keeps failing */
+	uint64_t chance;            /* state of the random numbers */
+	bool left_busy;             /* a connection went with requests on it: one more is needed */
+	struct turn_item serve;     /* waiters left for the next round, dials that are wanted */
+	struct turn_item fail_fast; /* who waits is told that connecting keeps failing */
 	struct turn_item reap;
 	struct pool_stats stats;
 	unsigned ping_seldom; /* check_after is doubled so often: the server called PINGs abuse */
