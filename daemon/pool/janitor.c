@@ -1,7 +1,7 @@
 /*
  * janitor.c - idle connections, old ones, and what the server's timeout is.
  *
- *   in flight ──> idle (timer rest) ──learn_limit──> drained
+ *   in flight ──> idle (idle_timer) ──learn_limit──> drained
  *                                   └─ learn_watch ─> kept without requests, then closed
  *   life over ──> pool->old ──successor is up, or nothing needs it──> drained
  *
@@ -24,7 +24,7 @@ static struct learn_rules rules_of(const struct pool *pool)
 
 /* ---- idle -------------------------------------------------------------- */
 
-static void begin_rest(struct pool_conn *pc)
+static void begin_idle_time(struct pool_conn *pc)
 {
 	struct pool *pool = pc->pool;
 	struct learn_rules rules = rules_of(pool);
@@ -32,9 +32,9 @@ static void begin_rest(struct pool_conn *pc)
 	uint64_t idle = ctx_now(pool->ctx) - pc->idle_since;
 
 	if (limit == LEARN_NEVER)
-		timer_stop(&pc->rest);
+		timer_stop(&pc->idle_timer);
 	else
-		timer_start(pool->ctx, &pc->rest, limit > idle ? limit - idle : 0);
+		timer_start(pool->ctx, &pc->idle_timer, limit > idle ? limit - idle : 0);
 }
 
 static void stop_watching(struct pool_conn *pc)
@@ -55,14 +55,14 @@ static bool begin_watch(struct pool_conn *pc, const struct learn_rules *rules, u
 	pool->watched = pc;
 	pc->watched = true;
 	pick_remove(&pool->pick, &pc->pick);
-	timer_start(pool->ctx, &pc->rest, until - idle);
+	timer_start(pool->ctx, &pc->idle_timer, until - idle);
 	return true;
 }
 
 /* Idle for as long as it may be. */
-static void rest_over(struct timer *t)
+static void idle_time_over(struct timer *t)
 {
-	struct pool_conn *pc = container_of(t, struct pool_conn, rest);
+	struct pool_conn *pc = container_of(t, struct pool_conn, idle_timer);
 	struct pool *pool = pc->pool;
 	struct learn_rules rules = rules_of(pool);
 	uint64_t idle = ctx_now(pool->ctx) - pc->idle_since;
@@ -74,14 +74,14 @@ static void rest_over(struct timer *t)
 		return;
 	}
 	if (idle < limit) { /* it was learned anew since */
-		begin_rest(pc);
+		begin_idle_time(pc);
 		return;
 	}
 	if (begin_watch(pc, &rules, idle))
 		return;
 	/* The floor stays, unless the server would close it: then it is made anew. */
 	if (pool_standing(pool) <= pool_floor(pool) && limit >= pool->up->idle_timeout) {
-		timer_start(pool->ctx, &pc->rest, limit);
+		timer_start(pool->ctx, &pc->idle_timer, limit);
 		return;
 	}
 	pool_retire(pc, CLOSE_IDLE);
@@ -111,17 +111,17 @@ static void became_idle(struct pool_conn *pc)
 	pc->completed = cc_conn_requests_completed(pc->cc);
 	list_add_tail(&pool->idle, &pc->idle);
 	pool->idle_count++;
-	begin_rest(pc);
+	begin_idle_time(pc);
 }
 
 static void no_longer_idle(struct pool_conn *pc)
 {
 	if (list_empty(&pc->idle))
 		return;
-	pc->rested = ctx_now(pc->pool->ctx) - pc->idle_since;
+	pc->idle_before = ctx_now(pc->pool->ctx) - pc->idle_since;
 	list_del(&pc->idle);
 	pc->pool->idle_count--;
-	timer_stop(&pc->rest);
+	timer_stop(&pc->idle_timer);
 }
 
 uint64_t janitor_idle_since(const struct pool *pool)
@@ -200,7 +200,7 @@ void janitor_opened(struct pool_conn *pc)
 {
 	struct pool *pool = pc->pool;
 
-	timer_init(&pc->rest, rest_over);
+	timer_init(&pc->idle_timer, idle_time_over);
 	timer_init(&pc->life, life_over);
 	begin_life(pc);
 	if (!list_empty(&pool->old)) /* one at a time */
@@ -216,7 +216,7 @@ void janitor_reconfigure(struct pool *pool, const struct conf_upstream *from)
 		struct pool_conn *pc = container_of(l, struct pool_conn, idle);
 
 		if (!pc->watched)
-			begin_rest(pc);
+			begin_idle_time(pc);
 	}
 	for (int i = POOL_AVAILABLE; other_life && i <= POOL_FULL; i++)
 		list_each (l, tmp, &pool->conns[i]) {
@@ -229,9 +229,9 @@ void janitor_reconfigure(struct pool *pool, const struct conf_upstream *from)
 
 void janitor_look(struct pool_conn *pc)
 {
-	bool rests = cc_conn_state(pc->cc) == CC_READY && cc_conn_in_flight(pc->cc) == 0;
+	bool idle = cc_conn_state(pc->cc) == CC_READY && cc_conn_in_flight(pc->cc) == 0;
 
-	if (!rests)
+	if (!idle)
 		no_longer_idle(pc);
 	else if (!is_idle(pc))
 		became_idle(pc);
@@ -242,7 +242,7 @@ void janitor_forget(struct pool_conn *pc)
 	no_longer_idle(pc);
 	stop_watching(pc);
 	list_del(&pc->old);
-	timer_stop(&pc->rest);
+	timer_stop(&pc->idle_timer);
 	timer_stop(&pc->life);
 }
 
@@ -265,5 +265,5 @@ void janitor_closed(struct pool_conn *pc)
 	if (cc_conn_reason(pc->cc) == CC_REASON_PEER_IDLE)
 		learn_closed(&pool->learn, now - pc->idle_since, now);
 	else if (met_closed(pc))
-		learn_closed(&pool->learn, pc->rested, now);
+		learn_closed(&pool->learn, pc->idle_before, now);
 }

@@ -1,5 +1,5 @@
 /*
- * janitor.h - the life of a pool's connections: how long one may rest, when it
+ * janitor.h - the life of a pool's connections: how long one may be idle, when it
  * is replaced because of its age, and what the server's own timeout seems to be.
  */
 #ifndef JANITOR_H
@@ -27,7 +27,7 @@ void janitor_closed(struct pool_conn *pc);
 /* pool->up are other settings now; from are those before. */
 void janitor_reconfigure(struct pool *pool, const struct conf_upstream *from);
 /*
- * The connection that is idle for longest goes, although it might rest on: its descriptor is
+ * The connection that is idle for longest goes, although it might stay idle: its descriptor is
  * needed elsewhere. false: none is idle.
  */
 bool janitor_give_up(struct pool *pool);

@@ -172,7 +172,7 @@ static bool another_may_come(const struct pool *pool)
 	       lasting + pool->up->reserve_connections < pool->up->max_connections;
 }
 
-/* None has come for so long that one of those that rested is tried after all. */
+/* None has come for so long that one of those that were idle is tried after all. */
 static bool is_patient(const struct pool *pool)
 {
 	struct queue_item *oldest = queue_oldest(&pool->want_fresh);
@@ -180,7 +180,7 @@ static bool is_patient(const struct pool *pool)
 	return oldest && ctx_now(pool->ctx) - waiter_of(oldest)->since >= FRESH_PATIENCE;
 }
 
-/* For a request that met a closed connection; the others that rested may be closed as well. */
+/* For a request that met a closed connection; the others that were idle may be closed as well. */
 static struct pool_conn *take_fresh_slot(struct pool *pool)
 {
 	list_each (l, tmp, &pool->conns[POOL_AVAILABLE]) {

@@ -323,7 +323,7 @@ static bool was_closed_early(const struct pool_conn *pc)
 }
 
 /*
- * No descriptor was left for it. Those who wait need one more than whoever rests: with an idle
+ * No descriptor was left for it. Those who wait need one more than what is idle: with an idle
  * connection less there is one. A floor to fill (nobody waits) takes none from others.
  */
 static bool is_relieved(struct pool *pool, int err)
@@ -447,7 +447,7 @@ int pool_conn_dial(struct pool *pool)
 	pc->hint = LEARN_NO_HINT;
 	list_init(&pc->idle);
 	list_init(&pc->old);
-	timer_init(&pc->rest, NULL);
+	timer_init(&pc->idle_timer, NULL);
 	timer_init(&pc->life, NULL);
 	err = cc_transport_new_client_conn(pool->transport, pool->up->https ? "https" : "http",
 		target, state_hook, pc, &pc->cc);

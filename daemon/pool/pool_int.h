@@ -34,11 +34,11 @@ struct pool_conn {
 	struct pick_entry pick;
 	struct list idle;             /* in pool->idle while nothing is in flight */
 	struct list old;              /* in pool->old when its life is over */
-	struct timer rest;            /* runs while idle */
+	struct timer idle_timer;      /* runs while idle */
 	struct timer life;            /* until max_lifetime */
 	uint64_t opened_at;           /* ms */
 	uint64_t idle_since;          /* ms */
-	uint64_t rested;              /* ms, how long it was idle before the request that runs */
+	uint64_t idle_before;         /* ms, how long it was idle before the request that runs */
 	uint64_t hint;                /* ms, of Keep-Alive; LEARN_NO_HINT */
 	uint64_t completed;           /* requests, when it was idle last */
 	enum close_cause retired_for; /* what the pool drained it for; NONE: it did not */
