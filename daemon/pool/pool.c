@@ -295,7 +295,7 @@ static uint64_t expected_each(const struct pool *pool)
 static uint64_t expected_soon(const struct pool *pool)
 {
 	uint64_t each = expected_each(pool);
-	uint64_t coming = pool->count[POOL_CONNECTING] + pool->unsettled;
+	uint64_t coming = pool->count[POOL_CONNECTING] + pool->limits_unknown;
 
 	return coming > 0 && each > UINT64_MAX / coming ? UINT64_MAX : each * coming;
 }

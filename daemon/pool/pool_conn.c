@@ -47,11 +47,11 @@ static enum pool_list list_of(enum cc_state state, uint32_t room)
 	}
 }
 
-static void settle(struct pool_conn *pc, bool settled)
+static void set_limits_known(struct pool_conn *pc, bool known)
 {
-	if (pc->ready && !pc->settled && settled)
-		pc->pool->unsettled--;
-	pc->settled = settled;
+	if (pc->ready && !pc->limits_known && known)
+		pc->pool->limits_unknown--;
+	pc->limits_known = known;
 }
 
 static void forget_address_lost(struct pool_conn *pc)
@@ -199,7 +199,7 @@ static void conn_opened(struct pool_conn *pc)
 	pc->ready = true;
 	find_endpoint(pc);
 	histogram_add(&pool->stats.connect, (ctx_now(pool->ctx) - pc->opened_at) * 1000);
-	pool->unsettled++;
+	pool->limits_unknown++;
 	pool_connected(pool);
 	pool->left_busy = false;
 	pool->stats.opened++;
@@ -249,7 +249,7 @@ static void learn_limits(struct pool_conn *pc)
 
 	if (!cc_conn_settled(pc->cc))
 		return;
-	settle(pc, true);
+	set_limits_known(pc, true);
 	if (cc_conn_proto(pc->cc) != CC_PROTO_H2 || cc_conn_state(pc->cc) != CC_READY)
 		return;
 	limit = cc_conn_request_limit(pc->cc) - cc_conn_requests_completed(pc->cc);
@@ -285,7 +285,7 @@ void pool_conn_free(struct pool_conn *pc)
 	struct pool *pool = pc->pool;
 
 	janitor_forget(pc);
-	settle(pc, true);
+	set_limits_known(pc, true);
 	pick_remove(&pool->pick, &pc->pick);
 	list_del(&pc->link);
 	pool->count[pc->list]--;

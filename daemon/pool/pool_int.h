@@ -44,7 +44,7 @@ struct pool_conn {
 	enum close_cause retired_for; /* what the pool drained it for; NONE: it did not */
 	bool ready;                   /* it came up: logged */
 	bool useful;                  /* an answer came */
-	bool settled;                 /* its limits are known */
+	bool limits_known;            /* its limits are known */
 	bool address_lost;            /* its address has vanished: it goes when another is up */
 	bool watched; /* carries no more requests: how long does the server keep it? */
 };
@@ -61,9 +61,9 @@ struct pool {
 	unsigned address_lost;     /* connections to addresses that have vanished */
 	struct list conns[POOL_LISTS];
 	unsigned count[POOL_LISTS];
-	unsigned unsettled;   /* ready, but their limits are not known yet */
-	struct pick_set pick; /* those that a request may be given */
-	struct list idle;     /* struct pool_conn, the one that is idle for longest first */
+	unsigned limits_unknown; /* ready, but their limits are not known yet */
+	struct pick_set pick;    /* those that a request may be given */
+	struct list idle;        /* struct pool_conn, the one that is idle for longest first */
 	unsigned idle_count;
 	struct list old;           /* struct pool_conn that wait for a successor */
 	struct pool_conn *watched; /* NULL: none */
