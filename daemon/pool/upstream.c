@@ -26,9 +26,9 @@
 #include "lib/net/race.h"
 #include "lib/net/resolve.h"
 
-#define TTL_LEAST     1000u /* ms: not asked more often */
-#define PATIENCE      1000u /* ms that an old answer is not used, while a new one is waited for */
-#define NONES_BELIEVE 2u    /* times in a row that there is nothing, until it is believed */
+#define TTL_LEAST      1000u /* ms: not asked more often */
+#define PATIENCE       1000u /* ms that an old answer is not used, while a new one is waited for */
+#define EMPTY_BELIEVED 2u    /* times in a row that there is nothing, until it is believed */
 
 struct entry { /* what an endpoint is besides */
 	struct endpoint ep;
@@ -37,7 +37,7 @@ struct entry { /* what an endpoint is besides */
 	unsigned index; /* in upstream->entries while it is not gone */
 	unsigned priority, weight;
 	uint64_t failed_at; /* ms, the last failure that was counted */
-	bool untold;        /* gone, and the pool does not know it */
+	bool unreported;    /* gone, and the pool does not know it */
 };
 
 struct fresh { /* one address of the answer that is being collected */
@@ -57,13 +57,13 @@ struct upstream {
 	unsigned last; /* index of the one that was dialled last; count: none */
 	struct list gone;
 
-	bool fixed;         /* nothing is resolved */
-	bool expired;       /* what is known is too old, or nothing was ever known */
-	bool asked;         /* a target was wanted since the last answer */
-	bool waiting;       /* it got none: resolved must come */
-	unsigned nones;     /* times in a row that there was nothing */
-	int err;            /* of the last lookup */
-	struct timer timer; /* lookup NULL: the time of the answer; else patience */
+	bool fixed;             /* nothing is resolved */
+	bool expired;           /* what is known is too old, or nothing was ever known */
+	bool asked;             /* a target was wanted since the last answer */
+	bool waiting;           /* it got none: resolved must come */
+	unsigned empty_answers; /* times in a row that there was nothing */
+	int err;                /* of the last lookup */
+	struct timer timer;     /* lookup NULL: the time of the answer; else patience */
 	struct turn_item tell;
 
 	struct lookup *lookup; /* NULL: none runs */
@@ -298,7 +298,7 @@ static void merge_fresh(struct upstream *u, struct merged *m, const struct fresh
 	if (p->ep.gone) { /* it is back */
 		list_del(&p->link);
 		list_init(&p->link);
-		p->ep.gone = p->untold = false;
+		p->ep.gone = p->unreported = false;
 	}
 	p->priority = f->priority;
 	p->weight = f->weight;
@@ -308,7 +308,7 @@ static void merge_fresh(struct upstream *u, struct merged *m, const struct fresh
 static void dismiss(struct upstream *u, struct entry *p)
 {
 	p->ep.gone = true;
-	p->untold = p->ep.connections > 0;
+	p->unreported = p->ep.connections > 0;
 	list_add_tail(&u->gone, &p->link);
 	entry_release(p);
 }
@@ -316,21 +316,21 @@ static void dismiss(struct upstream *u, struct entry *p)
 /* The pool may do anything to what it is told of, so the list is looked at anew each time. */
 static void tell_gone(struct upstream *u)
 {
-	struct entry *untold;
+	struct entry *unreported;
 
 	do {
-		untold = NULL;
+		unreported = NULL;
 		list_each (l, tmp, &u->gone) {
 			struct entry *p = container_of(l, struct entry, link);
 
-			if (p->untold)
-				untold = p;
+			if (p->unreported)
+				unreported = p;
 		}
-		if (untold) {
-			untold->untold = false;
-			u->ops->gone(u->arg, &untold->ep);
+		if (unreported) {
+			unreported->unreported = false;
+			u->ops->gone(u->arg, &unreported->ep);
 		}
-	} while (untold);
+	} while (unreported);
 }
 
 /* fresh becomes entries. What is not in it is gone, unless a part of the answer is missing. */
@@ -413,7 +413,7 @@ static void take_answer(struct upstream *u)
 {
 	bool changed = merge(u);
 
-	u->nones = 0;
+	u->empty_answers = 0;
 	lookup_over(u, clamped(u->up, u->incomplete ? 0 : rounded(u->ttl) * 1000));
 	if (changed || u->waiting)
 		tell_soon(u);
@@ -424,8 +424,8 @@ static void take_failure(struct upstream *u)
 {
 	bool keep, changed = false;
 
-	u->nones = u->incomplete ? 0 : u->nones + 1;
-	keep = u->up->dns_keep_stale && u->nones < NONES_BELIEVE;
+	u->empty_answers = u->incomplete ? 0 : u->empty_answers + 1;
+	keep = u->up->dns_keep_stale && u->empty_answers < EMPTY_BELIEVED;
 	lookup_over(u, clamped(u->up, 0));
 	if (!keep) {
 		u->incomplete = false;
