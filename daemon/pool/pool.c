@@ -132,7 +132,7 @@ static bool enqueue(struct pool *pool, struct waiter *w, bool at_head)
 /* ---- choosing ---------------------------------------------------------- */
 
 /* NULL: it ended in this turn, and its hook is on the way. */
-static struct pool_conn *reserve(struct pool_conn *pc)
+static struct pool_conn *reserve_slot(struct pool_conn *pc)
 {
 	bool reserved = cc_conn_reserve(pc->cc) == 0;
 
@@ -148,7 +148,7 @@ static struct pool_conn *take_slot(struct pool *pool)
 
 	if (!e)
 		return NULL;
-	return reserve(container_of(e, struct pool_conn, pick));
+	return reserve_slot(container_of(e, struct pool_conn, pick));
 }
 
 bool pool_is_fresh(const struct pool_conn *pc)
@@ -185,7 +185,8 @@ static struct pool_conn *take_fresh_slot(struct pool *pool)
 {
 	list_each (l, tmp, &pool->conns[POOL_AVAILABLE]) {
 		struct pool_conn *pc = container_of(l, struct pool_conn, link);
-		struct pool_conn *taken = pool_is_fresh(pc) && !pc->watched ? reserve(pc) : NULL;
+		struct pool_conn *taken =
+			pool_is_fresh(pc) && !pc->watched ? reserve_slot(pc) : NULL;
 
 		if (taken)
 			return taken;
