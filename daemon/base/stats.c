@@ -96,7 +96,7 @@ static void add_counts(json_t *j, const struct stats_view *v)
 	add_number(j, "full", v->now.full);
 	add_number(j, "draining", v->now.draining);
 	add_number(j, "addresses", v->now.addresses);
-	add_number(j, "left_out", v->now.ejected);
+	add_number(j, "ejected", v->now.ejected);
 #define X(name, text) add_number(j, #name, v->counters->name);
 	POOL_COUNTERS(X)
 #undef X

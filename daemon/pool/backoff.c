@@ -15,9 +15,9 @@ uint64_t backoff_delay(uint64_t min, uint64_t max, unsigned failures, uint64_t r
 	return step * percent / 100;
 }
 
-bool address_is_out(const struct address_health *a, uint64_t now)
+bool address_is_ejected(const struct address_health *a, uint64_t now)
 {
-	return now < a->out_until;
+	return now < a->ejected_until;
 }
 
 bool address_pauses(const struct address_health *a, uint64_t now)
@@ -27,7 +27,7 @@ bool address_pauses(const struct address_health *a, uint64_t now)
 
 bool address_is_well(const struct address_health *a, uint64_t now)
 {
-	return !address_is_out(a, now) && !address_pauses(a, now);
+	return !address_is_ejected(a, now) && !address_pauses(a, now);
 }
 
 uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64_t now)
@@ -41,13 +41,13 @@ uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64
 	return n > 0 && first > now ? first : 0;
 }
 
-static unsigned count_out(const struct address_health *all, unsigned n, uint64_t now)
+static unsigned count_ejected(const struct address_health *all, unsigned n, uint64_t now)
 {
-	unsigned out = 0;
+	unsigned ejected = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		out += address_is_out(&all[i], now);
-	return out;
+		ejected += address_is_ejected(&all[i], now);
+	return ejected;
 }
 
 /* Somebody else is to be dialled. */
@@ -60,12 +60,12 @@ static bool is_another(const struct address_health *all, unsigned n, unsigned wh
 	return false;
 }
 
-static bool may_be_out(const struct address_health *all, unsigned n, unsigned which,
+static bool may_be_ejected(const struct address_health *all, unsigned n, unsigned which,
 	const struct address_rules *rules, uint64_t now)
 {
-	uint64_t out = count_out(all, n, now) + 1u;
+	uint64_t ejected = count_ejected(all, n, now) + 1u;
 
-	return out * 100 <= (uint64_t)n * rules->max_ejected && is_another(all, n, which, now);
+	return ejected * 100 <= (uint64_t)n * rules->max_ejected && is_another(all, n, which, now);
 }
 
 bool address_failed(struct address_health *all, unsigned n, unsigned which,
@@ -75,10 +75,10 @@ bool address_failed(struct address_health *all, unsigned n, unsigned which,
 
 	if (a->failures < UINT32_MAX)
 		a->failures++;
-	if (address_is_out(a, now) || rules->eject_after == 0 || a->failures < rules->eject_after ||
-		!may_be_out(all, n, which, rules, now))
+	if (address_is_ejected(a, now) || rules->eject_after == 0 ||
+		a->failures < rules->eject_after || !may_be_ejected(all, n, which, rules, now))
 		return false;
-	a->out_until = now + rules->eject_time;
+	a->ejected_until = now + rules->eject_time;
 	return true;
 }
 

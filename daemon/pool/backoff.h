@@ -3,7 +3,7 @@
  *
  * An address that could not be connected to pauses: it is not dialled until backoff is over; the
  * others are. One that fails eject_after times in a row, be it that connecting fails or that its
- * answers say that nobody is behind it, is out: it is not dialled and its connections go.
+ * answers say that nobody is behind it, is ejected: it is not dialled and its connections go.
  */
 #ifndef BACKOFF_H
 #define BACKOFF_H
@@ -25,29 +25,29 @@ struct address_rules {
 	unsigned eject_after;              /* failures in a row; 0: never */
 	uint64_t eject_time;               /* ms */
 	unsigned
-		max_ejected; /* percent of the addresses that may be out at once; never the last good one */
+		max_ejected; /* percent of the addresses that may be ejected at once; never the last good one */
 };
 
 /* One address of an upstream; zeroed: a good one. */
 struct address_health {
-	unsigned failures;    /* in a row, of both kinds */
-	unsigned unconnected; /* connects that failed in a row */
-	uint64_t pause_until; /* ms */
-	uint64_t out_until;   /* ms */
+	unsigned failures;      /* in a row, of both kinds */
+	unsigned unconnected;   /* connects that failed in a row */
+	uint64_t pause_until;   /* ms */
+	uint64_t ejected_until; /* ms */
 };
 
-bool address_is_out(const struct address_health *a, uint64_t now);
+bool address_is_ejected(const struct address_health *a, uint64_t now);
 bool address_pauses(const struct address_health *a, uint64_t now);
 bool address_is_well(const struct address_health *a, uint64_t now); /* neither of these */
 /*
  * When the first of n addresses may be dialled, in ms; 0: one may now, or there are none. One that is
- * out is better than none, so only pauses count.
+ * ejected is better than none, so only pauses count.
  */
 uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64_t now);
 
 /*
- * all[which] of the n addresses failed. true: it is out from now on, and was not before. One that
- * comes back and fails again is out at once, unless it succeeded in between.
+ * all[which] of the n addresses failed. true: it is ejected from now on, and was not before. One that
+ * comes back and fails again is ejected at once, unless it succeeded in between.
  */
 bool address_failed(struct address_health *all, unsigned n, unsigned which,
 	const struct address_rules *rules, uint64_t now);

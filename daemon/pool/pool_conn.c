@@ -137,7 +137,7 @@ static struct pool_conn *least_busy(struct pool *pool, bool (*wanted)(const stru
 	return least;
 }
 
-/* One whose address was left out served nobody well; the others still do. */
+/* One whose address was ejected served nobody well; the others still do. */
 static bool may_drain_busy(const struct pool_conn *pc)
 {
 	bool is_bad = pc->address_lost && !pc->endpoint->gone;
@@ -171,9 +171,9 @@ void pool_conn_lose_address(struct pool *pool, const struct endpoint *ep)
 	turn_add(pool->ctx, TURN_NOTIFY, &pool->serve); /* dials a successor */
 }
 
-static void leave_out(struct pool *pool, const struct endpoint *ep)
+static void eject(struct pool *pool, const struct endpoint *ep)
 {
-	log_line(pool->log, LOG_LEVEL_WARNING, "address left out",
+	log_line(pool->log, LOG_LEVEL_WARNING, "address ejected",
 		"upstream=%s address=%s failures=%u for_ms=%" PRIu64 " connections=%u",
 		pool->up->name, ep->text, pool->up->eject_after, pool->up->eject_time,
 		ep->connections);
@@ -184,7 +184,7 @@ static void find_endpoint(struct pool_conn *pc)
 {
 	pc->endpoint = upstream_connected(pc->first, cc_conn_address(pc->cc));
 	pc->first = NULL;
-	if (endpoint_is_out(pc->endpoint))
+	if (endpoint_is_bad(pc->endpoint))
 		lose_address(pc);
 	else
 		retire_address_lost(pc->pool);
@@ -227,7 +227,7 @@ void pool_answered(struct pool_conn *pc, unsigned status)
 	if (!is_gateway_failure(status))
 		endpoint_succeeded(pc->endpoint);
 	else if (endpoint_failed(pc->endpoint))
-		leave_out(pool, pc->endpoint);
+		eject(pool, pc->endpoint);
 	if (pool_closes_early(pool)) { /* who waits need not wait for the end of the pause */
 		pool->not_before = 0;
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
@@ -238,7 +238,7 @@ void pool_answered(struct pool_conn *pc, unsigned status)
 void pool_unanswered(struct pool_conn *pc)
 {
 	if (endpoint_failed(pc->endpoint))
-		leave_out(pc->pool, pc->endpoint);
+		eject(pc->pool, pc->endpoint);
 }
 
 /* What one connection of this server may carry at once, to reckon with when others are opened. */
@@ -351,7 +351,7 @@ static void came_up_and_closed(struct pool_conn *pc, bool useless, bool early, c
 	pool->stats.closed++;
 	pool->stats.closed_by[cause_of(pc)]++;
 	if ((useless || early) && endpoint_useless(pc->endpoint))
-		leave_out(pool, pc->endpoint);
+		eject(pool, pc->endpoint);
 	log_line(pool->log, LOG_LEVEL_INFO, "closed",
 		"upstream=%s conn=%" PRIu64 " reason=%s detail=\"%s\" requests=%" PRIu64
 		" age_ms=%" PRIu64,

@@ -106,7 +106,7 @@ void pool_conn_lose_address(struct pool *pool, const struct endpoint *ep);
 /*
  * At max_connections no other one can come up first, so one goes whose address is lost or that is old: one that
  * carries nothing, or else the HTTP/2 one that carries the least, but not the only one, as it would
- * stop everybody for as long as its longest stream runs, unless its address was left out. One at a time: its successor may fail.
+ * stop everybody for as long as its longest stream runs, unless its address was ejected. One at a time: its successor may fail.
  */
 void pool_conn_make_way(struct pool *pool);
 /* max_connections was lowered: those that carry least take no more requests. */

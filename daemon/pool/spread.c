@@ -40,7 +40,7 @@ static bool before(const struct view *v, unsigned i, unsigned j)
 static bool all_out(const struct spread_item *items, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		if (!items[i].out)
+		if (!items[i].skipped)
 			return false;
 	}
 	return true;
@@ -52,7 +52,7 @@ static unsigned good_priority(const struct spread_item *items, unsigned n)
 	unsigned lowest = UINT32_MAX;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (!items[i].out && !items[i].failed && items[i].priority < lowest)
+		if (!items[i].skipped && !items[i].failed && items[i].priority < lowest)
 			lowest = items[i].priority;
 	}
 	return lowest;
@@ -73,7 +73,7 @@ unsigned spread_order(const struct spread_item *items, unsigned n, bool even, un
 	unsigned priority = good_priority(items, n), count = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (!none && items[i].out)
+		if (!none && items[i].skipped)
 			continue;
 		if (priority != UINT32_MAX && items[i].priority != priority)
 			continue;

@@ -210,26 +210,28 @@ unsigned upstream_ejected(const struct upstream *u)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < u->count; i++)
-		n += address_is_out(&u->health[i], ctx_now(u->ctx));
+		n += address_is_ejected(&u->health[i], ctx_now(u->ctx));
 	return n;
 }
 
-/* Fewer addresses, fewer may be left out: who would come back first does. */
+/* Fewer addresses, fewer may be ejected: who would come back first does. */
 static void limit_ejected(struct upstream *u)
 {
-	unsigned out = upstream_ejected(u);
+	unsigned ejected = upstream_ejected(u);
 
-	for (; out > 0 && (out == u->count || out * 100 > u->count * u->up->max_ejected); out--) {
+	for (; ejected > 0 &&
+		(ejected == u->count || ejected * 100 > u->count * u->up->max_ejected);
+		ejected--) {
 		struct address_health *first = NULL;
 
 		for (unsigned i = 0; i < u->count; i++) {
 			struct address_health *a = &u->health[i];
 
-			if (address_is_out(a, ctx_now(u->ctx)) &&
-				(!first || a->out_until < first->out_until))
+			if (address_is_ejected(a, ctx_now(u->ctx)) &&
+				(!first || a->ejected_until < first->ejected_until))
 				first = a;
 		}
-		first->out_until = 0;
+		first->ejected_until = 0;
 	}
 }
 
@@ -590,8 +592,8 @@ static void write_target(struct upstream *u, const uint8_t *order, unsigned n)
 			i > 0 ? "," : "", u->entries[order[i]]->ep.text);
 }
 
-/* If none is well, one that is out is better than one that pauses. */
-static bool is_left_out(const struct upstream *u, unsigned i)
+/* If none is well, one that is ejected is better than one that pauses. */
+static bool is_skipped(const struct upstream *u, unsigned i)
 {
 	uint64_t now = ctx_now(u->ctx);
 
@@ -612,7 +614,7 @@ static struct endpoint *choose(struct upstream *u)
 		const struct entry *p = u->entries[i];
 
 		items[i] = (struct spread_item){p->ep.connections + p->ep.dialling, p->priority,
-			p->weight, is_left_out(u, i), failed_a_moment_ago(u, p)};
+			p->weight, is_skipped(u, i), failed_a_moment_ago(u, p)};
 	}
 	n = spread_order(items, u->count, u->up->spread, u->last, order);
 	u->last = order[0];
@@ -711,13 +713,13 @@ void endpoint_succeeded(struct endpoint *ep)
 		address_succeeded(&ep->upstream->health[entry_of(ep)->index]);
 }
 
-bool endpoint_is_out(const struct endpoint *ep)
+bool endpoint_is_bad(const struct endpoint *ep)
 {
 	const struct upstream *u = ep->upstream;
 
 	return ep->gone ||
-	       (is_left_out(u, entry_of(ep)->index) &&
-		       address_is_out(&u->health[entry_of(ep)->index], ctx_now(u->ctx)));
+	       (is_skipped(u, entry_of(ep)->index) &&
+		       address_is_ejected(&u->health[entry_of(ep)->index], ctx_now(u->ctx)));
 }
 
 void endpoint_closed(struct endpoint *ep)

@@ -62,8 +62,8 @@ void upstream_free(struct upstream *u);
  * What cc_transport_new_client_conn shall have as address now, valid until the next call; numbers
  * need the transport's tls_name. NULL: not known yet, ops->resolved comes.
  * With spread the address with the fewest connections comes first, of equal ones the next in turn,
- * and the others follow to be raced; else they come as they were resolved. Those that are out or
- * pause (backoff.h) are left out, unless all do. Of SRV records those of the lowest priority that has a good one are taken.
+ * and the others follow to be raced; else they come as they were resolved. Those that are ejected or
+ * pause (backoff.h) are skipped, unless all do. Of SRV records those of the lowest priority that has a good one are taken.
  * *first is the one in front. It counts the dial until upstream_connected, upstream_failed or
  * upstream_gave_up is called for it, which must be done once.
  */
@@ -85,17 +85,17 @@ const char *upstream_awaited(const struct upstream *u);
 uint64_t upstream_ready_at(const struct upstream *u);
 
 /*
- * What became of a connection. These two return true if its address is out from now on: its
+ * What became of a connection. These two return true if its address is ejected from now on: its
  * connections should go when others are there.
  */
 bool endpoint_useless(struct endpoint *ep);      /* it closed unused: like a connect that failed */
 bool endpoint_failed(struct endpoint *ep);       /* an answer that says that nobody is behind it */
 void endpoint_succeeded(struct endpoint *ep);    /* a good answer: the row of failures is over */
-bool endpoint_is_out(const struct endpoint *ep); /* gone, or left out for others */
+bool endpoint_is_bad(const struct endpoint *ep); /* gone, or ejected while others are well */
 /* A connection that upstream_connected counted is no more. */
 void endpoint_closed(struct endpoint *ep);
 
-/* For the counters: addresses now, those of them left out now. */
+/* For the counters: addresses now, those of them ejected now. */
 unsigned upstream_addresses(const struct upstream *u);
 unsigned upstream_ejected(const struct upstream *u);
 

@@ -257,7 +257,7 @@ START_TEST(connects_stay_fast_while_one_of_three_addresses_swallows_them)
 	client_close(c);
 	qsort(took, DIALS, sizeof(*took), by_value);
 	ck_assert_uint_lt(took[DIALS * 99 / 100], 300);
-	/* It is left out soon, so most never wait for the race to go on. */
+	/* It is ejected soon, so most never wait for the race to go on. */
 	ck_assert_uint_lt(took[DIALS * 97 / 100], 200);
 }
 END_TEST
@@ -326,7 +326,7 @@ START_TEST(an_address_whose_answers_are_502_is_left_by_its_connections)
 	WAIT_FOR(origin_counts(bad).open == 0);
 	counters = daemon_counters("origin");
 	ck_assert_uint_eq(counted(counters, NULL, "addresses"), 2);
-	ck_assert_uint_eq(counted(counters, NULL, "left_out"), 1);
+	ck_assert_uint_eq(counted(counters, NULL, "ejected"), 1);
 	ck_assert_uint_eq(counted(counters, "closed_by_reason", "address"), 1);
 	client_close(c);
 }
@@ -411,7 +411,7 @@ START_TEST(an_address_that_refuses_every_stream_is_left_by_its_only_connection)
 }
 END_TEST
 
-START_TEST(the_only_address_that_can_be_reached_is_never_left_out)
+START_TEST(the_only_address_that_can_be_reached_is_never_ejected)
 {
 	struct origin *o = origin_at("127.0.0.2", 0, false);
 	struct client *c = NULL;
@@ -638,7 +638,7 @@ static void add_tests(Suite *s)
 	tcase_add_test(c, an_address_whose_answers_are_502_is_left_by_its_connections);
 	tcase_add_loop_test(c, an_address_that_never_answers_is_left_alone, 0, 3);
 	tcase_add_test(c, an_address_that_refuses_every_stream_is_left_by_its_only_connection);
-	tcase_add_test(c, the_only_address_that_can_be_reached_is_never_left_out);
+	tcase_add_test(c, the_only_address_that_can_be_reached_is_never_ejected);
 	tcase_add_loop_test(c, a_name_that_moves_to_where_nobody_is_costs_nothing, 0, 2);
 	tcase_add_test(c, a_new_address_ends_the_pause_of_the_one_before);
 	tcase_add_test(c, the_only_connection_does_not_make_way_while_a_stream_runs_on_it);

@@ -1,4 +1,4 @@
-/* test_backoff.c - pauses after failed connects, and addresses left out for a while. */
+/* test_backoff.c - pauses after failed connects, and addresses ejected for a while. */
 #include <check.h>
 #include <string.h>
 
@@ -59,11 +59,12 @@ static void setup(void)
 
 static bool fails(unsigned n, unsigned which, unsigned times, uint64_t now)
 {
-	bool was_out = address_is_out(&address[which], now), told = false;
+	bool was_ejected = address_is_ejected(&address[which], now), told = false;
 
 	for (unsigned i = 0; i < times; i++)
 		told |= address_failed(address, n, which, &rules, now);
-	ck_assert(told == (!was_out && address_is_out(&address[which], now))); /* told once */
+	ck_assert(
+		told == (!was_ejected && address_is_ejected(&address[which], now))); /* told once */
 	return told;
 }
 
@@ -71,8 +72,8 @@ START_TEST(an_address_is_out_after_failures_in_a_row)
 {
 	ck_assert(!fails(4, 1, 2, 1000));
 	ck_assert(fails(4, 1, 1, 1000));
-	ck_assert(address_is_out(&address[1], 30999));
-	ck_assert(!address_is_out(&address[1], 31000));
+	ck_assert(address_is_ejected(&address[1], 30999));
+	ck_assert(!address_is_ejected(&address[1], 31000));
 }
 END_TEST
 
@@ -89,7 +90,7 @@ START_TEST(one_that_is_out_stays_out_whatever_its_old_connections_bring)
 {
 	fails(4, 1, 3, 1000);
 	address_succeeded(&address[1]);
-	ck_assert(address_is_out(&address[1], 30999));
+	ck_assert(address_is_ejected(&address[1], 30999));
 	ck_assert(!fails(4, 1, 2, 31000)); /* but the row is over */
 	ck_assert(fails(4, 1, 1, 31000));
 }
@@ -99,7 +100,7 @@ START_TEST(one_that_comes_back_and_fails_is_out_at_once)
 {
 	fails(4, 1, 3, 1000);
 	ck_assert(fails(4, 1, 1, 31000));
-	ck_assert(address_is_out(&address[1], 60999));
+	ck_assert(address_is_ejected(&address[1], 60999));
 }
 END_TEST
 
@@ -107,7 +108,7 @@ START_TEST(failures_of_one_that_is_out_do_not_keep_it_out_longer)
 {
 	fails(4, 1, 3, 1000);
 	fails(4, 1, 5, 20000);
-	ck_assert(!address_is_out(&address[1], 31000));
+	ck_assert(!address_is_ejected(&address[1], 31000));
 }
 END_TEST
 
@@ -132,8 +133,8 @@ START_TEST(the_last_address_is_never_out)
 	for (unsigned i = 0; i < 3; i++)
 		for (int n = 0; n < 10; n++)
 			address_failed(address, 3, i, &all, 1000);
-	ck_assert(address_is_out(&address[0], 1000) && address_is_out(&address[1], 1000));
-	ck_assert(!address_is_out(&address[2], 1000));
+	ck_assert(address_is_ejected(&address[0], 1000) && address_is_ejected(&address[1], 1000));
+	ck_assert(!address_is_ejected(&address[2], 1000));
 }
 END_TEST
 
@@ -193,7 +194,7 @@ START_TEST(connects_that_fail_again_and_again_put_an_address_out)
 	ck_assert(!address_unconnected(address, 4, 0, &rules, 3000, MIDDLE));
 	address_connected(&address[0]); /* and closes at once: nothing came of it */
 	ck_assert(address_unconnected(address, 4, 0, &rules, 6000, MIDDLE));
-	ck_assert(address_is_out(&address[0], 35999));
+	ck_assert(address_is_ejected(&address[0], 35999));
 }
 END_TEST
 

@@ -42,7 +42,7 @@ END_TEST
 START_TEST(what_failed_is_behind_and_what_is_out_is_missing)
 {
 	const struct spread_item items[] = {
-		{.failed = true}, {.load = 9}, {.out = true}, {.load = 8}};
+		{.failed = true}, {.load = 9}, {.skipped = true}, {.load = 8}};
 
 	ck_assert_str_eq(order_of(items, 4, true, 4), "310");
 	ck_assert_str_eq(order_of(items, 4, false, 4), "130");
@@ -51,7 +51,7 @@ END_TEST
 
 START_TEST(all_are_taken_when_all_are_out)
 {
-	const struct spread_item items[] = {{.out = true, .load = 1}, {.out = true}};
+	const struct spread_item items[] = {{.skipped = true, .load = 1}, {.skipped = true}};
 
 	ck_assert_str_eq(order_of(items, 2, true, 2), "10");
 }
@@ -66,7 +66,7 @@ START_TEST(lowest_priority_with_a_good_one_is_taken_alone)
 	ck_assert_str_eq(order_of(items, 3, false, 3), "1");
 	items[1].failed = true;
 	ck_assert_str_eq(order_of(items, 3, true, 3), "0");
-	items[0].out = true;
+	items[0].skipped = true;
 	ck_assert_str_eq(order_of(items, 3, true, 3), "2");
 	items[2].failed = true; /* none is good: all that are not out, in their order */
 	ck_assert_str_eq(order_of(items, 3, true, 3), "12");

@@ -246,7 +246,7 @@ START_TEST(what_is_no_name_is_one_address_and_never_resolved)
 		for (int k = 0; k < 10; k++)
 			upstream_failed(begin_dial(), "");
 		advance(400000);
-		ck_assert_str_eq(target(), rows[i].address); /* the only one is never left out */
+		ck_assert_str_eq(target(), rows[i].address); /* the only one is never ejected */
 		upstream_free(u);
 		u = NULL;
 	}
@@ -684,7 +684,7 @@ END_TEST
 
 /* ---- health --------------------------------------------------------------------- */
 
-START_TEST(address_that_fails_in_a_row_is_left_out_for_a_while)
+START_TEST(address_that_fails_in_a_row_is_ejected_for_a_while)
 {
 	struct endpoint *ep;
 
@@ -708,7 +708,7 @@ START_TEST(address_that_fails_in_a_row_is_left_out_for_a_while)
 }
 END_TEST
 
-START_TEST(no_more_than_max_ejected_are_left_out)
+START_TEST(no_more_than_max_ejected_at_once)
 {
 	struct endpoint *eps[4];
 
@@ -727,7 +727,7 @@ START_TEST(no_more_than_max_ejected_are_left_out)
 }
 END_TEST
 
-START_TEST(fewer_addresses_let_fewer_be_left_out)
+START_TEST(fewer_addresses_let_fewer_be_ejected)
 {
 	struct endpoint *eps[4];
 
@@ -822,7 +822,7 @@ START_TEST(while_all_addresses_pause_the_first_to_return_says_when)
 }
 END_TEST
 
-START_TEST(address_that_closes_unused_connections_pauses_and_is_left_out_in_the_end)
+START_TEST(address_that_closes_unused_connections_pauses_and_is_ejected_in_the_end)
 {
 	struct endpoint *ep;
 
@@ -854,7 +854,7 @@ START_TEST(address_that_failed_a_moment_ago_comes_last)
 }
 END_TEST
 
-START_TEST(address_that_is_always_overtaken_is_left_out)
+START_TEST(address_that_is_always_overtaken_is_ejected)
 {
 	unsigned overtaken = 0;
 
@@ -940,7 +940,7 @@ START_TEST(library_and_upstream_agree_on_addresses_and_failures)
 	peer_free(peer); /* now all refuse */
 	advance(10);
 	ck_assert_ptr_null(dial(t));
-	ck_assert_uint_eq(upstream_ejected(u), 1); /* of three half may be out */
+	ck_assert_uint_eq(upstream_ejected(u), 1); /* of three half may be ejected */
 	ck_assert_uint_eq(entries(target()), 2);
 	cc_transport_free(t);
 }
@@ -1197,16 +1197,16 @@ int main(void)
 		dials_under_way_count,
 		address_that_was_added_gets_the_next_connections,
 		first_address_is_always_first_without_spread,
-		address_that_fails_in_a_row_is_left_out_for_a_while,
-		no_more_than_max_ejected_are_left_out,
-		fewer_addresses_let_fewer_be_left_out,
+		address_that_fails_in_a_row_is_ejected_for_a_while,
+		no_more_than_max_ejected_at_once,
+		fewer_addresses_let_fewer_be_ejected,
 		failures_that_the_library_saw_are_counted_once_each,
 		all_that_failed_in_a_race_are_counted,
 		address_that_cannot_be_connected_to_pauses_while_the_others_are_dialled,
 		while_all_addresses_pause_the_first_to_return_says_when,
-		address_that_closes_unused_connections_pauses_and_is_left_out_in_the_end,
+		address_that_closes_unused_connections_pauses_and_is_ejected_in_the_end,
 		address_that_failed_a_moment_ago_comes_last,
-		address_that_is_always_overtaken_is_left_out,
+		address_that_is_always_overtaken_is_ejected,
 		failed_dial_counts_for_who_answered_or_for_who_was_dialled,
 		library_and_upstream_agree_on_addresses_and_failures,
 		services_are_dialled_by_priority_and_weight,
