@@ -18,7 +18,7 @@ void janitor_opened(struct pool_conn *pc);
 void janitor_look(struct pool_conn *pc);
 /* Old ones that carry nothing go, as far as nobody would miss them. */
 void janitor_retire_idle(struct pool *pool);
-/* Closes what is idle beyond max_idle; to be called once all who wait were served. */
+/* Closes what is idle beyond max_idle; to be called once the waiting requests were served. */
 void janitor_trim(struct pool *pool);
 /* It is over, or takes nothing new: whatever the janitor wanted of it. */
 void janitor_forget(struct pool_conn *pc);

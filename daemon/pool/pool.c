@@ -3,8 +3,8 @@
  *
  * The connections themselves are pool_conn.c's, how long they live is janitor.c's.
  *
- * When connecting fails, its address pauses (upstream.c); nothing is dialled while all do. Who waits
- * goes on waiting through retry_attempts more rounds: a server that restarts costs time and no
+ * When connecting fails, its address pauses (upstream.c); nothing is dialled while all do. Requests
+ * go on waiting through retry_attempts more rounds: a server that restarts costs time and no
  * errors. Once the next attempt is further away than queue_timeout, requests are told at once.
  */
 #include <inttypes.h>
@@ -460,7 +460,7 @@ static void fail_patient(struct pool *pool)
 		fail_waiter(oldest, WAITER_CONNECT_FAILED, pool->failed_err, pool->failed_detail);
 }
 
-/* Who waits reckons in rounds: what fails within the shortest pause there is was dialled together. */
+/* Waiting requests reckon in rounds: what fails within the shortest pause there is was dialled together. */
 static void count_round(struct pool *pool)
 {
 	if (pool->failures > 0 && ctx_now(pool->ctx) < pool->round_until)
@@ -650,7 +650,7 @@ int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_ups
 	return 0;
 }
 
-/* Those who waited get their slots from another pool; its max_queue is for newcomers. */
+/* Requests that waited get their slots from another pool; its max_queue is for newcomers. */
 static void hand_over(struct queue *q, struct pool *to)
 {
 	list_each (l, tmp, &q->by_age) {

@@ -37,7 +37,7 @@ enum waiter_failure {
 	WAITER_POOL_GONE       /* the configuration no longer has this upstream */
 };
 
-/* Embedded in who waits. */
+/* Embedded in what waits for a connection. */
 struct waiter {
 	struct queue_item item;
 	struct timer timer;

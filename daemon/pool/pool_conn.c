@@ -228,7 +228,7 @@ void pool_answered(struct pool_conn *pc, unsigned status)
 		endpoint_succeeded(pc->endpoint);
 	else if (endpoint_failed(pc->endpoint))
 		eject(pool, pc->endpoint);
-	if (pool_closes_early(pool)) { /* who waits need not wait for the end of the pause */
+	if (pool_closes_early(pool)) { /* the waiters need not wait for the end of the pause */
 		pool->not_before = 0;
 		turn_add(pool->ctx, TURN_NOTIFY, &pool->serve);
 	}
@@ -323,7 +323,7 @@ static bool was_closed_early(const struct pool_conn *pc)
 }
 
 /*
- * No descriptor was left for it. Those who wait need one more than what is idle: with an idle
+ * No descriptor was left for it. Waiting requests need one more than what is idle: with an idle
  * connection less there is one. A floor to fill (nobody waits) takes none from others.
  */
 static bool is_relieved(struct pool *pool, int err)

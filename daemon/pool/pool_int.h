@@ -80,7 +80,7 @@ struct pool {
 	uint64_t chance;            /* state of the random numbers */
 	bool left_busy;             /* a connection went with requests on it: one more is needed */
 	struct turn_item serve;     /* waiters left for the next round, dials that are wanted */
-	struct turn_item fail_fast; /* who waits is told that connecting keeps failing */
+	struct turn_item fail_fast; /* the waiters are told that connecting keeps failing */
 	struct turn_item reap;
 	struct pool_stats stats;
 	unsigned ping_seldom; /* check_after is doubled so often: the server called PINGs abuse */
@@ -123,7 +123,7 @@ unsigned pool_waiting(const struct pool *pool);
 /* One came up. */
 void pool_connected(struct pool *pool);
 /*
- * One could not be opened, or was closed unused; err and detail say why, for who waits. of_address:
+ * One could not be opened, or was closed unused; err and detail say why, for the waiters. of_address:
  * its address pauses (upstream.h) and the others need not; else all do.
  */
 void pool_failed(struct pool *pool, int err, const char *detail, bool of_address);

@@ -1,4 +1,4 @@
-/* queue.c - who waits and whose turn it is. No clock, no memory. */
+/* queue.c - which requests wait and whose turn it is. No clock, no memory. */
 #include "daemon/pool/queue.h"
 
 /* ---- lanes ------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  *	first    requests sent again: they had their turn, and go before everything
  *	lanes    one a user, served in turn; within a lane first come, first served
  *
- * So of U users who wait, each gets every U-th slot, however many requests the others have
+ * So of U users with waiting requests, each gets every U-th slot, however many requests the others have
  * waiting. Without fairness all stand in one lane. Nothing is allocated: the lane of a user lives in
  * one of its waiting items and moves to another when that one leaves. Every operation is O(1),
  * apart from the chains of the hash, which grow long with tens of thousands of users.
@@ -45,7 +45,7 @@ struct queue {
 };
 
 void queue_init(struct queue *q, bool fair, unsigned max);
-/* Other rules for who waits already, too; more than max stay. */
+/* Other rules, for those that wait already too; more than max stay. */
 void queue_configure(struct queue *q, bool fair, unsigned max);
 
 void queue_item_init(struct queue_item *item);

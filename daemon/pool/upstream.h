@@ -41,7 +41,7 @@ struct endpoint {
 struct upstream_ops {
 	/*
 	 * err 0: there are addresses, other ones than before or again; upstream_target gives one.
-	 * Else CC_ERESOLVE or CC_ENOMEM: there is none, and detail says why, for who waits
+	 * Else CC_ERESOLVE or CC_ENOMEM: there is none, and detail says why, for the waiters
 	 * ("resolve api.example.com: Domain name not found"). Comes after every upstream_target
 	 * that gave NULL.
 	 */
