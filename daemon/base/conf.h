@@ -137,8 +137,8 @@ struct conf *conf_ref(struct conf *c);
 void conf_unref(struct conf *c); /* NULL is fine; atomic */
 
 /*
- * Would the connections of a be good for b? All keys are equal that conf_keys.def calls NEW_POOL, the
- * url means the same server and the files of tls hold the same.
+ * Would the connections of a be good for b? All keys are equal that conf_keys.def calls NEW_POOL,
+ * the url means the same server and the files of tls hold the same.
  */
 bool conf_upstream_same_connections(const struct conf_upstream *a, const struct conf_upstream *b);
 const struct conf_upstream *conf_find_upstream(const struct conf *c, const char *name, size_t n);

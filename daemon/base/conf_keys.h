@@ -72,7 +72,7 @@ void conf_key_defaults(unsigned groups, void *base);
  */
 bool conf_key_set(const struct conf_key *k, void *base, const char *text, char *why);
 
-/* The first key of the groups and of this kind of reload whose value is not the same; NULL: none. */
+/* The first key of the groups and of this kind of reload whose values differ; NULL: none. */
 const struct conf_key *conf_key_differs(
 	unsigned groups, enum conf_reload reload, const void *a, const void *b);
 unsigned conf_key_count(const struct conf_key *k, const void *base); /* the value of a COUNT */

@@ -36,7 +36,7 @@ void histogram_merge(struct histogram *to, const struct histogram *from);
  * largest that was seen. 0: none was seen.
  */
 uint64_t histogram_quantile(const struct histogram *h, unsigned per_mille);
-/* What is in a bucket is this or less, in us, and more than the bound before; UINT64_MAX: the last one. */
+/* What a bucket holds is at most this, in us, and above the bound before; UINT64_MAX: the last. */
 uint64_t histogram_bound(unsigned bucket);
 
 /* ---- reasons ----------------------------------------------------------- */

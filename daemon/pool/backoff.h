@@ -24,8 +24,7 @@ struct address_rules {
 	uint64_t backoff_min, backoff_max; /* ms */
 	unsigned eject_after;              /* failures in a row; 0: never */
 	uint64_t eject_time;               /* ms */
-	unsigned
-		max_ejected; /* percent of the addresses that may be ejected at once; never the last good one */
+	unsigned max_ejected; /* percent of the addresses, at once; never the last good one */
 };
 
 /* One address of an upstream; zeroed: a good one. */
@@ -46,8 +45,8 @@ bool address_is_well(const struct address_health *a, uint64_t now); /* neither o
 uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64_t now);
 
 /*
- * all[which] of the n addresses failed. true: it is ejected from now on, and was not before. One that
- * comes back and fails again is ejected at once, unless it succeeded in between.
+ * all[which] of the n addresses failed. true: it is ejected from now on, and was not before. One
+ * that comes back and fails again is ejected at once, unless it succeeded in between.
  */
 bool address_failed(struct address_health *all, unsigned n, unsigned which,
 	const struct address_rules *rules, uint64_t now);

@@ -460,7 +460,7 @@ static void fail_patient(struct pool *pool)
 		fail_waiter(oldest, WAITER_CONNECT_FAILED, pool->failed_err, pool->failed_detail);
 }
 
-/* Waiting requests reckon in rounds: what fails within the shortest pause there is was dialled together. */
+/* Waiting requests count rounds: what fails within the shortest pause was dialled together. */
 static void count_round(struct pool *pool)
 {
 	if (pool->failures > 0 && ctx_now(pool->ctx) < pool->round_until)

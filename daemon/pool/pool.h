@@ -9,8 +9,9 @@
  * An upstream has one pool, in its home worker, so max_connections holds for the whole daemon. What
  * is decided is in pick, queue, backoff and learn; pool.c does it.
  *
- * What a pool and a connection of it consist of is in pool_int.h. A pool without a name drains: it takes
- * no new requests, closes its connections as they fall idle, and frees itself with the last one.
+ * What a pool and a connection of it consist of is in pool_int.h. A pool without a name drains: it
+ * takes no new requests, closes its connections as they fall idle, and frees itself with the last
+ * one.
  */
 #ifndef POOL_H
 #define POOL_H

@@ -97,16 +97,17 @@ struct pool {
 
 /* Begins to connect. 0; CC_ERESOLVE: the addresses are not known, ops->resolved comes; CC_ENOMEM. */
 int pool_conn_dial(struct pool *pool);
-/* The library's numbers have changed, or may have: the lists follow them. Nothing is retired here. */
+/* The library's numbers have changed, or may have: the lists follow. Nothing is retired here. */
 void pool_look(struct pool_conn *pc);
-/* Takes no more requests, and is nowhere among those that do, from now on. The first cause stays. */
+/* Takes no more requests, and is nowhere among those that do. The first cause stays. */
 void pool_retire(struct pool_conn *pc, enum close_cause why);
 /* The connections to this address go as soon as another one is up. */
 void pool_conn_lose_address(struct pool *pool, const struct endpoint *ep);
 /*
- * At max_connections no other one can come up first, so one goes whose address is lost or that is old: one that
- * carries nothing, or else the HTTP/2 one that carries the least, but not the only one, as it would
- * stop everybody for as long as its longest stream runs, unless its address was ejected. One at a time: its successor may fail.
+ * At max_connections no other one can come up first, so one goes whose address is lost or that is
+ * old: one that carries nothing, or else the HTTP/2 one that carries the least, but not the only
+ * one, as it would stop everybody for as long as its longest stream runs, unless its address was
+ * ejected. One at a time: its successor may fail.
  */
 void pool_conn_make_way(struct pool *pool);
 /* max_connections was lowered: those that carry least take no more requests. */

@@ -4,10 +4,10 @@
  *	first    requests sent again: they had their turn, and go before everything
  *	lanes    one a user, served in turn; within a lane first come, first served
  *
- * So of U users with waiting requests, each gets every U-th slot, however many requests the others have
- * waiting. Without fairness all stand in one lane. Nothing is allocated: the lane of a user lives in
- * one of its waiting items and moves to another when that one leaves. Every operation is O(1),
- * apart from the chains of the hash, which grow long with tens of thousands of users.
+ * So of U users with waiting requests, each gets every U-th slot, however many the others have.
+ * Without fairness all stand in one lane. Nothing is allocated: the lane of a user lives in one of
+ * its waiting items and moves to another when that one leaves. Every operation is O(1), apart from
+ * the chains of the hash, which grow long with tens of thousands of users.
  */
 #ifndef QUEUE_H
 #define QUEUE_H

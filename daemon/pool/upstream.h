@@ -62,8 +62,9 @@ void upstream_free(struct upstream *u);
  * What cc_transport_new_client_conn shall have as address now, valid until the next call; numbers
  * need the transport's tls_name. NULL: not known yet, ops->resolved comes.
  * With spread the address with the fewest connections comes first, of equal ones the next in turn,
- * and the others follow to be raced; else they come as they were resolved. Those that are ejected or
- * pause (backoff.h) are skipped, unless all do. Of SRV records those of the lowest priority that has a good one are taken.
+ * and the others follow to be raced; else they come as they were resolved. Those that are ejected
+ * or pause (backoff.h) are skipped, unless all do. Of SRV records those of the lowest priority that
+ * has a good one are taken.
  * *first is the one in front. It counts the dial until upstream_connected, upstream_failed or
  * upstream_gave_up is called for it, which must be done once.
  */
