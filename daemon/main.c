@@ -28,8 +28,8 @@
 #include "daemon/base/mailbox.h"
 #include "daemon/control/notify.h"
 #include "daemon/control/reload.h"
-#include "daemon/front/listener.h"
-#include "daemon/worker.h"
+#include "daemon/listen/listener.h"
+#include "daemon/worker/worker.h"
 
 #ifndef SYSCONFDIR
 #define SYSCONFDIR "/etc"

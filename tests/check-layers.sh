@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 lib_layers="lib/base lib/codec lib/net lib/conn"
-daemon_layers="daemon/base daemon/pool daemon/exchange daemon/front daemon daemon/control"
+daemon_layers="daemon/base daemon/pool daemon/exchange daemon/front daemon/listen daemon/worker daemon/control"
 status=0
 
 fail() {

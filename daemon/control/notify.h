@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "daemon/front/listener.h"
+#include "daemon/listen/listener.h"
 
 struct event_base;
 struct notify;

@@ -9,8 +9,8 @@
 #include "daemon/base/log.h"
 #include "daemon/control/notify.h"
 #include "daemon/control/reload.h"
-#include "daemon/front/listener.h"
-#include "daemon/worker.h"
+#include "daemon/listen/listener.h"
+#include "daemon/worker/worker.h"
 
 struct reload {
 	struct reload_opts opts;

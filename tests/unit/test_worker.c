@@ -15,9 +15,9 @@
 #include "daemon/base/conf.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mailbox.h"
-#include "daemon/front/listener.h"
+#include "daemon/listen/listener.h"
 #include "daemon/pool/pool.h"
-#include "daemon/worker.h"
+#include "daemon/worker/worker.h"
 #include "tests/daemon/harness.h"
 
 #define WORKERS 2

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "daemon/base/conf.h"
-#include "daemon/front/listener.h"
+#include "daemon/listen/listener.h"
 
 struct perms { /* who may connect */
 	mode_t mode;

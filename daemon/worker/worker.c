@@ -36,12 +36,12 @@
 #include "daemon/base/stats.h"
 #include "daemon/exchange/exchange.h"
 #include "daemon/front/front.h"
-#include "daemon/front/listener.h"
-#include "daemon/front/reserve.h"
+#include "daemon/listen/listener.h"
+#include "daemon/listen/spare_fds.h"
 #include "daemon/pool/janitor.h"
 #include "daemon/pool/pool.h"
 #include "daemon/pool/upstream.h"
-#include "daemon/worker.h"
+#include "daemon/worker/worker.h"
 #include "lib/base/ctx.h"
 
 #define ACCEPTS_A_TURN 32
@@ -100,7 +100,7 @@ struct worker {
 	unsigned told;              /* the control thread's: orders that everybody gets */
 	unsigned done;              /* the control thread's: those of them that it has obeyed */
 	atomic_uint clients;
-	struct reserve reserve;
+	struct spare_fds spare_fds;
 	struct list old_pools; /* drained, not empty yet */
 	struct pool_owner pool_owner;
 	bool draining;
@@ -199,7 +199,7 @@ static void port_free_if_over(struct port *p)
 
 static void stop_if_empty(struct worker *w)
 {
-	if (w->draining && w->settled && w->clients == 0 && w->reserve.lent == 0)
+	if (w->draining && w->settled && w->clients == 0 && w->spare_fds.lent == 0)
 		event_base_loopexit(w->base, NULL);
 }
 
@@ -210,7 +210,7 @@ static void client_left(struct front_listener *fl, bool refused)
 	struct worker *w = p->worker;
 
 	if (refused)
-		reserve_give_back(&w->reserve);
+		spare_fds_give_back(&w->spare_fds);
 	else
 		w->clients--;
 	port_free_if_over(p);
@@ -255,7 +255,7 @@ static bool refuse_one(struct port *p, enum front_limit limit)
 	struct worker *w = p->worker;
 	int client;
 
-	if (!reserve_take(&w->reserve)) { /* as many as can be are being refused */
+	if (!spare_fds_take(&w->spare_fds)) { /* as many as can be are being refused */
 		rest_accepting(p, front_limit_name(limit));
 		return false;
 	}
@@ -266,7 +266,7 @@ static bool refuse_one(struct port *p, enum front_limit limit)
 		p->full_since = 0;
 	else
 		rest_accepting(p, client < 0 ? strerror(errno) : "out of memory");
-	reserve_give_back(&w->reserve);
+	spare_fds_give_back(&w->spare_fds);
 	return false;
 }
 
@@ -809,7 +809,7 @@ static void worker_free(struct worker *w)
 		mem_cache_clear(&w->env.exchanges, w->env.ctx);
 	}
 	free(w->env.pools);
-	reserve_clear(&w->reserve);
+	spare_fds_clear(&w->spare_fds);
 	mailbox_free(w->mailbox);
 	cc_ctx_free(w->env.ctx);
 	conf_unref(w->env.conf);
@@ -844,7 +844,7 @@ static int worker_init(struct worker *w, struct conf *conf, struct listener_set 
 	w->team_count = conf->workers;
 	exchange_env_init(&w->env);
 	timer_init(&w->drain_timer, drain_over);
-	reserve_init(&w->reserve);
+	spare_fds_init(&w->spare_fds);
 	w->pool_owner = (struct pool_owner){relieve, w};
 	w->mailbox = mailbox_new(w->base, w);
 	if (!w->mailbox)
