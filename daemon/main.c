@@ -2,7 +2,7 @@
  * main.c - options, start and stop. The thread that runs main becomes the control thread.
  *
  *   control thread   signals, log output, systemd, reload      this file and control/
- *   N workers        everything that has to do with a request  worker.c
+ *   N workers        everything that has to do with a request  worker/
  *
  * The two speak through mailboxes only, so nothing here can delay a request.
  */
@@ -212,11 +212,11 @@ static void drain(struct control *c)
 		worker_drain(c->workers[i], timeout);
 }
 
-static void on_stopped(struct worker *w, void *arg)
+static void on_stopped(unsigned worker, void *arg)
 {
 	struct control *c = arg;
 
-	(void)w;
+	(void)worker;
 	c->running--;
 	if (c->state == CONTROL_RUNNING) {
 		log_line(c->log, LOG_LEVEL_ERROR, "worker ended", "action=\"the daemon stops\"");
@@ -225,14 +225,6 @@ static void on_stopped(struct worker *w, void *arg)
 	}
 	if (c->running == 0)
 		event_base_loopbreak(c->base);
-}
-
-static void on_configured(struct worker *w, bool complete, void *arg)
-{
-	struct control *c = arg;
-
-	(void)w;
-	reload_configured(c->reload, complete);
 }
 
 /* ---- events of the control thread ---------------------------------------------------------- */
@@ -314,7 +306,7 @@ static bool control_init(struct control *c, const struct conf *conf)
 	c->log = log_of(c->logs, 0);
 	log_set_level(c->logs, (enum log_level)conf->log_level);
 	c->log_ready = event_new(c->base, log_set_fd(c->logs), EV_READ | EV_PERSIST, on_log, c);
-	c->owner = (struct worker_owner){mailbox_new(c->base, NULL), on_configured, on_stopped, c};
+	c->owner = (struct worker_owner){mailbox_new(c->base, NULL), on_stopped, c};
 	return c->log_ready && event_add(c->log_ready, NULL) == 0 && c->owner.mailbox;
 }
 
@@ -379,7 +371,7 @@ static bool start_workers(struct control *c)
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	for (unsigned i = 0; c->started == c->worker_count && i < c->started; i++)
-		worker_team(c->workers[i], c->workers);
+		worker_introduce(c->workers[i], c->workers);
 	if (c->started == c->worker_count)
 		return true;
 

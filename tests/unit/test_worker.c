@@ -1,5 +1,5 @@
 /*
- * test_worker.c - two workers under this test's orders, which may come to one long before the other.
+ * test_worker.c - two workers under this test's commands, which may come to one long before the other.
  *
  * The test is the control thread. Real clients, a real server; memory fails when the test says so.
  */
@@ -82,16 +82,16 @@ int __wrap_pool_reconfigure(struct pool *pool, struct conf *conf, const struct c
 
 /* ---- the control thread ------------------------------------------------------------------------ */
 
-static void on_configured(struct worker *w, bool complete, void *arg)
+static void on_configured(bool complete, void *arg)
 {
-	(void)w, (void)arg;
+	(void)arg;
 	t.complete = complete;
 	t.configured++;
 }
 
-static void on_stopped(struct worker *w, void *arg)
+static void on_stopped(unsigned worker, void *arg)
 {
-	(void)w, (void)arg;
+	(void)worker, (void)arg;
 	t.stopped++;
 }
 
@@ -144,7 +144,7 @@ static void start(const char *config_text)
 	t.log_fd = open(text("%s/log", harness_dir()), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	t.logs = log_set_new(t.log_fd, false, 1 + WORKERS);
 	t.base = event_base_new();
-	t.owner = (struct worker_owner){mailbox_new(t.base, NULL), on_configured, on_stopped, NULL};
+	t.owner = (struct worker_owner){mailbox_new(t.base, NULL), on_stopped, NULL};
 	t.conf = conf_of(config_text);
 	t.listeners = listeners_of(t.conf, NULL);
 	for (unsigned i = 0; i < WORKERS; i++) {
@@ -154,9 +154,9 @@ static void start(const char *config_text)
 	}
 }
 
-static void team(unsigned i)
+static void introduce(unsigned i)
 {
-	worker_team(t.workers[i], t.workers);
+	worker_introduce(t.workers[i], t.workers);
 }
 
 /* The next configuration, which the workers hear of one by one. */
@@ -173,7 +173,7 @@ static void configure(unsigned i)
 {
 	unsigned before = t.configured;
 
-	worker_configure(t.workers[i], next_conf, next_listeners);
+	worker_configure(t.workers[i], next_conf, next_listeners, on_configured, NULL);
 	WAIT_FOR((hear(), t.configured == before + 1));
 }
 
@@ -215,7 +215,7 @@ static struct client *asks(const char *path, const char *host)
 	return c;
 }
 
-/* A client for each home: at least one of them has to be passed on. */
+/* A client for each home: at least one of them has to be handed over. */
 static void ask_both(struct client *c[WORKERS], const char *path)
 {
 	for (unsigned i = 0; i < WORKERS; i++)
@@ -261,7 +261,7 @@ static void start_serving(const char *config_text)
 {
 	start(config_text);
 	for (unsigned i = 0; i < WORKERS; i++)
-		team(i);
+		introduce(i);
 	assert_serves_both(daemon_socket());
 }
 
@@ -279,17 +279,17 @@ static char *two_listeners(const char *upstreams)
 
 /* ---- tests ------------------------------------------------------------------------------------- */
 
-START_TEST(no_order_is_lost_for_want_of_memory)
+START_TEST(no_command_is_lost_for_want_of_memory)
 {
 	start(config("", upstreams(h1_origin(), "")));
 	no_memory = true;
 	for (unsigned i = 0; i < WORKERS; i++)
-		team(i);
+		introduce(i);
 	no_memory = false;
 	assert_served(asks(daemon_socket(), homes[0]));
 	no_memory = true;
 	for (unsigned i = 0; i < WORKERS; i++) {
-		worker_configure(t.workers[i], t.conf, t.listeners);
+		worker_configure(t.workers[i], t.conf, t.listeners, on_configured, NULL);
 		worker_dump(t.workers[i]);
 	}
 	no_memory = false;
@@ -314,11 +314,11 @@ START_TEST(nobody_accepts_before_all_can_take_clients_over)
 
 	start(config("", upstreams(h1_origin(), "")));
 	ask_both(c, daemon_socket());
-	team(_i);
+	introduce(_i);
 	hear_for(WHILE);
 	for (unsigned i = 0; i < WORKERS; i++)
 		ck_assert(!has_heard(c[i]));
-	team(!_i);
+	introduce(!_i);
 	assert_both_served(c);
 	end();
 }
@@ -343,8 +343,8 @@ START_TEST(new_listener_serves_nobody_before_all_have_it)
 }
 END_TEST
 
-/* One worker alone accepts there, and passes to one that does no more. */
-START_TEST(client_that_is_passed_to_a_removed_listener_is_served)
+/* One worker alone accepts there, and hands over to one that does no more. */
+START_TEST(client_that_is_handed_to_a_removed_listener_is_served)
 {
 	char *ups = upstreams(h1_origin(), "");
 
@@ -360,7 +360,7 @@ START_TEST(client_that_is_passed_to_a_removed_listener_is_served)
 }
 END_TEST
 
-START_TEST(client_that_is_passed_to_a_worker_that_drains_is_served)
+START_TEST(client_that_is_handed_to_a_worker_that_drains_is_served)
 {
 	start_serving(config("", upstreams(h1_origin(), "")));
 	worker_drain(t.workers[_i], 0);
@@ -384,7 +384,7 @@ START_TEST(drain_timeout_and_stop_wait_for_nobody)
 }
 END_TEST
 
-/* As when SIGTERM comes while a reload runs: one settlement is for both. */
+/* As when SIGTERM comes while a reload runs: one commit is for both. */
 START_TEST(drain_overtakes_a_reload_that_only_one_has_heard_of)
 {
 	char *ups = upstreams(h1_origin(), "");
@@ -466,18 +466,18 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("worker");
-	TCase *orders = harness_case(s, "orders"), *memory = harness_case(s, "memory");
+	TCase *commands = harness_case(s, "commands"), *memory = harness_case(s, "memory");
 
-	tcase_add_test(orders, no_order_is_lost_for_want_of_memory);
-	tcase_add_loop_test(orders, nobody_accepts_before_all_can_take_clients_over, 0, WORKERS);
-	tcase_add_loop_test(orders, new_listener_serves_nobody_before_all_have_it, 0, WORKERS);
+	tcase_add_test(commands, no_command_is_lost_for_want_of_memory);
+	tcase_add_loop_test(commands, nobody_accepts_before_all_can_take_clients_over, 0, WORKERS);
+	tcase_add_loop_test(commands, new_listener_serves_nobody_before_all_have_it, 0, WORKERS);
 	tcase_add_loop_test(
-		orders, client_that_is_passed_to_a_removed_listener_is_served, 0, WORKERS);
+		commands, client_that_is_handed_to_a_removed_listener_is_served, 0, WORKERS);
 	tcase_add_loop_test(
-		orders, client_that_is_passed_to_a_worker_that_drains_is_served, 0, WORKERS);
-	tcase_add_loop_test(orders, drain_timeout_and_stop_wait_for_nobody, 0, WORKERS);
+		commands, client_that_is_handed_to_a_worker_that_drains_is_served, 0, WORKERS);
+	tcase_add_loop_test(commands, drain_timeout_and_stop_wait_for_nobody, 0, WORKERS);
 	tcase_add_loop_test(
-		orders, drain_overtakes_a_reload_that_only_one_has_heard_of, 0, WORKERS);
+		commands, drain_overtakes_a_reload_that_only_one_has_heard_of, 0, WORKERS);
 	tcase_add_test(memory, reload_without_memory_for_a_new_pool_changes_none);
 	tcase_add_test(memory, pool_that_there_is_no_memory_to_change_serves_as_before);
 	return harness_main(s);
