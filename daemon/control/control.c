@@ -19,6 +19,7 @@
 #include "daemon/control/control.h"
 #include "daemon/control/notify.h"
 #include "daemon/control/reload.h"
+#include "daemon/control/report.h"
 #include "daemon/listen/listener.h"
 #include "daemon/worker/worker.h"
 
@@ -85,6 +86,18 @@ static void on_stopped(unsigned worker, void *arg)
 		event_base_loopbreak(c->base);
 }
 
+static void on_reported(unsigned worker, struct worker_report *r, void *arg)
+{
+	struct control *c = arg;
+
+	if (r)
+		report_log(c->logs, r);
+	else
+		log_line(c->log, LOG_LEVEL_ERROR, "counters missing",
+			"worker=%u reason=\"out of memory\"", worker);
+	worker_report_free(r);
+}
+
 /* ---- events of the control thread ---------------------------------------------------------- */
 
 static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
@@ -109,13 +122,13 @@ static void on_reload_signal(evutil_socket_t sig, short what, void *arg)
 	reload_begin(c->reload);
 }
 
-static void on_dump_signal(evutil_socket_t sig, short what, void *arg)
+static void on_report_signal(evutil_socket_t sig, short what, void *arg)
 {
 	struct control *c = arg;
 
 	(void)sig, (void)what;
 	for (unsigned i = 0; c->state == CONTROL_RUNNING && i < c->started; i++)
-		worker_dump(c->workers[i]);
+		worker_report(c->workers[i]);
 }
 
 static void on_log(evutil_socket_t fd, short what, void *arg)
@@ -138,7 +151,7 @@ static bool watch_signals(struct control *c)
 		event_callback_fn run;
 	} table[SIGNALS] = {
 		{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGHUP, on_reload_signal},
-		{SIGUSR1, on_dump_signal},
+		{SIGUSR1, on_report_signal},
 		{SIGUSR2, on_nothing}, /* kept for later; by default it would kill */
 	};
 
@@ -164,7 +177,7 @@ static bool control_init(struct control *c, const struct conf *conf, bool journa
 	c->log = log_of(c->logs, 0);
 	log_set_level(c->logs, (enum log_level)conf->log_level);
 	c->log_ready = event_new(c->base, log_set_fd(c->logs), EV_READ | EV_PERSIST, on_log, c);
-	c->owner = (struct worker_owner){mailbox_new(c->base, NULL), on_stopped, c};
+	c->owner = (struct worker_owner){mailbox_new(c->base, NULL), on_stopped, on_reported, c};
 	return c->log_ready && event_add(c->log_ready, NULL) == 0 && c->owner.mailbox;
 }
 

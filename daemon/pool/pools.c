@@ -4,8 +4,10 @@
 
 #include "daemon/base/conf.h"
 #include "daemon/base/log.h"
+#include "daemon/base/stats.h"
 #include "daemon/pool/janitor.h"
 #include "daemon/pool/pools.h"
+#include "daemon/pool/upstream.h"
 
 /* FNV-1a. */
 unsigned pools_home(const struct conf_upstream *up, unsigned workers)
@@ -124,6 +126,42 @@ enum pools_change pools_configure(struct pools *p, struct conf *conf)
 	p->conf = conf_ref(conf);
 	conf_unref(old);
 	return all ? POOLS_CHANGED : POOLS_PARTLY;
+}
+
+/* ---- numbers ----------------------------------------------------------- */
+
+unsigned pools_at_home(const struct pools *p)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < count_of(p); i++)
+		n += p->now[i]->home;
+	return n;
+}
+
+static void view(const struct pool *pool, struct stats_view *to)
+{
+	to->waiting = pool_waiting(pool);
+	to->running = pool->users;
+	to->connecting = pool->count[POOL_CONNECTING];
+	to->available = pool->count[POOL_AVAILABLE];
+	to->full = pool->count[POOL_FULL];
+	to->draining = pool->count[POOL_DRAINING];
+	to->addresses = upstream_addresses(pool->upstream);
+	to->left_out = upstream_ejected(pool->upstream);
+	to->counters = pool->stats;
+}
+
+/* Those that live elsewhere are empty here. */
+void pools_view(const struct pools *p, struct stats_view *to)
+{
+	for (unsigned i = 0; i < count_of(p); i++) {
+		if (!p->now[i]->home)
+			continue;
+		to->worker = p->worker;
+		to->upstream = p->conf->upstreams[i].name;
+		view(p->now[i], to++);
+	}
 }
 
 /* ---- beginning and end ------------------------------------------------- */

@@ -18,6 +18,7 @@ struct cc_ctx;
 struct conf;
 struct conf_upstream;
 struct log;
+struct stats_view;
 
 /* Zeroed, but for the first four. */
 struct pools {
@@ -46,5 +47,9 @@ void pools_clear(struct pools *p);
  * takes the name.
  */
 enum pools_change pools_configure(struct pools *p, struct conf *conf);
+
+/* How many have their home here; and their numbers, of as many. Names lie in p->conf. */
+unsigned pools_at_home(const struct pools *p);
+void pools_view(const struct pools *p, struct stats_view *to);
 
 #endif

@@ -1,5 +1,4 @@
 /* commands.c - messages to a worker and back; when all workers have prepared, they commit. */
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "daemon/base/conf.h"
@@ -13,7 +12,7 @@ enum command_kind {
 	COMMAND_DRAIN,
 	COMMAND_COMMIT,
 	COMMAND_STOP,
-	COMMAND_DUMP,
+	COMMAND_REPORT,
 	COMMANDS
 };
 
@@ -42,11 +41,12 @@ struct commands {
 	uint64_t timeout;
 	unsigned told; /* to prepare */
 	unsigned done; /* of those: prepared */
+	enum { REPORT_NONE, REPORT_ASKED, REPORT_AGAIN } reporting;
 
 	/* The worker's. */
 	bool complete; /* the answer to COMMAND_CONFIGURE */
 	bool over;
-	atomic_bool dump_due; /* COMMAND_DUMP is on its way */
+	struct worker_report *report; /* the answer to COMMAND_REPORT */
 };
 
 /* ---- the control thread: commands, and what all have answered ------------- */
@@ -124,6 +124,20 @@ static void deliver_stopped(struct message *m, void *arg)
 	c->owner.stopped(c->index, c->owner.arg);
 }
 
+static void deliver_reported(struct message *m, void *arg)
+{
+	struct commands *c = ((struct command *)m)->c;
+	struct worker_report *r = c->report;
+	bool again = c->reporting == REPORT_AGAIN;
+
+	(void)arg;
+	c->report = NULL;
+	c->reporting = REPORT_NONE;
+	c->owner.reported(c->index, r, c->owner.arg);
+	if (again)
+		commands_report(c);
+}
+
 /* ---- the worker: obeys and answers ---------------------------------------- */
 
 static void answer(
@@ -156,10 +170,10 @@ static void obey_stop(struct commands *c)
 	c->ops->stop(c->arg);
 }
 
-static void obey_dump(struct commands *c)
+static void obey_report(struct commands *c)
 {
-	c->dump_due = false;
-	c->ops->dump(c->arg);
+	c->report = c->ops->report(c->arg);
+	answer(c, &c->slots[COMMAND_REPORT], deliver_reported);
 }
 
 void commands_end(struct commands *c)
@@ -201,11 +215,15 @@ void commands_stop(struct commands *c)
 	send(c, COMMAND_STOP, obey_stop);
 }
 
-/* One that is on its way is as good as another. */
-void commands_dump(struct commands *c)
+/* While one is on its way, its numbers may be old: one more for all who ask meanwhile. */
+void commands_report(struct commands *c)
 {
-	if (!atomic_exchange(&c->dump_due, true))
-		send(c, COMMAND_DUMP, obey_dump);
+	if (c->reporting != REPORT_NONE) {
+		c->reporting = REPORT_AGAIN;
+		return;
+	}
+	c->reporting = REPORT_ASKED;
+	send(c, COMMAND_REPORT, obey_report);
 }
 
 struct commands *commands_new(unsigned index, unsigned workers, struct mailbox *mailbox,

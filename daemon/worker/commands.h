@@ -3,7 +3,7 @@
  *
  *   control thread ── prepare: workers, configure, drain ──> worker ── prepared ──> control thread
  *   control thread ── commit, when all of them have prepared ──> worker
- *   control thread ── stop, dump ──> worker
+ *   control thread ── stop, report ──> worker ── stopped, the report ──> control thread
  *
  * What changes where clients may be handed over to has two steps (acceptor.h). Each worker prepares
  * and says so; when none has anything left to prepare, all are told to commit. Mailboxes keep the
@@ -22,12 +22,15 @@ struct commands;
 struct conf;
 struct listener_set;
 struct mailbox;
+struct worker_report;
 
 /* What workers tell the control thread, in its loop. */
 struct worker_owner {
 	struct mailbox *mailbox; /* of the control thread */
 	/* Drained, or told to stop at once: the thread has ended its loop and can be joined. */
 	void (*stopped)(unsigned worker, void *arg);
+	/* What a report asked for, to be freed. NULL: the worker has no memory. */
+	void (*reported)(unsigned worker, struct worker_report *r, void *arg);
 	void *arg;
 };
 
@@ -47,7 +50,7 @@ struct command_ops {
 	void (*drain)(uint64_t timeout, void *arg);
 	void (*commit)(void *arg);
 	void (*stop)(void *arg);
-	void (*dump)(void *arg);
+	struct worker_report *(*report)(void *arg); /* NULL: no memory */
 };
 
 /* Of worker number index of so many; mailbox is the worker's. NULL: no memory. */
@@ -64,6 +67,6 @@ void commands_configure(struct commands *c, struct conf *conf, struct listener_s
 	configured_fn *configured, void *arg);
 void commands_drain(struct commands *c, uint64_t timeout);
 void commands_stop(struct commands *c);
-void commands_dump(struct commands *c);
+void commands_report(struct commands *c);
 
 #endif

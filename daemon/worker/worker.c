@@ -18,12 +18,10 @@
 #include "daemon/base/conf.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mailbox.h"
-#include "daemon/base/stats.h"
 #include "daemon/exchange/exchange.h"
 #include "daemon/listen/acceptor.h"
 #include "daemon/listen/listener.h"
 #include "daemon/pool/pools.h"
-#include "daemon/pool/upstream.h"
 #include "daemon/worker/handover.h"
 #include "daemon/worker/worker.h"
 #include "lib/base/ctx.h"
@@ -169,47 +167,32 @@ static void on_stop(void *arg)
 	event_base_loopexit(w->base, NULL);
 }
 
-/* Takes json. Every line of a dump is wanted, so their rate has no limit. */
-static void dump_line(struct worker *w, char *json)
+/* Copies only: printing would be paid by requests. */
+static struct worker_report *on_report(void *arg)
 {
-	if (json)
-		log_always(w->env.log, LOG_LEVEL_NOTICE, "counters", "json=%s", json);
-	free(json);
+	const struct worker *w = arg;
+	unsigned count = pools_at_home(&w->pools);
+	struct worker_report *r = malloc(sizeof(*r) + count * sizeof(r->pools[0]));
+
+	if (!r)
+		return NULL;
+	r->worker = w->index;
+	r->stats = w->env.stats;
+	r->conf = conf_ref(w->pools.conf);
+	r->count = count;
+	pools_view(&w->pools, r->pools);
+	return r;
 }
 
-static void dump(struct worker *w, const struct pool *p)
+void worker_report_free(struct worker_report *r)
 {
-	struct stats_view v = {
-		.worker = w->index,
-		.upstream = p->up->name,
-		.waiting = pool_waiting(p),
-		.running = p->users,
-		.connecting = p->count[POOL_CONNECTING],
-		.available = p->count[POOL_AVAILABLE],
-		.full = p->count[POOL_FULL],
-		.draining = p->count[POOL_DRAINING],
-		.addresses = upstream_addresses(p->upstream),
-		.left_out = upstream_ejected(p->upstream),
-		.counters = &p->stats,
-	};
-
-	for (int part = 0; part < STATS_PARTS; part++)
-		dump_line(w, stats_json(&v, (enum stats_part)part));
-}
-
-/* Pools that live elsewhere are empty here. */
-static void on_dump(void *arg)
-{
-	struct worker *w = arg;
-
-	for (unsigned i = 0; i < w->env.conf->upstream_count; i++)
-		if (w->env.pools[i]->home)
-			dump(w, w->env.pools[i]);
-	dump_line(w, stats_worker_json(w->index, &w->env.stats));
+	if (r)
+		conf_unref(r->conf);
+	free(r);
 }
 
 static const struct command_ops command_ops = {
-	commands_of, on_workers, on_configure, on_drain, on_commit, on_stop, on_dump};
+	commands_of, on_workers, on_configure, on_drain, on_commit, on_stop, on_report};
 
 void worker_introduce(struct worker *w, struct worker *const *workers)
 {
@@ -232,9 +215,9 @@ void worker_stop(struct worker *w)
 	commands_stop(w->commands);
 }
 
-void worker_dump(struct worker *w)
+void worker_report(struct worker *w)
 {
-	commands_dump(w->commands);
+	commands_report(w->commands);
 }
 
 /* ---- the thread -------------------------------------------------------- */

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "daemon/base/stats.h"
 #include "daemon/worker/commands.h"
 
 struct conf;
@@ -39,9 +40,19 @@ void worker_configure(struct worker *w, struct conf *conf, struct listener_set *
  * all the others have been told, too: until then they may still hand clients over.
  */
 void worker_drain(struct worker *w, uint64_t timeout);
-void worker_stop(struct worker *w); /* at once */
-void worker_join(struct worker *w); /* after stopped(): ends the thread and frees w */
-/* Asks the worker to log its counters as JSON (SIGUSR1). */
-void worker_dump(struct worker *w);
+void worker_stop(struct worker *w);   /* at once */
+void worker_join(struct worker *w);   /* after stopped(): ends the thread and frees w */
+void worker_report(struct worker *w); /* reported() comes */
+
+/* The numbers of a worker at one moment. */
+struct worker_report {
+	unsigned worker;
+	struct worker_stats stats;
+	struct conf *conf; /* counted: the names lie in it */
+	unsigned count;
+	struct stats_view pools[]; /* of those that have their home there */
+};
+
+void worker_report_free(struct worker_report *r); /* NULL is fine */
 
 #endif

@@ -15,6 +15,7 @@
 #include "daemon/base/conf.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mailbox.h"
+#include "daemon/control/report.h"
 #include "daemon/listen/listener.h"
 #include "daemon/pool/pool.h"
 #include "daemon/worker/worker.h"
@@ -95,6 +96,13 @@ static void on_stopped(unsigned worker, void *arg)
 	t.stopped++;
 }
 
+static void on_reported(unsigned worker, struct worker_report *r, void *arg)
+{
+	(void)worker, (void)arg;
+	report_log(t.logs, r);
+	worker_report_free(r);
+}
+
 /* What the workers have answered so far. */
 static void hear(void)
 {
@@ -144,7 +152,7 @@ static void start(const char *config_text)
 	t.log_fd = open(text("%s/log", harness_dir()), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	t.logs = log_set_new(t.log_fd, false, 1 + WORKERS);
 	t.base = event_base_new();
-	t.owner = (struct worker_owner){mailbox_new(t.base, NULL), on_stopped, NULL};
+	t.owner = (struct worker_owner){mailbox_new(t.base, NULL), on_stopped, on_reported, NULL};
 	t.conf = conf_of(config_text);
 	t.listeners = listeners_of(t.conf, NULL);
 	for (unsigned i = 0; i < WORKERS; i++) {
@@ -290,7 +298,7 @@ START_TEST(no_command_is_lost_for_want_of_memory)
 	no_memory = true;
 	for (unsigned i = 0; i < WORKERS; i++) {
 		worker_configure(t.workers[i], t.conf, t.listeners, on_configured, NULL);
-		worker_dump(t.workers[i]);
+		worker_report(t.workers[i]);
 	}
 	no_memory = false;
 	WAIT_FOR((hear(), t.configured == WORKERS));
