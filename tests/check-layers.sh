@@ -1,6 +1,7 @@
 #!/bin/sh
-# Fails when an #include points upward: a folder may include only itself and the folders
-# listed before it, and a header of its own folder only from its own pair or a .c file.
+# Fails when an #include points upward: a folder is a layer, and may include only itself and the
+# folders listed before it. Headers of one folder may include each other (a struct that holds
+# another), but never in a circle; NAME_int.h is for its own folder alone, lib/base/head_int.h for lib.
 # Also fails when a library is visible outside of the files that wrap it.
 set -eu
 cd "$(dirname "$0")/.."
@@ -37,6 +38,18 @@ for file in $(find lib daemon -name '*.[ch]' | sort); do
 		[ "$there" -gt 0 ] || fail "$file includes $header, which is in no layer"
 		[ "$there" -le "$own" ] || fail "$file includes $header, which lies above it"
 	done
+done
+
+circle=$(find lib daemon -name '*.h' | while read -r file; do
+	sed -n "s|^#include \"\(.*\)\"\$|$file \1|p" "$file"
+done | tsort 2>&1 >/dev/null) || true
+[ -z "$circle" ] || fail "headers include each other in a circle: $circle"
+
+for header in $(find lib daemon -name '*_int.h'); do
+	folder=$(dirname "$header")
+	[ "$header" != lib/base/head_int.h ] || folder=lib
+	found=$(grep -rl --include='*.[ch]' "#include \"$header\"" lib daemon | grep -v "^$folder/" || true)
+	[ -z "$found" ] || fail "$header is for $folder alone and is included by $found"
 done
 
 # The daemon knows the library's connections by their public header alone; upstream.c resolves
