@@ -1,7 +1,7 @@
 /*
  * control.c - starts the workers, hears signals, reloads, stops.
  *
- *   control ─owns─> log rings, notify, reload (conf, listeners), workers
+ *   control ─owns─> log rings, notify, reload (conf, listeners), workers, watch
  */
 #include <config.h>
 
@@ -20,6 +20,7 @@
 #include "daemon/control/notify.h"
 #include "daemon/control/reload.h"
 #include "daemon/control/report.h"
+#include "daemon/control/watch.h"
 #include "daemon/listen/listener.h"
 #include "daemon/worker/worker.h"
 
@@ -33,6 +34,7 @@ struct control {
 	struct log *log;
 	struct notify *notify;
 	struct reload *reload;
+	struct watch *watch;
 	struct worker_owner owner;
 	struct worker **workers;
 	unsigned worker_count;
@@ -75,7 +77,8 @@ static void on_stopped(unsigned worker, void *arg)
 {
 	struct control *c = arg;
 
-	(void)worker;
+	if (c->watch)
+		watch_stopped(c->watch, worker);
 	c->running--;
 	if (c->state == CONTROL_RUNNING) {
 		log_line(c->log, LOG_LEVEL_ERROR, "worker ended", "action=\"the daemon stops\"");
@@ -270,6 +273,7 @@ static void control_clear(struct control *c)
 	mailbox_free(c->owner.mailbox);
 	reload_free(c->reload);
 	notify_free(c->notify);
+	watch_free(c->watch);
 	if (c->log && c->started)
 		log_line(c->log, LOG_LEVEL_INFO, "stopped", "status=%d", c->status);
 	if (c->logs)
@@ -283,6 +287,19 @@ static void control_clear(struct control *c)
 			event_free(c->signals[i]);
 	if (c->base)
 		event_base_free(c->base);
+}
+
+static bool all_answer(void *arg)
+{
+	return watch_look(arg);
+}
+
+/* Without memory the watchdog says only that the control loop turns. */
+static void watch_workers(struct control *c)
+{
+	c->watch = watch_new(c->log, c->workers, c->started);
+	if (c->watch)
+		notify_watch(c->notify, all_answer, c->watch);
 }
 
 static void say_ready(struct control *c)
@@ -305,6 +322,7 @@ int control_run(const struct control_opts *o, struct conf *conf, char *warnings)
 	}
 	log_lines(c.log, LOG_LEVEL_WARNING, "configuration warning", warnings);
 	if (start_workers(&c, o)) {
+		watch_workers(&c);
 		say_ready(&c);
 	} else {
 		c.status = 1;

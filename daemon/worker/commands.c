@@ -13,6 +13,7 @@ enum command_kind {
 	COMMAND_COMMIT,
 	COMMAND_STOP,
 	COMMAND_REPORT,
+	COMMAND_ASK,
 	COMMANDS
 };
 
@@ -42,6 +43,7 @@ struct commands {
 	unsigned told; /* to prepare */
 	unsigned done; /* of those: prepared */
 	enum { REPORT_NONE, REPORT_ASKED, REPORT_AGAIN } reporting;
+	bool asked; /* and no answer has come */
 
 	/* The worker's. */
 	bool complete; /* the answer to COMMAND_CONFIGURE */
@@ -138,6 +140,12 @@ static void deliver_reported(struct message *m, void *arg)
 		commands_report(c);
 }
 
+static void deliver_sign(struct message *m, void *arg)
+{
+	(void)arg;
+	((struct command *)m)->c->asked = false;
+}
+
 /* ---- the worker: obeys and answers ---------------------------------------- */
 
 static void answer(
@@ -174,6 +182,11 @@ static void obey_report(struct commands *c)
 {
 	c->report = c->ops->report(c->arg);
 	answer(c, &c->slots[COMMAND_REPORT], deliver_reported);
+}
+
+static void obey_ask(struct commands *c)
+{
+	answer(c, &c->slots[COMMAND_ASK], deliver_sign);
 }
 
 void commands_end(struct commands *c)
@@ -224,6 +237,15 @@ void commands_report(struct commands *c)
 	}
 	c->reporting = REPORT_ASKED;
 	send(c, COMMAND_REPORT, obey_report);
+}
+
+bool commands_ask(struct commands *c)
+{
+	if (c->asked)
+		return false;
+	c->asked = true;
+	send(c, COMMAND_ASK, obey_ask);
+	return true;
 }
 
 struct commands *commands_new(unsigned index, unsigned workers, struct mailbox *mailbox,

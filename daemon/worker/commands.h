@@ -3,7 +3,7 @@
  *
  *   control thread ── prepare: workers, configure, drain ──> worker ── prepared ──> control thread
  *   control thread ── commit, when all of them have prepared ──> worker
- *   control thread ── stop, report ──> worker ── stopped, the report ──> control thread
+ *   control thread ── stop, report, ask ──> worker ── stopped, the report, a sign of life ──> ...
  *
  * What changes where clients may be handed over to has two steps (acceptor.h). Each worker prepares
  * and says so; when none has anything left to prepare, all are told to commit. Mailboxes keep the
@@ -68,5 +68,6 @@ void commands_configure(struct commands *c, struct conf *conf, struct listener_s
 void commands_drain(struct commands *c, uint64_t timeout);
 void commands_stop(struct commands *c);
 void commands_report(struct commands *c);
+bool commands_ask(struct commands *c);
 
 #endif

@@ -220,6 +220,11 @@ void worker_report(struct worker *w)
 	commands_report(w->commands);
 }
 
+bool worker_ask(struct worker *w)
+{
+	return commands_ask(w->commands);
+}
+
 /* ---- the thread -------------------------------------------------------- */
 
 static void worker_free(struct worker *w)

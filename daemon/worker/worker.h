@@ -7,6 +7,7 @@
 #ifndef WORKER_H
 #define WORKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/base/stats.h"
@@ -43,6 +44,9 @@ void worker_drain(struct worker *w, uint64_t timeout);
 void worker_stop(struct worker *w);   /* at once */
 void worker_join(struct worker *w);   /* after stopped(): ends the thread and frees w */
 void worker_report(struct worker *w); /* reported() comes */
+
+/* Asks for a sign of life. false: the one asked for before has not come. */
+bool worker_ask(struct worker *w);
 
 /* The numbers of a worker at one moment. */
 struct worker_report {

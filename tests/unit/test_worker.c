@@ -16,6 +16,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mailbox.h"
 #include "daemon/control/report.h"
+#include "daemon/control/watch.h"
 #include "daemon/listen/listener.h"
 #include "daemon/pool/pool.h"
 #include "daemon/worker/worker.h"
@@ -34,7 +35,8 @@ static struct {
 	struct conf *conf;
 	struct listener_set *listeners;
 	struct worker *workers[WORKERS];
-	unsigned configured, stopped;
+	unsigned configured, stopped, reported;
+	struct watch *watch;
 	bool complete; /* what was configured last */
 } t;
 
@@ -56,6 +58,18 @@ void *__wrap_calloc(size_t n, size_t size)
 /* The upstream for whose pool, new or changed, there is no memory; "": for all there is. */
 static char *_Atomic poor = "";
 
+/* A worker that changes a pool stays there while the test wants it. */
+static atomic_bool hold, held;
+
+static void hold_here(void)
+{
+	for (uint64_t until = harness_now() + PATIENCE; hold && harness_now() < until;) {
+		held = true;
+		harness_nap();
+	}
+	held = false;
+}
+
 typedef int pool_new_fn(struct cc_ctx *ctx, struct log *log, struct conf *conf,
 	const struct conf_upstream *up, const struct pool_owner *owner, bool home,
 	struct pool **ret);
@@ -76,6 +90,7 @@ int __wrap_pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf,
 
 int __wrap_pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up)
 {
+	hold_here();
 	if (strcmp(up->name, poor) == 0)
 		return CC_ENOMEM;
 	return __real_pool_reconfigure(pool, conf, up);
@@ -92,7 +107,9 @@ static void on_configured(bool complete, void *arg)
 
 static void on_stopped(unsigned worker, void *arg)
 {
-	(void)worker, (void)arg;
+	(void)arg;
+	if (t.watch)
+		watch_stopped(t.watch, worker);
 	t.stopped++;
 }
 
@@ -101,6 +118,7 @@ static void on_reported(unsigned worker, struct worker_report *r, void *arg)
 	(void)worker, (void)arg;
 	report_log(t.logs, r);
 	worker_report_free(r);
+	t.reported++;
 }
 
 /* What the workers have answered so far. */
@@ -471,10 +489,110 @@ START_TEST(pool_that_there_is_no_memory_to_change_serves_as_before)
 }
 END_TEST
 
+/* ---- signs of life ------------------------------------------------------------------------------- */
+
+/* All that this worker was asked for before has been answered: mailboxes keep the order. */
+static void let_answer(unsigned i)
+{
+	unsigned before = t.reported;
+
+	worker_report(t.workers[i]);
+	WAIT_FOR((hear(), t.reported == before + 1));
+}
+
+static void let_both_answer(void)
+{
+	for (unsigned i = 0; i < WORKERS; i++)
+		let_answer(i);
+}
+
+static void start_watching(void)
+{
+	start_serving(config("", upstreams(h1_origin(), "")));
+	t.watch = watch_new(log_of(t.logs, 0), t.workers, WORKERS);
+	for (int looks = 0; looks < 3; looks++) {
+		ck_assert(watch_look(t.watch));
+		let_both_answer();
+	}
+}
+
+static void end_watching(void)
+{
+	end();
+	watch_free(t.watch);
+	t.watch = NULL;
+}
+
+static unsigned times_logged(const char *what)
+{
+	unsigned n = 0;
+
+	hear();
+	for (const char *p = file_text(text("%s/log", harness_dir())); (p = strstr(p, what)); p++)
+		n++;
+	return n;
+}
+
+START_TEST(worker_that_is_held_is_noticed_once_until_it_is_back)
+{
+	start_watching();
+	hold = true;
+	worker_configure(t.workers[_i], t.conf, t.listeners, on_configured, NULL);
+	WAIT_FOR(held);
+	ck_assert(watch_look(t.watch)); /* it has answered before, and is asked again */
+	for (int looks = 0; looks < 3; looks++) {
+		let_answer(!_i);
+		ck_assert(!watch_look(t.watch));
+	}
+	ck_assert_uint_eq(times_logged("event=\"worker stuck\""), 1);
+	ck_assert(logged(text("event=\"worker stuck\" worker=%d for_ms=", _i)));
+	ck_assert_uint_eq(times_logged("event=\"worker back\""), 0);
+	hold = false;
+	let_both_answer();
+	for (int looks = 0; looks < 2; looks++) {
+		ck_assert(watch_look(t.watch));
+		let_both_answer();
+	}
+	ck_assert_uint_eq(times_logged("event=\"worker stuck\""), 1);
+	ck_assert_uint_eq(times_logged("event=\"worker back\""), 1);
+	ck_assert(logged(text("event=\"worker back\" worker=%d after_ms=", _i)));
+	end_watching();
+}
+END_TEST
+
+START_TEST(worker_that_has_ended_is_not_missed)
+{
+	start_watching();
+	worker_stop(t.workers[_i]);
+	WAIT_FOR((hear(), t.stopped == 1));
+	for (int looks = 0; looks < 3; looks++) {
+		ck_assert(watch_look(t.watch));
+		let_answer(!_i);
+	}
+	end_watching();
+}
+END_TEST
+
+/* The question comes when nobody obeys any more, the answer would when the worker is freed. */
+START_TEST(worker_that_is_asked_while_it_ends_is_not_heard_of_again)
+{
+	start_watching();
+	worker_stop(t.workers[_i]);
+	worker_stop(t.workers[!_i]);
+	wait_for_end();
+	ck_assert(worker_ask(t.workers[_i]));
+	worker_report(t.workers[_i]);
+	worker_configure(t.workers[_i], t.conf, t.listeners, on_configured, NULL);
+	end_watching();
+	ck_assert_uint_eq(t.configured, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("worker");
-	TCase *commands = harness_case(s, "commands"), *memory = harness_case(s, "memory");
+	TCase *commands = harness_case(s, "commands"), *memory = harness_case(s, "memory"),
+	      *life = harness_case(s, "life");
 
 	tcase_add_test(commands, no_command_is_lost_for_want_of_memory);
 	tcase_add_loop_test(commands, nobody_accepts_before_all_can_take_clients_over, 0, WORKERS);
@@ -488,5 +606,9 @@ int main(void)
 		commands, drain_overtakes_a_reload_that_only_one_has_heard_of, 0, WORKERS);
 	tcase_add_test(memory, reload_without_memory_for_a_new_pool_changes_none);
 	tcase_add_test(memory, pool_that_there_is_no_memory_to_change_serves_as_before);
+	tcase_add_loop_test(life, worker_that_is_held_is_noticed_once_until_it_is_back, 0, WORKERS);
+	tcase_add_loop_test(life, worker_that_has_ended_is_not_missed, 0, WORKERS);
+	tcase_add_loop_test(
+		life, worker_that_is_asked_while_it_ends_is_not_heard_of_again, 0, WORKERS);
 	return harness_main(s);
 }
