@@ -1,12 +1,13 @@
 #!/bin/sh
-# Fails when an #include points upward: a folder may include only itself and the folders
-# listed before it, and a header of its own folder only from its own pair or a .c file.
+# Fails when an #include points upward: a folder is a layer, and may include only itself and the
+# folders listed before it. Headers of one folder may include each other (a struct that holds
+# another), but never in a circle; NAME_int.h is for its own folder alone, lib/base/head_int.h for lib.
 # Also fails when a library is visible outside of the files that wrap it.
 set -eu
 cd "$(dirname "$0")/.."
 
 lib_layers="lib/base lib/codec lib/net lib/conn"
-daemon_layers="daemon/base daemon/pool daemon/exchange daemon/front daemon daemon/control"
+daemon_layers="daemon/base daemon/pool daemon/exchange daemon/front daemon/listen daemon/worker daemon/control"
 status=0
 
 fail() {
@@ -39,6 +40,18 @@ for file in $(find lib daemon -name '*.[ch]' | sort); do
 	done
 done
 
+circle=$(find lib daemon -name '*.h' | while read -r file; do
+	sed -n "s|^#include \"\(.*\)\"\$|$file \1|p" "$file"
+done | tsort 2>&1 >/dev/null) || true
+[ -z "$circle" ] || fail "headers include each other in a circle: $circle"
+
+for header in $(find lib daemon -name '*_int.h'); do
+	folder=$(dirname "$header")
+	[ "$header" != lib/base/head_int.h ] || folder=lib
+	found=$(grep -rl --include='*.[ch]' "#include \"$header\"" lib daemon | grep -v "^$folder/" || true)
+	[ -z "$found" ] || fail "$header is for $folder alone and is included by $found"
+done
+
 # The daemon knows the library's connections by their public header alone; upstream.c resolves
 # names and asks which addresses failed.
 for header in lib/conn lib/net/dial.h lib/net/order.h lib/net/race.h lib/net/resolve.h; do
@@ -62,7 +75,7 @@ only nghttp2 lib/codec/h2_glue.h lib/codec/h2_glue.c lib/conn/h2_conn.c
 only openssl lib/net/dial.c lib/net/link.c lib/net/session.c lib/net/tunnel.c lib/conn/transport.c \
 	daemon/base/conf_loader.c daemon/base/conf_tls.c
 only libconfig daemon/base/conf.c daemon/base/conf_loader.c daemon/base/conf_loader.h daemon/base/conf_value.c
-only jansson daemon/base/stats.c daemon/exchange/answer.c
+only jansson daemon/control/report.c daemon/exchange/answer.c
 only ares lib/net/resolve.c
 only systemd daemon/control/notify.c daemon/base/log.c
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The daemon as connpoold.service and connpoold.socket start it: the listening socket is passed under
-# the name "main", a request is served, READY=1 and STOPPING=1 are told, the socket stays.
+# the name "main", a request is served, READY=1, WATCHDOG=1 and STOPPING=1 are told, the socket stays.
 set -eu
 top=${top_builddir:-.}
 daemon=${CONNPOOLD:-$top/daemon/connpoold}
@@ -66,7 +66,7 @@ listeners = ( { name = "main"; path = "$tmp/not-this-one"; } );
 upstreams = ( { name = "origin"; url = "http://127.0.0.1:$(cat "$tmp/port")"; } );
 CONF
 systemd-socket-activate --listen="$tmp/socket" --fdname=main \
-	--setenv=NOTIFY_SOCKET="$tmp/notify" --setenv=PATH \
+	--setenv=NOTIFY_SOCKET="$tmp/notify" --setenv=WATCHDOG_USEC=400000 --setenv=PATH \
 	--setenv=ASAN_OPTIONS --setenv=UBSAN_OPTIONS \
 	"$daemon" -c "$tmp/conf" >"$tmp/daemon.log" 2>&1 &
 activated=$!
@@ -76,6 +76,7 @@ until_true test -S "$tmp/socket"
 said=$(curl -sS --max-time 15 --unix-socket "$tmp/socket" http://origin/hello) || fail "no answer"
 [ "$said" = hello ] || fail "the answer is: $said"
 until_true grep -q READY=1 "$tmp/told.log"
+until_true grep -q WATCHDOG=1 "$tmp/told.log"
 [ ! -e "$tmp/not-this-one" ] || fail "the daemon made a socket of its own"
 
 kill -TERM "$activated"

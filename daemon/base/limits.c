@@ -22,7 +22,7 @@ void limits_add_pool(struct limits_needs *n, unsigned max_connections, unsigned 
 
 uint64_t limits_own(const struct limits_needs *n)
 {
-	uint64_t each = OWN_WORKER + LIMITS_RESERVE;
+	uint64_t each = OWN_WORKER + LIMITS_SPARE_FDS;
 
 	return OWN_PROCESS + each * n->workers + n->listeners;
 }

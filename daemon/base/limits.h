@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIMITS_TEXT_MAX 256
-#define LIMITS_RESERVE  8u /* kept by each worker, to refuse clients with */
+#define LIMITS_TEXT_MAX  256
+#define LIMITS_SPARE_FDS 8u /* kept by each worker, to refuse clients with */
 
 /* Zeroed, then limits_add_pool for each upstream, then the rest. */
 struct limits_needs {
@@ -19,7 +19,7 @@ struct limits_needs {
 };
 
 void limits_add_pool(struct limits_needs *n, unsigned max_connections, unsigned max_connecting);
-/* Event loops, wake-ups, resolver, listeners, log, the files of a reload, the reserve. */
+/* Event loops, wake-ups, resolver, listeners, log, the files of a reload, the spare ones. */
 uint64_t limits_own(const struct limits_needs *n);
 /* What limit leaves to clients, whatever n->clients is; 0: nothing. */
 uint64_t limits_clients_left(const struct limits_needs *n, uint64_t limit);

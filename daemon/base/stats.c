@@ -1,8 +1,4 @@
-/* stats.c - counters as JSON; histograms of durations. */
-#include <stdlib.h>
-
-#include <jansson.h>
-
+/* stats.c - names of reasons; histograms of durations. */
 #include "daemon/base/stats.h"
 
 static const char *const retry_words[] = {"no",
@@ -44,119 +40,9 @@ const char *retry_reason_name(enum retry_reason reason)
 	return retry_words[reason];
 }
 
-static const char *retry_word(unsigned i)
+const char *reject_reason_name(enum reject_reason reason)
 {
-	return retry_words[i];
-}
-
-static const char *reject_word(unsigned i)
-{
-	return reject_words[i];
-}
-
-static const char *close_word(unsigned i)
-{
-	return close_words[i];
-}
-
-static void add_number(json_t *to, const char *name, uint64_t n)
-{
-	json_object_set_new(to, name, json_integer((json_int_t)n));
-}
-
-/* The one at 0 stands for "none", unless first is 0. */
-static void add_reasons(json_t *to, const char *name, const uint64_t *count, unsigned first,
-	unsigned n, const char *(*word)(unsigned))
-{
-	json_t *j = json_object();
-
-	for (unsigned i = first; i < n; i++)
-		add_number(j, word(i), count[i]);
-	json_object_set_new(to, name, j);
-}
-
-static void add_duration(json_t *to, const char *name, const struct histogram *h)
-{
-	json_t *j = json_object();
-
-	add_number(j, "count", h->values);
-	add_number(j, "sum_us", h->sum);
-	add_number(j, "p50_us", histogram_quantile(h, 500));
-	add_number(j, "p99_us", histogram_quantile(h, 990));
-	add_number(j, "max_us", h->largest);
-	json_object_set_new(to, name, j);
-}
-
-static void add_counts(json_t *j, const struct stats_view *v)
-{
-	add_number(j, "waiting", v->now.waiting);
-	add_number(j, "running", v->now.running);
-	add_number(j, "connecting", v->now.connecting);
-	add_number(j, "available", v->now.available);
-	add_number(j, "full", v->now.full);
-	add_number(j, "draining", v->now.draining);
-	add_number(j, "addresses", v->now.addresses);
-	add_number(j, "ejected", v->now.ejected);
-#define X(name, text) add_number(j, #name, v->counters->name);
-	POOL_COUNTERS(X)
-#undef X
-	add_reasons(
-		j, "retried_by_reason", v->counters->retried_by, 1, RETRY_REASON_COUNT, retry_word);
-}
-
-static void add_durations(json_t *j, const struct pool_stats *s)
-{
-#define X(name, text) add_duration(j, #name, &s->name);
-	POOL_DURATIONS(X)
-#undef X
-}
-
-/* Takes j. */
-static char *text_of(json_t *j)
-{
-	char *text = json_dumps(j, JSON_COMPACT | JSON_PRESERVE_ORDER);
-
-	json_decref(j);
-	return text;
-}
-
-char *stats_json(const struct stats_view *v, enum stats_part part)
-{
-	json_t *j = json_object();
-
-	add_number(j, "worker", v->worker);
-	json_object_set_new(j, "upstream", json_string(v->upstream));
-	switch (part) {
-	case STATS_COUNTS:
-		add_counts(j, v);
-		break;
-	case STATS_REJECTED:
-		add_reasons(j, "rejected_by_reason", v->counters->rejected_by, 0,
-			REJECT_REASON_COUNT, reject_word);
-		break;
-	case STATS_CLOSED:
-		add_reasons(j, "closed_by_reason", v->counters->closed_by, 1, CLOSE_CAUSE_COUNT,
-			close_word);
-		break;
-	case STATS_DURATIONS:
-	case STATS_PARTS:
-		add_durations(j, v->counters);
-		break;
-	}
-	return text_of(j);
-}
-
-char *stats_worker_json(unsigned worker, const struct worker_stats *s)
-{
-	json_t *j = json_object();
-
-	add_number(j, "worker", worker);
-	add_number(j, "clients_accepted", s->clients_accepted);
-	add_number(j, "clients_refused", s->clients_refused);
-	add_number(j, "bad_requests", s->bad_requests);
-	add_number(j, "unrouted", s->unrouted);
-	add_reasons(j, "rejected_by_reason", s->rejected_by, 0, REJECT_REASON_COUNT, reject_word);
-	return text_of(j);
+	return reject_words[reason];
 }
 
 /* ---- durations --------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /*
  * stats.h - counters of one worker, and of one pool; how durations are distributed. Plain
- * numbers of one thread; printed by stats_json.
+ * numbers of one thread; the control thread prints copies of them.
  *
  * At every moment, of each pool:
  *
@@ -93,6 +93,8 @@ enum reject_reason {
 		REJECT_REASON_COUNT
 };
 
+const char *reject_reason_name(enum reject_reason reason); /* "queue_full" */
+
 /* Why a connection ended, or takes no more requests: name, word. What the library says: */
 #define CLOSE_REASONS(X)                                                                           \
 	X(OWNER, "owner") /* by the daemon, which says why below */                                \
@@ -175,8 +177,6 @@ struct worker_stats {
 	uint64_t rejected_by[REJECT_REASON_COUNT]; /* before an upstream was chosen */
 };
 
-/* ---- printing ---------------------------------------------------------- */
-
 /* The numbers of one pool at one moment. */
 struct pool_view {
 	unsigned waiting, running;                      /* requests; running: those that wait too */
@@ -187,18 +187,12 @@ struct pool_view {
 	uint64_t queue_timeout; /* ms */
 };
 
+/* One pool, copied: for another thread. */
 struct stats_view {
 	unsigned worker;
 	const char *upstream;
 	struct pool_view now;
-	const struct pool_stats *counters;
+	struct pool_stats counters;
 };
-
-/* Of one pool, each short enough for a line of the log. */
-enum stats_part { STATS_COUNTS, STATS_REJECTED, STATS_CLOSED, STATS_DURATIONS, STATS_PARTS };
-
-/* One JSON object in one line, to be freed; NULL: no memory. */
-char *stats_json(const struct stats_view *v, enum stats_part part);
-char *stats_worker_json(unsigned worker, const struct worker_stats *s);
 
 #endif

@@ -18,7 +18,9 @@
 #include "daemon/control/notify.h"
 
 struct notify {
-	struct event *watchdog; /* NULL: systemd does not ask for it */
+	struct event *watchdog;   /* NULL: systemd does not ask for it */
+	bool (*alive)(void *arg); /* NULL: it is fed whenever the control loop turns */
+	void *alive_arg;
 	struct listener_fd *sockets;
 	char **names; /* what sockets[].name points to */
 	unsigned count;
@@ -28,11 +30,17 @@ struct notify {
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd, (void)what, (void)arg;
-	sd_notify(0, "WATCHDOG=1");
+	const struct notify *n = arg;
+
+	(void)fd, (void)what;
+	if (!n->alive || n->alive(n->alive_arg))
+		sd_notify(0, "WATCHDOG=1");
 }
 
-/* Twice in the time that WatchdogSec= allows: it says the control loop turns. */
+/*
+ * Four times in the time that WatchdogSec= allows: what does not answer within a quarter is found
+ * before a half is over, and one answer that is late does no harm.
+ */
 static int watchdog_start(struct notify *n, struct event_base *base)
 {
 	struct timeval tv;
@@ -40,7 +48,7 @@ static int watchdog_start(struct notify *n, struct event_base *base)
 
 	if (sd_watchdog_enabled(0, &usec) <= 0)
 		return 0;
-	usec /= 2;
+	usec /= 4;
 	tv.tv_sec = (time_t)(usec / 1000000);
 	tv.tv_usec = (suseconds_t)(usec % 1000000);
 	n->watchdog = event_new(base, -1, EV_PERSIST, on_watchdog, n);
@@ -143,6 +151,12 @@ const struct listener_fd *notify_sockets(const struct notify *n, unsigned *count
 {
 	*count = n->count;
 	return n->sockets;
+}
+
+void notify_watch(struct notify *n, bool (*alive)(void *arg), void *arg)
+{
+	n->alive = alive;
+	n->alive_arg = arg;
 }
 
 void notify_ready(struct notify *n, const char *status)

@@ -7,9 +7,10 @@
 #ifndef NOTIFY_H
 #define NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "daemon/front/listener.h"
+#include "daemon/listen/listener.h"
 
 struct event_base;
 struct notify;
@@ -20,6 +21,9 @@ void notify_free(struct notify *n); /* NULL is fine */
 
 /* Passed sockets; valid as long as n. */
 const struct listener_fd *notify_sockets(const struct notify *n, unsigned *count);
+
+/* From now on the watchdog is fed only when alive() says so. It is asked four times in WatchdogSec=. */
+void notify_watch(struct notify *n, bool (*alive)(void *arg), void *arg);
 
 /* READY=1, after the start and after each reload, with the status line shown by systemctl status. */
 void notify_ready(struct notify *n, const char *status);

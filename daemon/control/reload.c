@@ -10,8 +10,8 @@
 #include "daemon/base/log.h"
 #include "daemon/control/notify.h"
 #include "daemon/control/reload.h"
-#include "daemon/front/listener.h"
-#include "daemon/worker.h"
+#include "daemon/listen/listener.h"
+#include "daemon/worker/worker.h"
 
 struct reload {
 	struct reload_opts opts;
@@ -153,6 +153,39 @@ static struct conf *load(struct reload *r, struct listener_set **listeners, char
 	return NULL;
 }
 
+static void say_over(struct reload *r)
+{
+	if (r->complete) {
+		log_line(r->opts.log, LOG_LEVEL_NOTICE, "reloaded", "listeners=%u upstreams=%u",
+			r->conf->listener_count, r->conf->upstream_count);
+		reload_say_ready(r);
+		return;
+	}
+	log_line(r->opts.log, LOG_LEVEL_ERROR, "reload failed",
+		"kept=\"a part of the configuration before\" reason=\"out of memory or descriptors\"");
+	notify_ready(r->opts.notify,
+		"Reload incomplete, out of memory or descriptors: reload again when there are some.");
+}
+
+/* One worker has it, complete or as far as its memory goes. */
+static void on_configured(bool complete, void *arg)
+{
+	struct reload *r = arg;
+	bool again = r->state == RELOAD_AGAIN;
+
+	r->complete = r->complete && complete;
+	if (r->waiting == 0 || --r->waiting > 0)
+		return;
+
+	drop_old(r);
+	if (r->state == RELOAD_ENDED)
+		return;
+	r->state = RELOAD_IDLE;
+	say_over(r);
+	if (again)
+		reload_begin(r);
+}
+
 static void apply(struct reload *r, struct conf *conf, struct listener_set *listeners)
 {
 	r->old_conf = r->conf;
@@ -166,7 +199,7 @@ static void apply(struct reload *r, struct conf *conf, struct listener_set *list
 	log_set_level(r->opts.logs, (enum log_level)conf->log_level);
 	listener_set_retire(r->old_listeners, listeners);
 	for (unsigned i = 0; i < conf->workers; i++)
-		worker_configure(r->opts.workers[i], conf, listeners);
+		worker_configure(r->opts.workers[i], conf, listeners, on_configured, r);
 }
 
 void reload_begin(struct reload *r)
@@ -188,37 +221,6 @@ void reload_begin(struct reload *r)
 	else
 		fail(r, error);
 	free(error);
-}
-
-static void say_over(struct reload *r)
-{
-	if (r->complete) {
-		log_line(r->opts.log, LOG_LEVEL_NOTICE, "reloaded", "listeners=%u upstreams=%u",
-			r->conf->listener_count, r->conf->upstream_count);
-		reload_say_ready(r);
-		return;
-	}
-	log_line(r->opts.log, LOG_LEVEL_ERROR, "reload failed",
-		"kept=\"a part of the configuration before\" reason=\"out of memory or descriptors\"");
-	notify_ready(r->opts.notify,
-		"Reload incomplete, out of memory or descriptors: reload again when there are some.");
-}
-
-void reload_configured(struct reload *r, bool complete)
-{
-	bool again = r->state == RELOAD_AGAIN;
-
-	r->complete = r->complete && complete;
-	if (r->waiting == 0 || --r->waiting > 0)
-		return;
-
-	drop_old(r);
-	if (r->state == RELOAD_ENDED)
-		return;
-	r->state = RELOAD_IDLE;
-	say_over(r);
-	if (again)
-		reload_begin(r);
 }
 
 void reload_end(struct reload *r)

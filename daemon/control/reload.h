@@ -1,8 +1,8 @@
 /*
  * reload.h - the configuration in force, and how another one takes its place.
  *
- *   reload_begin      file -> conf -> listeners -> workers      all or nothing
- *   reload_configured one worker has it, complete or as far as its memory goes; the last one ends it
+ *   file -> conf -> listeners -> workers      all or nothing; over when the last worker has it,
+ *                                             complete or as far as its memory goes
  *
  * Holds the control thread's references of the configuration and of the listeners. The control
  * thread only.
@@ -43,7 +43,6 @@ void reload_say_ready(struct reload *r);
 
 /* While one runs, another one waits for its end. A file with errors changes nothing. */
 void reload_begin(struct reload *r);
-void reload_configured(struct reload *r, bool complete);
 /* The daemon stops: no reload begins any more. */
 void reload_end(struct reload *r);
 

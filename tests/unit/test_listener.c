@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "daemon/base/conf.h"
-#include "daemon/front/listener.h"
+#include "daemon/listen/listener.h"
 
 /* The mode of path_a when the code under test makes these calls, which go through here. */
 static struct {

@@ -132,6 +132,41 @@ START_TEST(the_watchdog_is_fed_from_the_loop_only)
 }
 END_TEST
 
+struct worker_stub {
+	bool answers;
+	unsigned asked;
+};
+
+static bool alive(void *arg)
+{
+	struct worker_stub *w = arg;
+
+	w->asked++;
+	return w->answers;
+}
+
+START_TEST(the_watchdog_is_not_fed_while_a_worker_does_not_answer)
+{
+	struct worker_stub w = {true, 0};
+	char text[64];
+	struct notify *n;
+
+	setenv("WATCHDOG_USEC", "20000", 1);
+	n = made();
+	notify_watch(n, alive, &w);
+	event_base_loop(base, EVLOOP_ONCE);
+	ck_assert_str_eq(heard(), "WATCHDOG=1");
+	w.answers = false;
+	while (w.asked < 4)
+		event_base_loop(base, EVLOOP_ONCE);
+	ck_assert_int_lt(recv(systemd, text, sizeof(text), MSG_DONTWAIT), 0);
+	w.answers = true;
+	event_base_loop(base, EVLOOP_ONCE);
+	ck_assert_str_eq(heard(), "WATCHDOG=1");
+	notify_free(n);
+}
+END_TEST
+
 START_TEST(without_systemd_nothing_is_passed_and_nothing_is_sent)
 {
 	struct notify *n;
@@ -249,6 +284,7 @@ int main(void)
 	tcase_add_test(tc, a_reload_is_stamped_with_the_monotonic_clock);
 	tcase_add_test(tc, a_stop_asks_for_more_time_than_the_drain_takes);
 	tcase_add_test(tc, the_watchdog_is_fed_from_the_loop_only);
+	tcase_add_test(tc, the_watchdog_is_not_fed_while_a_worker_does_not_answer);
 	tcase_add_test(tc, without_systemd_nothing_is_passed_and_nothing_is_sent);
 	tcase_add_test(tc, a_listening_stream_socket_is_taken_with_its_name);
 	tcase_add_test(tc, other_kinds_of_sockets_are_refused_in_words);

@@ -13,8 +13,8 @@
 #include "daemon/base/log.h"
 #include "daemon/control/notify.h"
 #include "daemon/control/reload.h"
-#include "daemon/front/listener.h"
-#include "daemon/worker.h"
+#include "daemon/listen/listener.h"
+#include "daemon/worker/worker.h"
 
 #define WORKERS 2
 
@@ -22,6 +22,9 @@ struct worker {
 	unsigned configured; /* how often */
 	struct conf *conf;
 };
+
+/* What the reload wants to hear from each worker. */
+static configured_fn *on_configured;
 
 struct listener_set {
 	int refs;
@@ -98,9 +101,12 @@ void listener_set_retire(struct listener_set *s, const struct listener_set *keep
 	w.retired++;
 }
 
-void worker_configure(struct worker *worker, struct conf *conf, struct listener_set *listeners)
+void worker_configure(struct worker *worker, struct conf *conf, struct listener_set *listeners,
+	configured_fn *configured, void *arg)
 {
 	ck_assert_ptr_eq(listeners, reload_listeners(r));
+	ck_assert_ptr_eq(arg, r);
+	on_configured = configured;
 	worker->configured++;
 	worker->conf = conf;
 }
@@ -168,6 +174,12 @@ static void end(void)
 	close(log_file);
 }
 
+/* One worker has it. */
+static void configured(bool complete)
+{
+	on_configured(complete, r);
+}
+
 static const char *logged(void)
 {
 	static char text[65536];
@@ -203,10 +215,10 @@ START_TEST(ready_is_said_when_the_last_worker_has_it)
 	}
 	ck_assert_uint_eq(w.retired, 1);
 
-	reload_configured(r, true);
+	configured(true);
 	ck_assert_uint_eq(w.said_count, 1);
 	ck_assert_int_eq(w.conf_refs[0], 1);
-	reload_configured(r, true);
+	configured(true);
 	ck_assert_uint_eq(w.said_count, 2);
 	ck_assert_str_eq(w.said[0], "RELOADING");
 	ck_assert_str_eq(w.said[1], "READY Serving 2 upstreams on 1 socket.");
@@ -262,8 +274,8 @@ START_TEST(after_a_failure_the_next_reload_works)
 	reload_begin(r);
 	w.load_error = NULL;
 	reload_begin(r);
-	reload_configured(r, true);
-	reload_configured(r, true);
+	configured(true);
+	configured(true);
 	ck_assert_ptr_eq(reload_conf(r), &w.conf[1]);
 	ck_assert_str_eq(w.said[3], "READY Serving 2 upstreams on 1 socket.");
 }
@@ -272,14 +284,14 @@ END_TEST
 START_TEST(reload_that_a_worker_has_no_memory_for_is_not_called_done)
 {
 	reload_begin(r);
-	reload_configured(r, false);
-	reload_configured(r, true);
+	configured(false);
+	configured(true);
 	ck_assert_ptr_eq(strstr(w.said[1], "READY Reload incomplete"), w.said[1]);
 	ck_assert_ptr_nonnull(strstr(logged(), "<3>event=\"reload failed\""));
 	ck_assert_ptr_null(strstr(logged(), "event=\"reloaded\""));
 	reload_begin(r);
-	reload_configured(r, true);
-	reload_configured(r, true);
+	configured(true);
+	configured(true);
 	ck_assert_str_eq(w.said[3], "READY Serving 3 upstreams on 1 socket.");
 }
 END_TEST
@@ -290,12 +302,12 @@ START_TEST(a_signal_during_a_reload_starts_one_more_after_it)
 	reload_begin(r);
 	reload_begin(r);
 	ck_assert_uint_eq(w.loads, 1);
-	reload_configured(r, true);
-	reload_configured(r, true);
+	configured(true);
+	configured(true);
 	ck_assert_uint_eq(w.loads, 2);
 	ck_assert_ptr_eq(reload_conf(r), &w.conf[2]);
-	reload_configured(r, true);
-	reload_configured(r, true);
+	configured(true);
+	configured(true);
 	ck_assert_uint_eq(w.loads, 2);
 	ck_assert_str_eq(w.said[w.said_count - 1], "READY Serving 3 upstreams on 1 socket.");
 	ck_assert_int_eq(w.conf_refs[1], 0);
@@ -307,8 +319,8 @@ START_TEST(a_daemon_that_stops_does_not_say_ready_and_does_not_reload)
 	reload_begin(r);
 	reload_begin(r);
 	reload_end(r);
-	reload_configured(r, true);
-	reload_configured(r, true);
+	configured(true);
+	configured(true);
 	reload_begin(r);
 	ck_assert_uint_eq(w.loads, 1);
 	ck_assert_uint_eq(w.said_count, 1);
@@ -321,8 +333,8 @@ START_TEST(the_level_of_the_log_changes_at_once)
 	w.conf[1].log_level = LOG_LEVEL_ERROR;
 	reload_begin(r);
 	ck_assert(!log_enabled(log_of(logs, 0), LOG_LEVEL_WARNING));
-	reload_configured(r, true);
-	reload_configured(r, true);
+	configured(true);
+	configured(true);
 }
 END_TEST
 

@@ -1,5 +1,5 @@
 /*
- * test_worker.c - two workers under this test's orders, which may come to one long before the other.
+ * test_worker.c - two workers under this test's commands, which may come to one long before the other.
  *
  * The test is the control thread. Real clients, a real server; memory fails when the test says so.
  */
@@ -15,9 +15,11 @@
 #include "daemon/base/conf.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mailbox.h"
-#include "daemon/front/listener.h"
+#include "daemon/control/report.h"
+#include "daemon/control/watch.h"
+#include "daemon/listen/listener.h"
 #include "daemon/pool/pool.h"
-#include "daemon/worker.h"
+#include "daemon/worker/worker.h"
 #include "tests/daemon/harness.h"
 
 #define WORKERS 2
@@ -33,7 +35,8 @@ static struct {
 	struct conf *conf;
 	struct listener_set *listeners;
 	struct worker *workers[WORKERS];
-	unsigned configured, stopped;
+	unsigned configured, stopped, reported;
+	struct watch *watch;
 	bool complete; /* what was configured last */
 } t;
 
@@ -55,6 +58,18 @@ void *__wrap_calloc(size_t n, size_t size)
 /* The upstream for whose pool, new or changed, there is no memory; "": for all there is. */
 static char *_Atomic poor = "";
 
+/* A worker that changes a pool stays there while the test wants it. */
+static atomic_bool hold, held;
+
+static void hold_here(void)
+{
+	for (uint64_t until = harness_now() + PATIENCE; hold && harness_now() < until;) {
+		held = true;
+		harness_nap();
+	}
+	held = false;
+}
+
 typedef int pool_new_fn(struct cc_ctx *ctx, struct log *log, struct conf *conf,
 	const struct conf_upstream *up, const struct pool_owner *owner, bool home,
 	struct pool **ret);
@@ -75,6 +90,7 @@ int __wrap_pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf,
 
 int __wrap_pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up)
 {
+	hold_here();
 	if (strcmp(up->name, poor) == 0)
 		return CC_ENOMEM;
 	return __real_pool_reconfigure(pool, conf, up);
@@ -82,17 +98,27 @@ int __wrap_pool_reconfigure(struct pool *pool, struct conf *conf, const struct c
 
 /* ---- the control thread ------------------------------------------------------------------------ */
 
-static void on_configured(struct worker *w, bool complete, void *arg)
+static void on_configured(bool complete, void *arg)
 {
-	(void)w, (void)arg;
+	(void)arg;
 	t.complete = complete;
 	t.configured++;
 }
 
-static void on_stopped(struct worker *w, void *arg)
+static void on_stopped(unsigned worker, void *arg)
 {
-	(void)w, (void)arg;
+	(void)arg;
+	if (t.watch)
+		watch_stopped(t.watch, worker);
 	t.stopped++;
+}
+
+static void on_reported(unsigned worker, struct worker_report *r, void *arg)
+{
+	(void)worker, (void)arg;
+	report_log(t.logs, r);
+	worker_report_free(r);
+	t.reported++;
 }
 
 /* What the workers have answered so far. */
@@ -144,7 +170,7 @@ static void start(const char *config_text)
 	t.log_fd = open(text("%s/log", harness_dir()), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	t.logs = log_set_new(t.log_fd, false, 1 + WORKERS);
 	t.base = event_base_new();
-	t.owner = (struct worker_owner){mailbox_new(t.base, NULL), on_configured, on_stopped, NULL};
+	t.owner = (struct worker_owner){mailbox_new(t.base, NULL), on_stopped, on_reported, NULL};
 	t.conf = conf_of(config_text);
 	t.listeners = listeners_of(t.conf, NULL);
 	for (unsigned i = 0; i < WORKERS; i++) {
@@ -154,9 +180,9 @@ static void start(const char *config_text)
 	}
 }
 
-static void team(unsigned i)
+static void introduce(unsigned i)
 {
-	worker_team(t.workers[i], t.workers);
+	worker_introduce(t.workers[i], t.workers);
 }
 
 /* The next configuration, which the workers hear of one by one. */
@@ -173,7 +199,7 @@ static void configure(unsigned i)
 {
 	unsigned before = t.configured;
 
-	worker_configure(t.workers[i], next_conf, next_listeners);
+	worker_configure(t.workers[i], next_conf, next_listeners, on_configured, NULL);
 	WAIT_FOR((hear(), t.configured == before + 1));
 }
 
@@ -215,7 +241,7 @@ static struct client *asks(const char *path, const char *host)
 	return c;
 }
 
-/* A client for each home: at least one of them has to be passed on. */
+/* A client for each home: at least one of them has to be handed over. */
 static void ask_both(struct client *c[WORKERS], const char *path)
 {
 	for (unsigned i = 0; i < WORKERS; i++)
@@ -261,7 +287,7 @@ static void start_serving(const char *config_text)
 {
 	start(config_text);
 	for (unsigned i = 0; i < WORKERS; i++)
-		team(i);
+		introduce(i);
 	assert_serves_both(daemon_socket());
 }
 
@@ -279,18 +305,18 @@ static char *two_listeners(const char *upstreams)
 
 /* ---- tests ------------------------------------------------------------------------------------- */
 
-START_TEST(no_order_is_lost_for_want_of_memory)
+START_TEST(no_command_is_lost_for_want_of_memory)
 {
 	start(config("", upstreams(h1_origin(), "")));
 	no_memory = true;
 	for (unsigned i = 0; i < WORKERS; i++)
-		team(i);
+		introduce(i);
 	no_memory = false;
 	assert_served(asks(daemon_socket(), homes[0]));
 	no_memory = true;
 	for (unsigned i = 0; i < WORKERS; i++) {
-		worker_configure(t.workers[i], t.conf, t.listeners);
-		worker_dump(t.workers[i]);
+		worker_configure(t.workers[i], t.conf, t.listeners, on_configured, NULL);
+		worker_report(t.workers[i]);
 	}
 	no_memory = false;
 	WAIT_FOR((hear(), t.configured == WORKERS));
@@ -314,11 +340,11 @@ START_TEST(nobody_accepts_before_all_can_take_clients_over)
 
 	start(config("", upstreams(h1_origin(), "")));
 	ask_both(c, daemon_socket());
-	team(_i);
+	introduce(_i);
 	hear_for(WHILE);
 	for (unsigned i = 0; i < WORKERS; i++)
 		ck_assert(!has_heard(c[i]));
-	team(!_i);
+	introduce(!_i);
 	assert_both_served(c);
 	end();
 }
@@ -343,8 +369,8 @@ START_TEST(new_listener_serves_nobody_before_all_have_it)
 }
 END_TEST
 
-/* One worker alone accepts there, and passes to one that does no more. */
-START_TEST(client_that_is_passed_to_a_removed_listener_is_served)
+/* One worker alone accepts there, and hands over to one that does no more. */
+START_TEST(client_that_is_handed_to_a_removed_listener_is_served)
 {
 	char *ups = upstreams(h1_origin(), "");
 
@@ -360,7 +386,7 @@ START_TEST(client_that_is_passed_to_a_removed_listener_is_served)
 }
 END_TEST
 
-START_TEST(client_that_is_passed_to_a_worker_that_drains_is_served)
+START_TEST(client_that_is_handed_to_a_worker_that_drains_is_served)
 {
 	start_serving(config("", upstreams(h1_origin(), "")));
 	worker_drain(t.workers[_i], 0);
@@ -384,7 +410,7 @@ START_TEST(drain_timeout_and_stop_wait_for_nobody)
 }
 END_TEST
 
-/* As when SIGTERM comes while a reload runs: one settlement is for both. */
+/* As when SIGTERM comes while a reload runs: one commit is for both. */
 START_TEST(drain_overtakes_a_reload_that_only_one_has_heard_of)
 {
 	char *ups = upstreams(h1_origin(), "");
@@ -463,22 +489,126 @@ START_TEST(pool_that_there_is_no_memory_to_change_serves_as_before)
 }
 END_TEST
 
+/* ---- signs of life ------------------------------------------------------------------------------- */
+
+/* All that this worker was asked for before has been answered: mailboxes keep the order. */
+static void let_answer(unsigned i)
+{
+	unsigned before = t.reported;
+
+	worker_report(t.workers[i]);
+	WAIT_FOR((hear(), t.reported == before + 1));
+}
+
+static void let_both_answer(void)
+{
+	for (unsigned i = 0; i < WORKERS; i++)
+		let_answer(i);
+}
+
+static void start_watching(void)
+{
+	start_serving(config("", upstreams(h1_origin(), "")));
+	t.watch = watch_new(log_of(t.logs, 0), t.workers, WORKERS);
+	for (int looks = 0; looks < 3; looks++) {
+		ck_assert(watch_look(t.watch));
+		let_both_answer();
+	}
+}
+
+static void end_watching(void)
+{
+	end();
+	watch_free(t.watch);
+	t.watch = NULL;
+}
+
+static unsigned times_logged(const char *what)
+{
+	unsigned n = 0;
+
+	hear();
+	for (const char *p = file_text(text("%s/log", harness_dir())); (p = strstr(p, what)); p++)
+		n++;
+	return n;
+}
+
+START_TEST(worker_that_is_held_is_noticed_once_until_it_is_back)
+{
+	start_watching();
+	hold = true;
+	worker_configure(t.workers[_i], t.conf, t.listeners, on_configured, NULL);
+	WAIT_FOR(held);
+	ck_assert(watch_look(t.watch)); /* it has answered before, and is asked again */
+	for (int looks = 0; looks < 3; looks++) {
+		let_answer(!_i);
+		ck_assert(!watch_look(t.watch));
+	}
+	ck_assert_uint_eq(times_logged("event=\"worker stuck\""), 1);
+	ck_assert(logged(text("event=\"worker stuck\" worker=%d for_ms=", _i)));
+	ck_assert_uint_eq(times_logged("event=\"worker back\""), 0);
+	hold = false;
+	let_both_answer();
+	for (int looks = 0; looks < 2; looks++) {
+		ck_assert(watch_look(t.watch));
+		let_both_answer();
+	}
+	ck_assert_uint_eq(times_logged("event=\"worker stuck\""), 1);
+	ck_assert_uint_eq(times_logged("event=\"worker back\""), 1);
+	ck_assert(logged(text("event=\"worker back\" worker=%d after_ms=", _i)));
+	end_watching();
+}
+END_TEST
+
+START_TEST(worker_that_has_ended_is_not_missed)
+{
+	start_watching();
+	worker_stop(t.workers[_i]);
+	WAIT_FOR((hear(), t.stopped == 1));
+	for (int looks = 0; looks < 3; looks++) {
+		ck_assert(watch_look(t.watch));
+		let_answer(!_i);
+	}
+	end_watching();
+}
+END_TEST
+
+/* The question comes when nobody obeys any more, the answer would when the worker is freed. */
+START_TEST(worker_that_is_asked_while_it_ends_is_not_heard_of_again)
+{
+	start_watching();
+	worker_stop(t.workers[_i]);
+	worker_stop(t.workers[!_i]);
+	wait_for_end();
+	ck_assert(worker_ask(t.workers[_i]));
+	worker_report(t.workers[_i]);
+	worker_configure(t.workers[_i], t.conf, t.listeners, on_configured, NULL);
+	end_watching();
+	ck_assert_uint_eq(t.configured, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("worker");
-	TCase *orders = harness_case(s, "orders"), *memory = harness_case(s, "memory");
+	TCase *commands = harness_case(s, "commands"), *memory = harness_case(s, "memory"),
+	      *life = harness_case(s, "life");
 
-	tcase_add_test(orders, no_order_is_lost_for_want_of_memory);
-	tcase_add_loop_test(orders, nobody_accepts_before_all_can_take_clients_over, 0, WORKERS);
-	tcase_add_loop_test(orders, new_listener_serves_nobody_before_all_have_it, 0, WORKERS);
+	tcase_add_test(commands, no_command_is_lost_for_want_of_memory);
+	tcase_add_loop_test(commands, nobody_accepts_before_all_can_take_clients_over, 0, WORKERS);
+	tcase_add_loop_test(commands, new_listener_serves_nobody_before_all_have_it, 0, WORKERS);
 	tcase_add_loop_test(
-		orders, client_that_is_passed_to_a_removed_listener_is_served, 0, WORKERS);
+		commands, client_that_is_handed_to_a_removed_listener_is_served, 0, WORKERS);
 	tcase_add_loop_test(
-		orders, client_that_is_passed_to_a_worker_that_drains_is_served, 0, WORKERS);
-	tcase_add_loop_test(orders, drain_timeout_and_stop_wait_for_nobody, 0, WORKERS);
+		commands, client_that_is_handed_to_a_worker_that_drains_is_served, 0, WORKERS);
+	tcase_add_loop_test(commands, drain_timeout_and_stop_wait_for_nobody, 0, WORKERS);
 	tcase_add_loop_test(
-		orders, drain_overtakes_a_reload_that_only_one_has_heard_of, 0, WORKERS);
+		commands, drain_overtakes_a_reload_that_only_one_has_heard_of, 0, WORKERS);
 	tcase_add_test(memory, reload_without_memory_for_a_new_pool_changes_none);
 	tcase_add_test(memory, pool_that_there_is_no_memory_to_change_serves_as_before);
+	tcase_add_loop_test(life, worker_that_is_held_is_noticed_once_until_it_is_back, 0, WORKERS);
+	tcase_add_loop_test(life, worker_that_has_ended_is_not_missed, 0, WORKERS);
+	tcase_add_loop_test(
+		life, worker_that_is_asked_while_it_ends_is_not_heard_of_again, 0, WORKERS);
 	return harness_main(s);
 }
