@@ -22,7 +22,7 @@ void notify_free(struct notify *n); /* NULL is fine */
 /* Passed sockets; valid as long as n. */
 const struct listener_fd *notify_sockets(const struct notify *n, unsigned *count);
 
-/* From now on the watchdog is fed only when alive() says so. It is asked four times in WatchdogSec=. */
+/* From now on the watchdog is fed only when alive() says so: asked four times in WatchdogSec=. */
 void notify_watch(struct notify *n, bool (*alive)(void *arg), void *arg);
 
 /* READY=1, after the start and after each reload, with the status line shown by systemctl status. */

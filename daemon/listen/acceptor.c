@@ -1,4 +1,4 @@
-/* acceptor.c - accepts clients, pauses, refuses; the listening sockets of one worker over reloads. */
+/* acceptor.c - accepts clients, pauses, refuses; one worker's listening sockets over reloads. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -203,7 +203,7 @@ static void acceptor_free_if_over(struct acceptor *a)
 		acceptor_free(a);
 }
 
-/* It may have been a place of the daemon, of the listener, or one to refuse from: all look again. */
+/* It may have been a place of the daemon, of the listener, or one to refuse from: all look. */
 static void client_left(struct front_listener *fl, bool refused)
 {
 	struct acceptor *a = container_of(fl, struct acceptor, front);
@@ -365,7 +365,8 @@ void acceptors_take(struct acceptors *s, int listener, int fd, const void *bytes
 			s->clients++;
 		return;
 	}
-	close(fd); /* there was no memory for the acceptor, or this is the end and not everybody's */
+	/* There was no memory for the acceptor, or this is the end and not everybody's. */
+	close(fd);
 }
 
 void acceptors_init(struct acceptors *s)

@@ -33,7 +33,7 @@ struct acceptor_ops {
 	/* Clients of all workers together. */
 	unsigned (*clients)(void *arg);
 	bool (*is_home)(const struct conf_upstream *up, void *arg);
-	/* The client fd of this listener goes to the home of up, with what it has sent. false: it stays. */
+	/* A client of this listener goes to the home of up, with its bytes. false: it stays. */
 	bool (*hand_over)(int listener, const struct conf_upstream *up, int fd,
 		struct cc_buf *bytes, void *arg);
 	/* A client has left, refused ones included. */
@@ -54,11 +54,11 @@ struct acceptors {
 };
 
 void acceptors_init(struct acceptors *s);
-/* All clients are closed at once; acceptors_clear, after the context has reaped them, is the end. */
+/* Closes all clients at once; acceptors_clear, after the context has reaped them, is the end. */
 void acceptors_close_clients(struct acceptors *s);
 void acceptors_clear(struct acceptors *s);
 
-/* Prepares: one for each listener of env->conf, whose sockets are in set. false: not all of them. */
+/* Prepares: one for each listener of env->conf; set has their sockets. false: not all of them. */
 bool acceptors_configure(struct acceptors *s, struct listener_set *set);
 /* Prepares: none accepts any more, clients are closed as they fall idle. */
 void acceptors_drain(struct acceptors *s);

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* *error becomes a malloc'ed sentence, NULL without memory. Returns false, so that a caller can return it. */
+/* *error becomes a malloc'ed sentence, NULL without memory. Returns false, for its caller. */
 bool listener_error(char **error, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

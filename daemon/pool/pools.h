@@ -31,7 +31,10 @@ struct pools {
 	struct pool_owner owner;
 };
 
-/* Which of so many workers. By the name alone: a reload that adds or reorders upstreams moves no pool. */
+/*
+ * Which of so many workers. By the name alone: a reload that adds or reorders upstreams moves no
+ * pool.
+ */
 unsigned pools_home(const struct conf_upstream *up, unsigned workers);
 
 enum pools_change {

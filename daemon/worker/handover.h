@@ -18,7 +18,7 @@ struct handover {
 	struct acceptors *acceptors; /* the worker's */
 };
 
-/* The client fd of that listening descriptor. Takes over fd and bytes. false: no memory, both stay. */
+/* The client fd of that listening descriptor goes; bytes are copied. false: no memory, it stays. */
 bool handover_send(struct handover *to, int listener, int fd, const struct cc_buf *bytes);
 
 #endif
