@@ -143,6 +143,23 @@ START_TEST(upload_to_an_origin_that_does_not_read_stops)
 }
 END_TEST
 
+START_TEST(upload_of_a_request_that_waits_stops)
+{
+	struct origin *o = h1_origin();
+	struct client *c, *running;
+
+	daemon_for(o, "max_connections = 1;");
+	running = client_ask("/stall");
+	WAIT_FOR(origin_counts(o).requests == 1);
+	c = client_open();
+	client_say(c, "PUT /x HTTP/1.1\r\nHost: origin\r\nContent-Length: 300000000\r\n\r\n");
+	ck_assert_uint_lt(push(c), 32 * MIB);
+	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "requests"), 2);
+	client_close(c);
+	client_close(running);
+}
+END_TEST
+
 START_TEST(memory_is_given_back_after_a_burst)
 {
 	struct client *c[64];
@@ -309,12 +326,14 @@ START_TEST(a_client_that_asks_and_does_not_read_gives_its_place_back_when_it_goe
 {
 	struct client *c;
 
-	daemon_start(config("max_clients = 1;", upstream("origin", h1_origin(), "")));
+	daemon_start(config(
+		"max_clients = 1;", upstream("origin", h1_origin(),
+					    "buffer = \"2MiB\"; h2_stream_window = \"2MiB\";")));
 	c = client_open();
 	client_say(c,
 		"GET /bytes/%u HTTP/1.1\r\nHost: origin\r\n\r\n"
 		"GET /later HTTP/1.1\r\nHost: origin\r\n\r\n",
-		400000u);
+		1000000u);
 	WAIT_FOR(counted(daemon_counters("origin"), NULL, "answered") == 1);
 	client_close(c);
 	WAIT_FOR(get_once("/").status == 200);
@@ -370,6 +389,7 @@ int main(void)
 	tcase_add_test(tc, slow_reader_costs_little_memory_and_does_not_slow_its_neighbours);
 	tcase_add_loop_test(tc, clients_that_do_not_read_are_held_in_little_memory, 0, 2);
 	tcase_add_test(tc, upload_to_an_origin_that_does_not_read_stops);
+	tcase_add_test(tc, upload_of_a_request_that_waits_stops);
 	tcase_add_test(tc, a_client_that_asks_and_does_not_read_gives_its_place_back_when_it_goes);
 	tcase_add_test(tc, what_is_uploaded_behind_the_head_of_the_answer_is_not_kept);
 	tcase_add_test(tc, memory_limit_cuts_nobody_before_body_idle_timeout);
