@@ -128,6 +128,20 @@ START_TEST(a_hundred_connections_killed_at_once_come_back_four_at_a_time)
 }
 END_TEST
 
+START_TEST(who_comes_together_is_dialled_for_together)
+{
+	struct origin *o = some_origin(&(struct origin_opts){.tls = true, .greet_late = 2000});
+	struct client *c[4];
+
+	daemon_for(o, "max_connecting = 4;");
+	for (int i = 0; i < 4; i++)
+		c[i] = client_ask("/");
+	WAIT_FOR(origin_counts(o).ungreeted == 4);
+	for (int i = 0; i < 4; i++)
+		ck_assert_uint_eq(client_hear(c[i]).status, 200);
+}
+END_TEST
+
 /* ---- the floor ---- */
 
 static void refills(struct origin *o, void (*end)(struct origin *o))
@@ -216,6 +230,7 @@ int main(void)
 
 	tcase_add_loop_test(limits, a_thousand_clients_get_no_ninth_connection, 0, 4);
 	tcase_add_test(limits, a_hundred_connections_killed_at_once_come_back_four_at_a_time);
+	tcase_add_test(limits, who_comes_together_is_dialled_for_together);
 	tcase_add_loop_test(floors, min_connections_are_there_without_traffic, 0, 2);
 	tcase_add_test(floors, the_reserve_is_opened_for_who_waited_long_enough);
 	tcase_add_test(floors, the_reserve_is_not_opened_for_short_waits);
