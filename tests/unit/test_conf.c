@@ -814,6 +814,7 @@ START_TEST(sizes_must_fit_into_each_other)
 		"retry_buffer");
 	refused(ONE "defaults : { buffer = \"4MiB\"; };\ndaemon : { memory_limit = \"2MiB\"; };",
 		":2: defaults.buffer: is larger than daemon.memory_limit");
+	loads(ONE "defaults : { buffer = \"2MiB\"; };\ndaemon : { memory_limit = \"2MiB\"; };");
 }
 END_TEST
 
