@@ -411,6 +411,25 @@ START_TEST(closing_ends_requests_later_and_once)
 }
 END_TEST
 
+START_TEST(body_for_a_request_that_is_over_is_dropped)
+{
+	struct client c;
+	struct probe p = {0};
+	struct cc_buf body;
+
+	open_h1(&c, NULL);
+	post(&c, &p, "/up", "content-length: 4\n");
+	expect_request(&c, "POST /up ");
+	cc_conn_close(c.conn);
+	cc_buf_init(&body, c.ctx);
+	ck_assert_int_eq(cc_buf_add(&body, "body", 4), 0);
+	ck_assert_int_eq(cc_req_send(p.req, &body, true), 0);
+	ck_assert_uint_eq(body.len, 0);
+	wait_done(&p);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(request_that_ended_may_still_be_cancelled_before_it_is_told)
 {
 	struct client c;
@@ -835,6 +854,7 @@ int main(void)
 		head_that_is_too_large_is_refused,
 		early_answer_is_read_although_writing_fails,
 		closing_ends_requests_later_and_once,
+		body_for_a_request_that_is_over_is_dropped,
 		request_that_ended_may_still_be_cancelled_before_it_is_told,
 		freeing_calls_nobody,
 		draining_finishes_what_runs,

@@ -628,6 +628,7 @@ START_TEST(closing_is_told_once_and_later)
 		c.in_call = false;
 		check_counts(&c, used, used, 0, 0);
 		check_closed(&c, used);
+		ck_assert_int_eq(c.peer->error, 0); /* over TLS: with close_notify */
 		ck_assert_int_eq(cc_conn_err(c.conn), CC_ECLOSED);
 		client_close(&c);
 	}
