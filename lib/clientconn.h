@@ -18,6 +18,12 @@
  *
  * Units.  Times are uint64_t milliseconds, sizes are size_t bytes, unless
  * the name says otherwise. A 0 in an options struct means the default.
+ *
+ * Growth.  Structs whose first member is `size` get new members at their end,
+ * and enums new values: set size to sizeof(the struct) and the rest to 0, and
+ * expect values that you do not know. A struct of an older header is taken,
+ * what it lacks is the default; one of a newer header too, unless it sets
+ * something that this library does not know: CC_EINVAL.
  */
 #ifndef CLIENTCONN_H
 #define CLIENTCONN_H
@@ -291,17 +297,25 @@ struct cc_result {                       /* valid during on_done */
 	uint64_t t_sent, t_head, t_done; /* us since the round trip began, 0: not reached */
 };
 
+/*
+ * Must live as long as the request, best of all as a constant: until on_done has returned, or
+ * cc_req_cancel or cc_conn_free was called. on_head, on_body and on_done are required.
+ */
 struct cc_req_ops {
-	/* 1xx other than 101. May be NULL. */
-	void (*on_info)(struct cc_req *req, const struct cc_head *head, void *arg);
+	size_t size; /* sizeof(struct cc_req_ops) */
 	/* The final head, at most once; head is valid during the call. */
 	void (*on_head)(struct cc_req *req, const struct cc_head *head, void *arg);
-	/* Take bytes out of body with cc_buf_move; what stays comes again with the next ones. */
+	/*
+	 * Take bytes out of body with cc_buf_move; what stays comes again with the next ones, and
+	 * is dropped when on_done has returned.
+	 */
 	void (*on_body)(struct cc_req *req, struct cc_buf *body, void *arg);
-	/* cc_req_room() went from 0 to more; and while body still leaves behind its end. May be NULL. */
-	void (*on_room)(struct cc_req *req, void *arg);
 	/* Exactly once and last; req is gone when it returns. */
 	void (*on_done)(struct cc_req *req, const struct cc_result *res, void *arg);
+	/* 1xx other than 101. May be NULL. */
+	void (*on_info)(struct cc_req *req, const struct cc_head *head, void *arg);
+	/* cc_req_room() went from 0 to more; body still leaves behind its end. May be NULL. */
+	void (*on_room)(struct cc_req *req, void *arg);
 };
 
 #define CC_RT_END_STREAM (1u << 0) /* the head is all there is */
@@ -313,9 +327,9 @@ struct cc_req_ops {
  * and stays the caller's. On a full connection the request waits its turn (an
  * HTTP/1 connection carries one at a time) unless RESERVED or NOWAIT is given.
  * *ret is valid until on_done or cc_req_cancel. CC_EFULL, CC_ECLOSED,
- * CC_EINVAL (no method, or CONNECT; END_STREAM with a Content-Length above 0),
- * CC_ENOMEM: no request was made, no callback comes, a reserved slot is given
- * back.
+ * CC_EINVAL (no method, or CONNECT; END_STREAM with a Content-Length above 0;
+ * a callback that is required is NULL; the size of ops), CC_ENOMEM: no request
+ * was made, no callback comes, a reserved slot is given back.
  */
 int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigned flags,
 	const struct cc_req_ops *ops, void *arg, struct cc_req **ret);

@@ -6,6 +6,7 @@
 
 #include "lib/base/ctx.h"
 #include "lib/base/head_int.h"
+#include "lib/base/opts.h"
 #include "lib/conn/conn.h"
 #include "lib/conn/proto.h"
 #include "lib/net/link.h"
@@ -18,15 +19,16 @@
 
 int cc_ctx_new(const struct cc_ctx_opts *opts, struct cc_ctx **ret)
 {
+	struct cc_ctx_opts o;
 	struct cc_ctx *ctx;
 
-	if (opts->size != sizeof(*opts) || !opts->base)
+	if (opts_take(&o, opts, OPTS_UP_TO(struct cc_ctx_opts, base), sizeof(o)) < 0 || !o.base)
 		return CC_EINVAL;
-	ctx = opts->mem ? opts->mem->alloc(sizeof(*ctx), opts->mem->arg) : malloc(sizeof(*ctx));
+	ctx = o.mem ? o.mem->alloc(sizeof(*ctx), o.mem->arg) : malloc(sizeof(*ctx));
 	if (!ctx)
 		return CC_ENOMEM;
 	*ctx = (struct cc_ctx){0};
-	if (ctx_init(ctx, opts) < 0) {
+	if (ctx_init(ctx, &o) < 0) {
 		cc_ctx_free(ctx);
 		return CC_ENOMEM;
 	}

@@ -369,7 +369,8 @@ int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigne
 	const struct cc_req_ops *ops, void *arg, struct cc_req **ret)
 {
 	bool reserved = flags & CC_RT_RESERVED;
-	int go = is_sendable(head, flags) ? admit(conn, flags) : CC_EINVAL;
+	bool valid = req_ops_ok(ops) && is_sendable(head, flags);
+	int go = valid ? admit(conn, flags) : CC_EINVAL;
 	struct cc_req *req;
 	int err;
 

@@ -172,6 +172,7 @@ void conn_req_given_up(struct cc_req *req);
 
 /* ---- between conn.c and req.c ------------------------------------------ */
 
+bool req_ops_ok(const struct cc_req_ops *ops);
 struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void *arg);
 /* Frames up the stack may still look at it: the memory goes back in the reap stage. */
 void req_reap(struct cc_req *req);

@@ -12,8 +12,13 @@
 
 #include "lib/base/ctx.h"
 #include "lib/base/head_int.h"
+#include "lib/base/opts.h"
 #include "lib/conn/conn.h"
 #include "lib/conn/proto.h"
+
+/* Was the callback there when the owner was built, and is it set? */
+#define OPS_HAVE(ops, member)                                                                      \
+	((ops)->size >= OPTS_UP_TO(struct cc_req_ops, member) && (ops)->member)
 
 /* ---- memory ------------------------------------------------------------ */
 
@@ -45,8 +50,14 @@ static void room_run(struct turn_item *item)
 {
 	struct cc_req *req = container_of(item, struct cc_req, room);
 
-	if (req->ops && req->ops->on_room && req->life == REQ_RUNNING)
+	if (req->ops && OPS_HAVE(req->ops, on_room) && req->life == REQ_RUNNING)
 		req->ops->on_room(req, req->arg);
+}
+
+bool req_ops_ok(const struct cc_req_ops *ops)
+{
+	return opts_check(ops, OPTS_UP_TO(struct cc_req_ops, on_done), sizeof(*ops)) == 0 &&
+	       ops->on_head && ops->on_body && ops->on_done;
 }
 
 struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void *arg)
@@ -199,7 +210,7 @@ int conn_req_info(struct cc_req *req, const struct cc_head *head, size_t size)
 	req->interim += size;
 	if (req->interim > req->conn->set.max_head)
 		return CC_ETOOBIG;
-	if (req->ops && req->ops->on_info)
+	if (req->ops && OPS_HAVE(req->ops, on_info))
 		req->ops->on_info(req, head, req->arg);
 	return 0;
 }
