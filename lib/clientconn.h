@@ -46,7 +46,21 @@ struct cc_req;       /* one request on it */
 struct cc_buf;       /* chain of shared slabs, <clientconn/buf.h> */
 struct cc_head;      /* one message head, <clientconn/head.h> */
 
+/* ---- version --------------------------------------------------------- */
+
+/* Of this header. CLIENTCONN_VERSION grows with it, to be compared in #if. */
+#define CLIENTCONN_VERSION_MAJOR 0
+#define CLIENTCONN_VERSION_MINOR 1
+#define CLIENTCONN_VERSION_PATCH 0
+#define CLIENTCONN_VERSION                                                                         \
+	(CLIENTCONN_VERSION_MAJOR * 1000000 + CLIENTCONN_VERSION_MINOR * 1000 +                    \
+		CLIENTCONN_VERSION_PATCH)
+
+const char *cc_version(void); /* "0.1.0": of the library that runs */
+
 /* ---- errors ---------------------------------------------------------- */
+
+/* New values may come, here and in every enum: have a default for what you do not know. */
 
 enum cc_err {
 	CC_OK = 0,

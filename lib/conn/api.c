@@ -2,6 +2,8 @@
  * api.c - the context as a whole: what base, net and conn each hang on it; and
  * the questions that a connection answers.
  */
+#include <config.h>
+
 #include <stdlib.h>
 
 #include "lib/base/ctx.h"
@@ -54,6 +56,11 @@ void cc_ctx_free(struct cc_ctx *ctx)
 	race_ctx_clear(ctx);
 	ctx_clear(ctx);
 	mem.release(ctx, mem.arg);
+}
+
+const char *cc_version(void)
+{
+	return PACKAGE_VERSION;
 }
 
 /* ---- what a connection says of itself ---------------------------------- */

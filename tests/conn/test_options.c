@@ -1,4 +1,5 @@
 /* test_options.c - structs that begin with their size: of older and newer callers, and wrong ones. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -303,6 +304,21 @@ START_TEST(callbacks_within_the_size_are_called)
 }
 END_TEST
 
+/* ---- the version ------------------------------------------------------------ */
+
+START_TEST(header_and_library_are_of_one_version)
+{
+	char text[40];
+
+	snprintf(text, sizeof(text), "%d.%d.%d", CLIENTCONN_VERSION_MAJOR, CLIENTCONN_VERSION_MINOR,
+		CLIENTCONN_VERSION_PATCH);
+	ck_assert_str_eq(cc_version(), text);
+	ck_assert_int_eq(CLIENTCONN_VERSION / 1000000, CLIENTCONN_VERSION_MAJOR);
+	ck_assert_int_eq(CLIENTCONN_VERSION / 1000 % 1000, CLIENTCONN_VERSION_MINOR);
+	ck_assert_int_eq(CLIENTCONN_VERSION % 1000, CLIENTCONN_VERSION_PATCH);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -320,6 +336,7 @@ int main(void)
 		callbacks_that_this_library_does_not_know_are_refused_if_set,
 		callbacks_behind_the_size_are_never_called,
 		callbacks_within_the_size_are_called,
+		header_and_library_are_of_one_version,
 	};
 
 	return run_suite("options", tests, sizeof(tests) / sizeof(tests[0]));
