@@ -232,8 +232,11 @@ void cc_conn_free(struct cc_conn *conn);
 
 enum cc_state cc_conn_state(const struct cc_conn *conn);
 enum cc_proto_id cc_conn_proto(const struct cc_conn *conn); /* NONE while connecting */
-int cc_conn_err(const struct cc_conn *conn);                /* 0: usable; else enum cc_err */
-const char *cc_conn_detail(const struct cc_conn *conn);     /* for logs, "" if none */
+const char *cc_proto_name(enum cc_proto_id id);             /* "h1", "h2", "h3", "none" */
+/* Does it carry several requests at once? Not while connecting. */
+bool cc_conn_multiplexed(const struct cc_conn *conn);
+int cc_conn_err(const struct cc_conn *conn);            /* 0: usable; else enum cc_err */
+const char *cc_conn_detail(const struct cc_conn *conn); /* for logs, "" if none */
 /*
  * "192.0.2.1:443", "[2001:db8::1]:443", "unix:/path": who answered, the proxy if there is one;
  * "" while nobody has. It stays, also when the TLS handshake failed and after the end.
@@ -301,11 +304,21 @@ enum cc_phase {          /* how far a request got */
 	CC_PHASE_COMPLETE
 };
 
-struct cc_result {                       /* valid during on_done */
+/* What the peer said of the end, in a reset of the request or in a goodbye to all of them. */
+enum cc_why {
+	CC_WHY_NONE,    /* nothing */
+	CC_WHY_REFUSED, /* it did not begin with the request (REFUSED_STREAM) */
+	CC_WHY_GOAWAY,  /* it leaves in good order (GOAWAY, NO_ERROR) */
+	CC_WHY_CALM,    /* that is too much for it (ENHANCE_YOUR_CALM): come back later */
+	CC_WHY_OTHER    /* something else */
+};
+
+struct cc_result {                       /* valid during on_done; grows at its end */
 	int err;                         /* 0 or enum cc_err */
 	enum cc_phase phase;             /* where it was when it ended */
 	bool unprocessed;                /* the peer surely did not act on it */
-	uint64_t proto_error;            /* code of RST_STREAM or GOAWAY, else 0 */
+	enum cc_why why;                 /* decide by this */
+	uint64_t proto_error;            /* its number, for logs: of RST_STREAM or GOAWAY, else 0 */
 	const struct cc_head *trailers;  /* NULL if none */
 	uint64_t sent, received;         /* body bytes */
 	uint64_t t_sent, t_head, t_done; /* us since the round trip began, 0: not reached */

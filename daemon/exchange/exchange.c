@@ -21,9 +21,8 @@
 #include "daemon/exchange/route.h"
 #include "lib/base/ctx.h"
 
-#define INFOS_MAX         100 /* interim answers of one request: each may be as large as a head */
-#define H2_REFUSED_STREAM 7u  /* RFC 9113 7 */
-#define CONTINUE_AFTER    200 /* ms: some servers never answer Expect over HTTP/2 */
+#define INFOS_MAX      100 /* interim answers of one request: each may be as large as a head */
+#define CONTINUE_AFTER 200 /* ms: some servers never answer Expect over HTTP/2 */
 
 void exchange_env_init(struct exchange_env *env)
 {
@@ -190,8 +189,7 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 /* How long the server keeps the connection, before the field goes with the others of its hop. */
 static void take_hint(struct exchange *ex, const struct cc_head *head)
 {
-	int at = cc_conn_proto(ex->pc->cc) == CC_PROTO_H1 ? cc_head_find(head, CC_T_KEEP_ALIVE, 0)
-	                                                  : -1;
+	int at = ex->multiplexed ? -1 : cc_head_find(head, CC_T_KEEP_ALIVE, 0);
 
 	if (at >= 0)
 		pool_hint(ex->pc, learn_hint(cc_head_value(head, (size_t)at)));
@@ -243,7 +241,7 @@ static struct retry_facts facts_of(const struct exchange *ex, const struct cc_re
 
 	return (struct retry_facts){
 		.end = retry_end_of(res),
-		.code = res->proto_error,
+		.why = res->why,
 		.answered = ex->state == EX_ANSWERING,
 		.reused = ex->reused,
 		.multiplexed = ex->multiplexed,
@@ -363,7 +361,7 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
  */
 static bool was_reset(const struct exchange *ex, const struct cc_result *res)
 {
-	bool refused = res->err == CC_EREFUSED && res->proto_error == H2_REFUSED_STREAM;
+	bool refused = res->err == CC_EREFUSED && res->why == CC_WHY_REFUSED;
 
 	return ex->state == EX_SENDING && (res->err == CC_ERESET || (refused && !ex->guessed));
 }
@@ -433,7 +431,7 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	ex->conn_id = cc_conn_id(pc->cc);
 	ex->pc = pc;
 	ex->reused = !pool_is_fresh(pc);
-	ex->multiplexed = cc_conn_proto(pc->cc) != CC_PROTO_H1;
+	ex->multiplexed = cc_conn_multiplexed(pc->cc);
 	ex->guessed = !cc_conn_settled(pc->cc);
 	res.err = cc_conn_round_trip(pc->cc, ex->head, flags, &req_ops, ex, &ex->req);
 	if (res.err < 0) {

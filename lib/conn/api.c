@@ -75,6 +75,11 @@ enum cc_proto_id cc_conn_proto(const struct cc_conn *conn)
 	return conn->proto ? conn->proto->id : CC_PROTO_NONE;
 }
 
+bool cc_conn_multiplexed(const struct cc_conn *conn)
+{
+	return conn->proto && conn->proto->multiplexed;
+}
+
 int cc_conn_err(const struct cc_conn *conn)
 {
 	return conn->st.err;
@@ -148,5 +153,5 @@ enum cc_reason cc_conn_reason(const struct cc_conn *conn)
 
 uint64_t cc_conn_goaway_code(const struct cc_conn *conn)
 {
-	return conn->goaway_code;
+	return conn->goaway.code;
 }

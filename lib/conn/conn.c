@@ -512,7 +512,7 @@ struct cc_conn *conn_new(
 	return conn;
 }
 
-void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link *link)
+void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, const struct dialled *carrier)
 {
 	int err;
 
@@ -521,8 +521,8 @@ void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link
 	conn->last_read = ctx_now(conn->ctx);
 	conn_state_move(&conn->st, CC_READY, 0);
 	conn->st.peer_limit = 1;
-	conn->settled = proto->id == CC_PROTO_H1;
-	err = proto->open(conn, link);
+	conn->settled = !proto->multiplexed;
+	err = proto->open(conn, carrier);
 	if (err < 0) {
 		conn_close(conn, CC_REASON_MEMORY, err, NULL);
 		return;

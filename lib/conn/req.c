@@ -82,13 +82,14 @@ struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void 
 
 /* ---- ends -------------------------------------------------------------- */
 
-static void fill_result(struct cc_req *req, int err, bool unprocessed, uint64_t proto_error)
+static void fill_result(struct cc_req *req, int err, bool unprocessed, const struct conn_said *said)
 {
 	req->result = (struct cc_result){
 		.err = err,
 		.phase = err == 0 ? CC_PHASE_COMPLETE : req->phase,
 		.unprocessed = unprocessed,
-		.proto_error = proto_error,
+		.why = said ? said->why : CC_WHY_NONE,
+		.proto_error = said ? said->code : 0,
 		.sent = req->sent,
 		.received = req->received,
 		.t_sent = req->t_sent ? req->t_sent - req->t_begin : 0,
@@ -123,7 +124,7 @@ void req_end_later(struct cc_req *req, int err, bool unprocessed)
 	req->life = REQ_ENDING;
 	list_add_tail(&req->conn->ending, &req->link);
 	fill_result(req, err, unprocessed,
-		req->conn->reason == CC_REASON_GOAWAY ? req->conn->goaway_code : 0);
+		req->conn->reason == CC_REASON_GOAWAY ? &req->conn->goaway : NULL);
 	req->end.run = end_run;
 	turn_add(req->out.ctx, TURN_NOTIFY, &req->end);
 }
@@ -256,14 +257,14 @@ void conn_req_sent(struct cc_req *req)
 		req->phase = CC_PHASE_WAITING;
 }
 
-void conn_req_end(struct cc_req *req, int err, bool unprocessed, uint64_t proto_error,
+void conn_req_end(struct cc_req *req, int err, bool unprocessed, const struct conn_said *said,
 	const struct cc_head *trailers)
 {
 	if (req->life != REQ_RUNNING)
 		return;
 	req->life = REQ_DONE;
 	list_del(&req->link);
-	fill_result(req, err, unprocessed, proto_error);
+	fill_result(req, err, unprocessed, said);
 	req->result.trailers = trailers;
 	if (!req->on_wire)
 		conn_slot_unused(

@@ -175,7 +175,7 @@ static const struct cc_proto *choose(const struct cc_conn *conn, const struct li
 	return conn->set.h2_only ? NULL : &h1_proto;
 }
 
-static void dialled(void *arg, int err, struct link *link, const char *detail)
+static void on_dialled(void *arg, int err, struct link *link, const char *detail)
 {
 	struct cc_conn *conn = arg;
 	const struct cc_proto *proto;
@@ -193,7 +193,7 @@ static void dialled(void *arg, int err, struct link *link, const char *detail)
 			"the server did not agree to HTTP/2 (ALPN)");
 		return;
 	}
-	conn_opened(conn, proto, link);
+	conn_opened(conn, proto, &(struct dialled){.link = link});
 }
 
 static void offer_alpn(const struct cc_transport *t, struct dial_target *target)
@@ -245,7 +245,7 @@ int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme, con
 	conn = conn_new(t->ctx, &set, hook, arg);
 	if (!conn)
 		return CC_ENOMEM;
-	err = dial_start(t->ctx, &target, dialled, conn, &conn->dial);
+	err = dial_start(t->ctx, &target, on_dialled, conn, &conn->dial);
 	if (err < 0) {
 		cc_conn_free(conn);
 		return err;
