@@ -777,15 +777,10 @@ void exchange_body(struct exchange *ex, struct cc_buf *body, bool eos)
 
 void exchange_trailers(struct exchange *ex, const struct cc_head *trailers)
 {
-	int err = 0;
-
 	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER)
 		return;
-	ex->trailers = cc_head_new(ex->env->ctx);
-	for (size_t i = 0; ex->trailers && err == 0 && i < cc_head_count(trailers); i++)
-		err = cc_head_add(
-			ex->trailers, cc_head_name(trailers, i), cc_head_value(trailers, i));
-	if (!ex->trailers || err < 0) {
+	ex->trailers = cc_head_copy(ex->env->ctx, trailers);
+	if (!ex->trailers) {
 		exchange_cut(ex);
 		return;
 	}

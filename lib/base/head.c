@@ -474,7 +474,7 @@ void cc_head_remove(struct cc_head *h, size_t i)
 	memmove(&h->fields[i], &h->fields[i + 1], (h->count - i) * sizeof(h->fields[0]));
 }
 
-struct cc_head *head_copy(struct cc_ctx *ctx, const struct cc_head *from)
+struct cc_head *cc_head_copy(struct cc_ctx *ctx, const struct cc_head *from)
 {
 	struct cc_head *h = cc_head_new(ctx);
 

@@ -312,7 +312,7 @@ static int req_wait(struct cc_req *req, const struct cc_head *head, bool reserve
 {
 	struct cc_conn *conn = req->conn;
 
-	req->held = head_copy(conn->ctx, head);
+	req->held = cc_head_copy(conn->ctx, head);
 	if (!req->held)
 		return CC_ENOMEM;
 	req->life = REQ_WAITING;

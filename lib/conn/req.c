@@ -154,7 +154,7 @@ int cc_req_send_trailers(struct cc_req *req, const struct cc_head *trailers)
 		return CC_EINVAL;
 	if (req->life > REQ_RUNNING)
 		return 0;
-	req->out_trailers = head_copy(req->out.ctx, trailers);
+	req->out_trailers = cc_head_copy(req->out.ctx, trailers);
 	if (!req->out_trailers)
 		return CC_ENOMEM;
 	req->out_eos = true;
