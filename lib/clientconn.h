@@ -351,7 +351,8 @@ struct cc_req_ops {
 
 /*
  * Sends a request. The head is encoded or copied before the call returns
- * and stays the caller's. On a full connection the request waits its turn (an
+ * and stays the caller's. Fields for one hop only are left out, except that of TE the
+ * member "trailers" goes, and nothing else (RFC 9113 8.2.2; RFC 9110 10.1.4). On a full connection the request waits its turn (an
  * HTTP/1 connection carries one at a time) unless RESERVED or NOWAIT is given.
  * *ret is valid until on_done or cc_req_cancel. CC_EFULL, CC_ECLOSED,
  * CC_EINVAL (no method, or CONNECT; END_STREAM with a Content-Length above 0;
