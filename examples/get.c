@@ -70,7 +70,11 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 static void ask(struct get *g)
 {
 	static const struct cc_req_ops ops = {
-		.on_head = on_head, .on_body = on_body, .on_done = on_done};
+		.size = sizeof(ops),
+		.on_head = on_head,
+		.on_body = on_body,
+		.on_done = on_done,
+	};
 	struct cc_req *req;
 	int err;
 

@@ -89,7 +89,11 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 static void job_send(struct job *job, struct cc_conn *conn)
 {
 	static const struct cc_req_ops ops = {
-		.on_head = on_head, .on_body = on_body, .on_done = on_done};
+		.size = sizeof(ops),
+		.on_head = on_head,
+		.on_body = on_body,
+		.on_done = on_done,
+	};
 	struct pool *p = job->pool;
 	char path[sizeof(p->path) + 16];
 	struct cc_req *req;

@@ -18,6 +18,12 @@
  *
  * Units.  Times are uint64_t milliseconds, sizes are size_t bytes, unless
  * the name says otherwise. A 0 in an options struct means the default.
+ *
+ * Growth.  Structs whose first member is `size` get new members at their end,
+ * and enums new values: set size to sizeof(the struct) and the rest to 0, and
+ * expect values that you do not know. A struct of an older header is taken,
+ * what it lacks is the default; one of a newer header too, unless it sets
+ * something that this library does not know: CC_EINVAL.
  */
 #ifndef CLIENTCONN_H
 #define CLIENTCONN_H
@@ -40,7 +46,21 @@ struct cc_req;       /* one request on it */
 struct cc_buf;       /* chain of shared slabs, <clientconn/buf.h> */
 struct cc_head;      /* one message head, <clientconn/head.h> */
 
+/* ---- version --------------------------------------------------------- */
+
+/* Of this header. CLIENTCONN_VERSION grows with it, to be compared in #if. */
+#define CLIENTCONN_VERSION_MAJOR 0
+#define CLIENTCONN_VERSION_MINOR 1
+#define CLIENTCONN_VERSION_PATCH 0
+#define CLIENTCONN_VERSION                                                                         \
+	(CLIENTCONN_VERSION_MAJOR * 1000000 + CLIENTCONN_VERSION_MINOR * 1000 +                    \
+		CLIENTCONN_VERSION_PATCH)
+
+const char *cc_version(void); /* "0.1.0": of the library that runs */
+
 /* ---- errors ---------------------------------------------------------- */
+
+/* New values may come, here and in every enum: have a default for what you do not know. */
 
 enum cc_err {
 	CC_OK = 0,
@@ -212,8 +232,11 @@ void cc_conn_free(struct cc_conn *conn);
 
 enum cc_state cc_conn_state(const struct cc_conn *conn);
 enum cc_proto_id cc_conn_proto(const struct cc_conn *conn); /* NONE while connecting */
-int cc_conn_err(const struct cc_conn *conn);                /* 0: usable; else enum cc_err */
-const char *cc_conn_detail(const struct cc_conn *conn);     /* for logs, "" if none */
+const char *cc_proto_name(enum cc_proto_id id);             /* "h1", "h2", "h3", "none" */
+/* Does it carry several requests at once? Not while connecting. */
+bool cc_conn_multiplexed(const struct cc_conn *conn);
+int cc_conn_err(const struct cc_conn *conn);            /* 0: usable; else enum cc_err */
+const char *cc_conn_detail(const struct cc_conn *conn); /* for logs, "" if none */
 /*
  * "192.0.2.1:443", "[2001:db8::1]:443", "unix:/path": who answered, the proxy if there is one;
  * "" while nobody has. It stays, also when the TLS handshake failed and after the end.
@@ -281,27 +304,45 @@ enum cc_phase {          /* how far a request got */
 	CC_PHASE_COMPLETE
 };
 
-struct cc_result {                       /* valid during on_done */
+/* What the peer said of the end, in a reset of the request or in a goodbye to all of them. */
+enum cc_why {
+	CC_WHY_NONE,    /* nothing */
+	CC_WHY_REFUSED, /* it did not begin with the request (REFUSED_STREAM) */
+	CC_WHY_GOAWAY,  /* it leaves in good order (GOAWAY, NO_ERROR) */
+	CC_WHY_CALM,    /* that is too much for it (ENHANCE_YOUR_CALM): come back later */
+	CC_WHY_OTHER    /* something else */
+};
+
+struct cc_result {                       /* valid during on_done; grows at its end */
 	int err;                         /* 0 or enum cc_err */
 	enum cc_phase phase;             /* where it was when it ended */
 	bool unprocessed;                /* the peer surely did not act on it */
-	uint64_t proto_error;            /* code of RST_STREAM or GOAWAY, else 0 */
+	enum cc_why why;                 /* decide by this */
+	uint64_t proto_error;            /* its number, for logs: of RST_STREAM or GOAWAY, else 0 */
 	const struct cc_head *trailers;  /* NULL if none */
 	uint64_t sent, received;         /* body bytes */
 	uint64_t t_sent, t_head, t_done; /* us since the round trip began, 0: not reached */
 };
 
+/*
+ * Must live as long as the request, best of all as a constant: until on_done has returned, or
+ * cc_req_cancel or cc_conn_free was called. on_head, on_body and on_done are required.
+ */
 struct cc_req_ops {
-	/* 1xx other than 101. May be NULL. */
-	void (*on_info)(struct cc_req *req, const struct cc_head *head, void *arg);
+	size_t size; /* sizeof(struct cc_req_ops) */
 	/* The final head, at most once; head is valid during the call. */
 	void (*on_head)(struct cc_req *req, const struct cc_head *head, void *arg);
-	/* Take bytes out of body with cc_buf_move; what stays comes again with the next ones. */
+	/*
+	 * Take bytes out of body with cc_buf_move; what stays comes again with the next ones, and
+	 * is dropped when on_done has returned.
+	 */
 	void (*on_body)(struct cc_req *req, struct cc_buf *body, void *arg);
-	/* cc_req_room() went from 0 to more; and while body still leaves behind its end. May be NULL. */
-	void (*on_room)(struct cc_req *req, void *arg);
 	/* Exactly once and last; req is gone when it returns. */
 	void (*on_done)(struct cc_req *req, const struct cc_result *res, void *arg);
+	/* 1xx other than 101. May be NULL. */
+	void (*on_info)(struct cc_req *req, const struct cc_head *head, void *arg);
+	/* cc_req_room() went from 0 to more; body still leaves behind its end. May be NULL. */
+	void (*on_room)(struct cc_req *req, void *arg);
 };
 
 #define CC_RT_END_STREAM (1u << 0) /* the head is all there is */
@@ -310,12 +351,13 @@ struct cc_req_ops {
 
 /*
  * Sends a request. The head is encoded or copied before the call returns
- * and stays the caller's. On a full connection the request waits its turn (an
+ * and stays the caller's. Fields for one hop only are left out, except that of TE the
+ * member "trailers" goes, and nothing else (RFC 9113 8.2.2; RFC 9110 10.1.4). On a full connection the request waits its turn (an
  * HTTP/1 connection carries one at a time) unless RESERVED or NOWAIT is given.
  * *ret is valid until on_done or cc_req_cancel. CC_EFULL, CC_ECLOSED,
- * CC_EINVAL (no method, or CONNECT; END_STREAM with a Content-Length above 0),
- * CC_ENOMEM: no request was made, no callback comes, a reserved slot is given
- * back.
+ * CC_EINVAL (no method, or CONNECT; END_STREAM with a Content-Length above 0;
+ * a callback that is required is NULL; the size of ops), CC_ENOMEM: no request
+ * was made, no callback comes, a reserved slot is given back.
  */
 int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigned flags,
 	const struct cc_req_ops *ops, void *arg, struct cc_req **ret);

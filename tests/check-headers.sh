@@ -1,6 +1,6 @@
 #!/bin/sh
 # Each public header compiles alone as C99 and as C++11, without a warning, and twice in one file;
-# and clientconn.3 names every function, constant and option.
+# and clientconn.3 names every function, constant and option. The version is that of configure.ac.
 # Exits 77 where there is no C++ compiler, after the rest.
 #   check-headers.sh [DIR]  the folder of clientconn.h, else that of the sources
 set -eu
@@ -41,8 +41,8 @@ compile() {
 
 # Members are the last word before a semicolon in the structs of options.
 names() {
-	cat "$src"/lib/clientconn.h "$src"/lib/clientconn/*.h | grep -oE '\<(cc_[a-z0-9_]+\(|CC_[A-Z0-9_]+\>)' |
-		tr -d '(' | grep -v '_$'
+	cat "$src"/lib/clientconn.h "$src"/lib/clientconn/*.h | grep -oE '\<(cc_[a-z0-9_]+\(|(CC|CLIENTCONN)_[A-Z0-9_]+\>)' |
+		tr -d '(' | grep -v -e '_$' -e '_H$'
 	sed -n '/^struct cc_[a-z]*_opts {/,/^};/p' "$src/lib/clientconn.h" |
 		sed -nE 's/^\t[a-z][^*;]*[ *]([a-z_0-9]+);.*/\1/p'
 }
@@ -52,6 +52,15 @@ missing=$(names | sort -u | while read -r name; do
 done)
 if [ -n "$missing" ]; then
 	echo "doc/clientconn.3 does not name:" $missing >&2
+	exit 1
+fi
+
+part() {
+	sed -n "s/^#define CLIENTCONN_VERSION_$1 //p" "$src/lib/clientconn.h"
+}
+version=$(sed -n 's/^AC_INIT(\[connpoold\], \[\(.*\)\]).*/\1/p' "$src/configure.ac")
+if [ "$(part MAJOR).$(part MINOR).$(part PATCH)" != "$version" ]; then
+	echo "clientconn.h is not of version $version, as configure.ac has it" >&2
 	exit 1
 fi
 

@@ -22,9 +22,8 @@
 #include "daemon/pool/learn.h"
 #include "lib/base/ctx.h"
 
-#define INFOS_MAX         100 /* interim answers of one request: each may be as large as a head */
-#define H2_REFUSED_STREAM 7u  /* RFC 9113 7 */
-#define CONTINUE_AFTER    200 /* ms: some servers never answer Expect over HTTP/2 */
+#define INFOS_MAX      100 /* interim answers of one request: each may be as large as a head */
+#define CONTINUE_AFTER 200 /* ms: some servers never answer Expect over HTTP/2 */
 
 void exchange_env_init(struct exchange_env *env)
 {
@@ -193,9 +192,7 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 /* How long the server keeps the connection, before the field goes with the others of its hop. */
 static void take_hint(struct exchange *ex, const struct cc_head *head)
 {
-	int at = cc_conn_proto(pool_conn_cc(ex->pc)) == CC_PROTO_H1
-	                 ? cc_head_find(head, CC_T_KEEP_ALIVE, 0)
-	                 : -1;
+	int at = ex->multiplexed ? -1 : cc_head_find(head, CC_T_KEEP_ALIVE, 0);
 
 	if (at >= 0)
 		pool_hint(ex->pc, learn_hint(cc_head_value(head, (size_t)at)));
@@ -247,7 +244,7 @@ static struct retry_facts facts_of(const struct exchange *ex, const struct cc_re
 
 	return (struct retry_facts){
 		.end = retry_end_of(res),
-		.code = res->proto_error,
+		.why = res->why,
 		.answered = ex->state == EX_ANSWERING,
 		.reused = ex->reused,
 		.multiplexed = ex->multiplexed,
@@ -358,7 +355,7 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
  */
 static bool was_reset(const struct exchange *ex, const struct cc_result *res)
 {
-	bool refused = res->err == CC_EREFUSED && res->proto_error == H2_REFUSED_STREAM;
+	bool refused = res->err == CC_EREFUSED && res->why == CC_WHY_REFUSED;
 
 	return ex->state == EX_SENDING && (res->err == CC_ERESET || (refused && !ex->guessed));
 }
@@ -384,6 +381,7 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 }
 
 static const struct cc_req_ops req_ops = {
+	.size = sizeof(struct cc_req_ops),
 	.on_info = on_info,
 	.on_head = on_head,
 	.on_body = on_body,
@@ -427,7 +425,7 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	ex->conn_id = cc_conn_id(pool_conn_cc(pc));
 	ex->pc = pc;
 	ex->reused = !pool_is_fresh(pc);
-	ex->multiplexed = cc_conn_proto(pool_conn_cc(pc)) != CC_PROTO_H1;
+	ex->multiplexed = cc_conn_multiplexed(pool_conn_cc(pc));
 	ex->guessed = !cc_conn_settled(pool_conn_cc(pc));
 	res.err = cc_conn_round_trip(pool_conn_cc(pc), ex->head, flags, &req_ops, ex, &ex->req);
 	if (res.err < 0) {
@@ -776,15 +774,10 @@ void exchange_body(struct exchange *ex, struct cc_buf *body, bool eos)
 
 void exchange_trailers(struct exchange *ex, const struct cc_head *trailers)
 {
-	int err = 0;
-
 	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER)
 		return;
-	ex->trailers = cc_head_new(ex->env->ctx);
-	for (size_t i = 0; ex->trailers && err == 0 && i < cc_head_count(trailers); i++)
-		err = cc_head_add(
-			ex->trailers, cc_head_name(trailers, i), cc_head_value(trailers, i));
-	if (!ex->trailers || err < 0) {
+	ex->trailers = cc_head_copy(ex->env->ctx, trailers);
+	if (!ex->trailers) {
 		exchange_cut(ex);
 		return;
 	}

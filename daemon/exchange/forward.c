@@ -5,6 +5,7 @@
 #include <clientconn.h>
 
 #include "daemon/exchange/forward.h"
+#include "lib/base/head_int.h"
 #include "lib/base/str.h"
 
 unsigned forward_refuse(const struct cc_head *head, const char **why)
@@ -31,6 +32,15 @@ unsigned forward_refuse(const struct cc_head *head, const char **why)
 	return 0;
 }
 
+/* What a client says of trailers holds for the upstream, as these pass through (RFC 9110 10.1.4). */
+static int strip(struct cc_head *head)
+{
+	bool trailers = head_takes_trailers(head);
+
+	cc_head_strip_hop_by_hop(head);
+	return trailers ? cc_head_add(head, CC_STR("te"), CC_STR("trailers")) : 0;
+}
+
 int forward_request(struct cc_head *head, const struct conf_upstream *up)
 {
 	struct cc_str path = cc_head_path(head);
@@ -39,7 +49,8 @@ int forward_request(struct cc_head *head, const struct conf_upstream *up)
 	size_t base = strlen(up->base_path);
 	char joined[32768]; /* a target and a base path, both at their limits */
 
-	cc_head_strip_hop_by_hop(head);
+	if (strip(head) < 0)
+		return CC_ENOMEM;
 	if (base > 0) {
 		bool asterisk = path.n == 1 && path.p[0] == '*';
 

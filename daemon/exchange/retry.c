@@ -2,10 +2,6 @@
 #include "daemon/exchange/retry.h"
 #include "lib/base/str.h"
 
-#define H2_NO_ERROR          0 /* RFC 9113 7 */
-#define H2_REFUSED_STREAM    7
-#define H2_ENHANCE_YOUR_CALM 11
-
 #define PAUSE      100  /* ms, before the second repeat; doubles with each */
 #define PAUSE_CALM 1000 /* ms, before any, when the server asked for it */
 #define DOUBLINGS  4    /* at most */
@@ -28,8 +24,8 @@ enum retry_end retry_end_of(const struct cc_result *res)
 
 	if (res->unprocessed && res->err != CC_EREFUSED)
 		return RETRY_END_UNSENT;
-	if (res->unprocessed) /* above a GOAWAY the code is the GOAWAY's */
-		return res->proto_error == H2_REFUSED_STREAM ? RETRY_END_REFUSED : RETRY_END_GOAWAY;
+	if (res->unprocessed)
+		return res->why == CC_WHY_REFUSED ? RETRY_END_REFUSED : RETRY_END_GOAWAY;
 	return ended && res->phase < CC_PHASE_RECEIVING ? RETRY_END_SILENT : RETRY_END_OTHER;
 }
 
@@ -66,6 +62,11 @@ enum retry_reason retry_verdict(const struct retry_facts *f, enum conf_retry pol
 	return RETRY_NO;
 }
 
+static bool leaves_in_order(enum cc_why why)
+{
+	return why == CC_WHY_GOAWAY || why == CC_WHY_NONE;
+}
+
 /*
  * Free is what never reached the upstream, what it refused because it could not yet say how much
  * it takes, and the orderly end of a connection that had answered. The last is bounded by the answers
@@ -79,7 +80,7 @@ bool retry_costs(const struct retry_facts *f)
 	case RETRY_END_REFUSED:
 		return !f->guessed;
 	case RETRY_END_GOAWAY:
-		return !f->reused || f->code != H2_NO_ERROR;
+		return !f->reused || !leaves_in_order(f->why);
 	case RETRY_END_SILENT:
 		return !f->reused || f->multiplexed;
 	case RETRY_END_OTHER:
@@ -90,7 +91,7 @@ bool retry_costs(const struct retry_facts *f)
 
 uint64_t retry_pause(const struct retry_facts *f, uint64_t random)
 {
-	bool calm = f->code == H2_ENHANCE_YOUR_CALM;
+	bool calm = f->why == CC_WHY_CALM;
 	unsigned doublings = f->attempts - (calm ? 1 : 2);
 	uint64_t pause;
 

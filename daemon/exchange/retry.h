@@ -22,7 +22,7 @@ enum retry_end {
 
 struct retry_facts {
 	enum retry_end end;
-	uint64_t code;    /* of RST_STREAM or GOAWAY (RFC 9113 7) */
+	enum cc_why why;  /* what the upstream said */
 	bool answered;    /* the client saw a byte of the answer */
 	bool reused;      /* the connection had answered requests before */
 	bool multiplexed; /* it carries several at once */

@@ -142,7 +142,7 @@ static bool may_drain_busy(const struct pool_conn *pc)
 {
 	bool is_bad = pc->address_lost && !pc->endpoint->gone;
 
-	return cc_conn_proto(pc->cc) != CC_PROTO_H1 && (pool_up(pc->pool) > 1 || is_bad);
+	return cc_conn_multiplexed(pc->cc) && (pool_up(pc->pool) > 1 || is_bad);
 }
 
 void pool_conn_make_way(struct pool *pool)
@@ -208,8 +208,8 @@ static void conn_opened(struct pool_conn *pc)
 		"upstream=%s conn=%" PRIu64 " address=%s protocol=%s connect_ms=%" PRIu64
 		" connections=%u",
 		pool->up->name, cc_conn_id(pc->cc), cc_conn_address(pc->cc),
-		pool->last_proto == CC_PROTO_H2 ? "h2" : "http/1.1",
-		ctx_now(pool->ctx) - pc->opened_at, pool_connections(pool));
+		cc_proto_name(pool->last_proto), ctx_now(pool->ctx) - pc->opened_at,
+		pool_connections(pool));
 	janitor_opened(pc);
 }
 
@@ -250,7 +250,7 @@ static void learn_limits(struct pool_conn *pc)
 	if (!cc_conn_settled(pc->cc))
 		return;
 	set_limits_known(pc, true);
-	if (cc_conn_proto(pc->cc) != CC_PROTO_H2 || cc_conn_state(pc->cc) != CC_READY)
+	if (!cc_conn_multiplexed(pc->cc) || cc_conn_state(pc->cc) != CC_READY)
 		return;
 	limit = cc_conn_request_limit(pc->cc) - cc_conn_requests_completed(pc->cc);
 	/* One that is full may have been lowered below what runs: it tells of nothing but less. */

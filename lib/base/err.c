@@ -1,4 +1,4 @@
-/* err.c - errors and reasons in words. */
+/* err.c - errors, reasons and protocols in words. */
 #include <clientconn.h>
 
 const char *cc_strerror(int err)
@@ -85,6 +85,21 @@ const char *cc_reason_name(enum cc_reason reason)
 		return "settings-timeout";
 	case CC_REASON_MEMORY:
 		return "memory";
+	}
+	return "unknown";
+}
+
+const char *cc_proto_name(enum cc_proto_id id)
+{
+	switch (id) {
+	case CC_PROTO_NONE:
+		return "none";
+	case CC_PROTO_H1:
+		return "h1";
+	case CC_PROTO_H2:
+		return "h2";
+	case CC_PROTO_H3:
+		return "h3";
 	}
 	return "unknown";
 }

@@ -427,6 +427,16 @@ static bool list_has(struct cc_str list, struct cc_str name)
 	return false;
 }
 
+bool head_takes_trailers(const struct cc_head *h)
+{
+	int i = -1;
+
+	while ((i = cc_head_find(h, CC_T_TE, (size_t)(i + 1))) >= 0)
+		if (list_has(cc_head_value(h, (size_t)i), CC_STR("trailers")))
+			return true;
+	return false;
+}
+
 static bool is_named_by_connection(const struct cc_head *h, struct cc_str name)
 {
 	int i = -1;
@@ -474,7 +484,7 @@ void cc_head_remove(struct cc_head *h, size_t i)
 	memmove(&h->fields[i], &h->fields[i + 1], (h->count - i) * sizeof(h->fields[0]));
 }
 
-struct cc_head *head_copy(struct cc_ctx *ctx, const struct cc_head *from)
+struct cc_head *cc_head_copy(struct cc_ctx *ctx, const struct cc_head *from)
 {
 	struct cc_head *h = cc_head_new(ctx);
 

@@ -96,13 +96,16 @@ static inline int head_append_lower(struct cc_head *h, const char *p, size_t n)
 /* The text from off is a new field: name_len bytes of name, the rest is its value. */
 int head_push_field(struct cc_head *h, uint32_t off, uint32_t name_len, enum cc_token token);
 
-/* A head of its own with the same content; NULL: no memory. */
-struct cc_head *head_copy(struct cc_ctx *ctx, const struct cc_head *from);
-
 static inline struct cc_str head_text(const struct cc_head *h, struct head_part part)
 {
 	return (struct cc_str){h->text + part.off, part.len};
 }
+
+/*
+ * Does TE have the member "trailers": whoever reads the answer takes its trailer fields (RFC 9110
+ * 10.1.4)? That one goes on; codings are between two neighbours, and no driver knows any.
+ */
+bool head_takes_trailers(const struct cc_head *h);
 
 /* Tokens that never leave this connection; Connection may name more. */
 static inline bool head_token_is_hop(unsigned token)

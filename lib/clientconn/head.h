@@ -41,8 +41,10 @@ enum cc_token { /* names that HTTP gives a meaning; generated */
 struct cc_head; /* one arena for all text, one array of fields */
 
 struct cc_head *cc_head_new(struct cc_ctx *ctx); /* NULL: no memory */
-void cc_head_free(struct cc_head *h);            /* NULL is fine */
-void cc_head_reset(struct cc_head *h);           /* keeps the memory */
+/* With the same content, and the caller's: for one that is valid during a call. NULL: no memory. */
+struct cc_head *cc_head_copy(struct cc_ctx *ctx, const struct cc_head *from);
+void cc_head_free(struct cc_head *h);  /* NULL is fine */
+void cc_head_reset(struct cc_head *h); /* keeps the memory */
 
 /* Strings are copied. CC_EINVAL: not allowed in HTTP. CC_ENOMEM. */
 int cc_head_set_request(struct cc_head *h, struct cc_str method, struct cc_str scheme,

@@ -10,7 +10,7 @@
 #include "lib/base/head_int.h"
 #include "lib/codec/h1_codec.h"
 
-#define FRAMING_MAX 96u                 /* what put_framing adds, and the empty line */
+#define FRAMING_MAX 128u                /* what put_framing and put_te add, and the empty line */
 #define COPY_MAX    (2 * SLAB_COPY_MAX) /* chunks up to this size are copied whole */
 
 /* Room in the buffer, or in memory of its own when a slab is too small. */
@@ -114,6 +114,13 @@ static void put_framing(struct room *r, const struct h1_write *w)
 	PUT(r, "\r\n");
 }
 
+/* It is for the next hop, and says so (RFC 9110 10.1.4). */
+static void put_te(struct room *r, const struct cc_head *h)
+{
+	if (head_takes_trailers(h))
+		PUT(r, "TE: trailers\r\nConnection: TE\r\n");
+}
+
 static bool is_connect(struct cc_str method)
 {
 	return method.n == 7 && memcmp(method.p, "CONNECT", 7) == 0;
@@ -142,6 +149,7 @@ int h1_write_request(struct cc_buf *out, const struct cc_head *head, const struc
 	put_str(&r, authority);
 	PUT(&r, "\r\n");
 	put_fields(&r, head, w);
+	put_te(&r, head);
 	put_framing(&r, w);
 	return room_end(&r, begin);
 }

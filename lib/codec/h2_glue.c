@@ -67,6 +67,8 @@ int h2_nv_request(struct h2_nv *f, struct cc_ctx *ctx, const struct cc_head *h)
 		push(f, CC_STR(":authority"), authority);
 	push(f, CC_STR(":path"), cc_head_path(h));
 	push_fields(f, h);
+	if (head_takes_trailers(h)) /* RFC 9113 8.2.2: this and nothing else; TE had a place */
+		push(f, CC_STR("te"), CC_STR("trailers"));
 	return 0;
 }
 

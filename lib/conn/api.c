@@ -2,10 +2,13 @@
  * api.c - the context as a whole: what base, net and conn each hang on it; and
  * the questions that a connection answers.
  */
+#include <config.h>
+
 #include <stdlib.h>
 
 #include "lib/base/ctx.h"
 #include "lib/base/head_int.h"
+#include "lib/base/opts.h"
 #include "lib/conn/conn.h"
 #include "lib/conn/proto.h"
 #include "lib/net/link.h"
@@ -18,15 +21,16 @@
 
 int cc_ctx_new(const struct cc_ctx_opts *opts, struct cc_ctx **ret)
 {
+	struct cc_ctx_opts o;
 	struct cc_ctx *ctx;
 
-	if (opts->size != sizeof(*opts) || !opts->base)
+	if (opts_take(&o, opts, OPTS_UP_TO(struct cc_ctx_opts, base), sizeof(o)) < 0 || !o.base)
 		return CC_EINVAL;
-	ctx = opts->mem ? opts->mem->alloc(sizeof(*ctx), opts->mem->arg) : malloc(sizeof(*ctx));
+	ctx = o.mem ? o.mem->alloc(sizeof(*ctx), o.mem->arg) : malloc(sizeof(*ctx));
 	if (!ctx)
 		return CC_ENOMEM;
 	*ctx = (struct cc_ctx){0};
-	if (ctx_init(ctx, opts) < 0) {
+	if (ctx_init(ctx, &o) < 0) {
 		cc_ctx_free(ctx);
 		return CC_ENOMEM;
 	}
@@ -54,6 +58,11 @@ void cc_ctx_free(struct cc_ctx *ctx)
 	mem.release(ctx, mem.arg);
 }
 
+const char *cc_version(void)
+{
+	return PACKAGE_VERSION;
+}
+
 /* ---- what a connection says of itself ---------------------------------- */
 
 enum cc_state cc_conn_state(const struct cc_conn *conn)
@@ -64,6 +73,11 @@ enum cc_state cc_conn_state(const struct cc_conn *conn)
 enum cc_proto_id cc_conn_proto(const struct cc_conn *conn)
 {
 	return conn->proto ? conn->proto->id : CC_PROTO_NONE;
+}
+
+bool cc_conn_multiplexed(const struct cc_conn *conn)
+{
+	return conn->proto && conn->proto->multiplexed;
 }
 
 int cc_conn_err(const struct cc_conn *conn)
@@ -139,5 +153,5 @@ enum cc_reason cc_conn_reason(const struct cc_conn *conn)
 
 uint64_t cc_conn_goaway_code(const struct cc_conn *conn)
 {
-	return conn->goaway_code;
+	return conn->goaway.code;
 }

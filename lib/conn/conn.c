@@ -312,7 +312,7 @@ static int req_wait(struct cc_req *req, const struct cc_head *head, bool reserve
 {
 	struct cc_conn *conn = req->conn;
 
-	req->held = head_copy(conn->ctx, head);
+	req->held = cc_head_copy(conn->ctx, head);
 	if (!req->held)
 		return CC_ENOMEM;
 	req->life = REQ_WAITING;
@@ -369,7 +369,8 @@ int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigne
 	const struct cc_req_ops *ops, void *arg, struct cc_req **ret)
 {
 	bool reserved = flags & CC_RT_RESERVED;
-	int go = is_sendable(head, flags) ? admit(conn, flags) : CC_EINVAL;
+	bool valid = req_ops_ok(ops) && is_sendable(head, flags);
+	int go = valid ? admit(conn, flags) : CC_EINVAL;
 	struct cc_req *req;
 	int err;
 
@@ -511,7 +512,7 @@ struct cc_conn *conn_new(
 	return conn;
 }
 
-void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link *link)
+void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, const struct dialled *carrier)
 {
 	int err;
 
@@ -520,8 +521,8 @@ void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link
 	conn->last_read = ctx_now(conn->ctx);
 	conn_state_move(&conn->st, CC_READY, 0);
 	conn->st.peer_limit = 1;
-	conn->settled = proto->id == CC_PROTO_H1;
-	err = proto->open(conn, link);
+	conn->settled = !proto->multiplexed;
+	err = proto->open(conn, carrier);
 	if (err < 0) {
 		conn_close(conn, CC_REASON_MEMORY, err, NULL);
 		return;

@@ -30,7 +30,7 @@
 
 struct cc_proto;
 struct dial;
-struct link;
+struct dialled;
 
 /* What a connection takes over from its transport; copied. */
 struct conn_settings {
@@ -42,6 +42,12 @@ struct conn_settings {
 	bool https;
 	bool h2_only;         /* HTTP/2 or nothing; in clear: by prior knowledge */
 	int32_t first_stream; /* HTTP/2 begins with this id; 0: 1. Tests begin near the last one. */
+};
+
+/* What the peer said of an end: the number of its protocol, and what it means. */
+struct conn_said {
+	uint64_t code;
+	enum cc_why why;
 };
 
 struct cc_conn {
@@ -76,7 +82,7 @@ struct cc_conn {
 	bool settled;        /* the peer told its limits */
 	bool told_closed;    /* the hook heard of CLOSED: no call after it */
 	bool freed;          /* by the owner: no callback any more */
-	uint64_t goaway_code;
+	struct conn_said goaway;
 	enum cc_reason reason; /* the first one */
 	int drain_err;         /* becomes the error when the last request has ended */
 	char detail[256];
@@ -122,8 +128,8 @@ struct cc_req {
 
 struct cc_conn *conn_new(
 	struct cc_ctx *ctx, const struct conn_settings *set, cc_state_hook hook, void *arg);
-/* The link is connected: hands it to the driver. */
-void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link *link);
+/* It is connected: hands what carries it to the driver. */
+void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, const struct dialled *carrier);
 
 /* Built with sanitizers, asserts L == C + F + A and that the lists agree with the numbers. */
 #ifdef CC_CHECK
@@ -162,8 +168,8 @@ void conn_req_body(struct cc_req *req);
 void conn_req_took(struct cc_req *req, size_t n);
 /* All of the request is on its way. */
 void conn_req_sent(struct cc_req *req);
-/* The request ended; the driver forgets it. on_done runs before this returns. */
-void conn_req_end(struct cc_req *req, int err, bool unprocessed, uint64_t proto_error,
+/* The request ended; the driver forgets it. on_done runs before this returns. said NULL: nothing. */
+void conn_req_end(struct cc_req *req, int err, bool unprocessed, const struct conn_said *said,
 	const struct cc_head *trailers);
 /* Cancelled, and nothing of it will leave: as if it had never begun. */
 void conn_req_unsent(struct cc_req *req);
@@ -172,6 +178,7 @@ void conn_req_given_up(struct cc_req *req);
 
 /* ---- between conn.c and req.c ------------------------------------------ */
 
+bool req_ops_ok(const struct cc_req_ops *ops);
 struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void *arg);
 /* Frames up the stack may still look at it: the memory goes back in the reap stage. */
 void req_reap(struct cc_req *req);

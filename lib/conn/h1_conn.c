@@ -208,7 +208,7 @@ static void finish(struct h1_conn *h)
 			h->link->in.len ? "bytes behind the response"
 			: left          ? "closed after the response"
 					: "answered before the request was complete");
-	conn_req_end(req, 0, false, 0, h1_parser_trailers(h->parser));
+	conn_req_end(req, 0, false, NULL, h1_parser_trailers(h->parser));
 	cc_head_free(head);
 }
 
@@ -402,8 +402,9 @@ static void give_up(struct timer *t)
 	conn_close(h->conn, CC_REASON_NOT_REUSABLE, CC_ECLOSED, "request canceled");
 }
 
-static int h1_open(struct cc_conn *conn, struct link *link)
+static int h1_open(struct cc_conn *conn, const struct dialled *carrier)
 {
+	struct link *link = carrier->link;
 	struct h1_limits limits = {.head = conn->set.max_head, .fields = 1000};
 	struct h1_conn *h = mem_zalloc(conn->ctx, sizeof(*h));
 
@@ -505,7 +506,6 @@ static void h1_free(struct cc_conn *conn)
 }
 
 const struct cc_proto h1_proto = {
-	.name = "h1",
 	.id = CC_PROTO_H1,
 	.open = h1_open,
 	.submit = h1_submit,

@@ -332,11 +332,30 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	return 0;
 }
 
+/* NO_ERROR means something in a GOAWAY only: to reset a request without one is odd. */
+static enum cc_why why_of(uint64_t code, bool of_goaway)
+{
+	switch (code) {
+	case NGHTTP2_NO_ERROR:
+		return of_goaway ? CC_WHY_GOAWAY : CC_WHY_OTHER;
+	case NGHTTP2_REFUSED_STREAM:
+		return CC_WHY_REFUSED;
+	case NGHTTP2_ENHANCE_YOUR_CALM:
+		return CC_WHY_CALM;
+	default:
+		return CC_WHY_OTHER;
+	}
+}
+
 static void end(struct h2_conn *h, struct cc_req *req, int err, bool unprocessed, uint64_t code,
 	const struct cc_head *trailers)
 {
+	bool above = h->goaway && req->stream > h->goaway_last;
+	bool told = err == CC_ERESET || (err == CC_EREFUSED && (above || code));
+	struct conn_said said = {code, told ? why_of(code, above) : CC_WHY_NONE};
+
 	forget(h, req);
-	conn_req_end(req, err, unprocessed, code, trailers);
+	conn_req_end(req, err, unprocessed, &said, trailers);
 }
 
 static void reset(struct h2_conn *h, struct cc_req *req, uint32_t code)
@@ -420,7 +439,7 @@ static void goaway_came(struct h2_conn *h, const nghttp2_goaway *g)
 
 	h->goaway = true;
 	h->goaway_last = g->last_stream_id;
-	h->conn->goaway_code = g->error_code;
+	h->conn->goaway = (struct conn_said){g->error_code, why_of(g->error_code, true)};
 	snprintf(text, sizeof(text), "GOAWAY %s%s%.*s", nghttp2_http2_strerror(g->error_code),
 		n ? ": " : "", n, n ? (const char *)g->opaque_data : "");
 	for (char *c = text; *c; c++)
@@ -574,7 +593,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 	bool by_peer = h->peer_reset == stream;
 
 	if (refused && h->goaway && stream > h->goaway_last)
-		code = (uint32_t)h->conn->goaway_code; /* after ENHANCE_YOUR_CALM nobody hurries */
+		code = (uint32_t)h->conn->goaway.code; /* after ENHANCE_YOUR_CALM nobody hurries */
 	if (by_peer &&
 		code == NGHTTP2_PROTOCOL_ERROR) /* our header compression may be out of step */
 		conn_draining(h->conn, CC_REASON_PROTOCOL, CC_EPROTO,
@@ -702,8 +721,9 @@ static int say_hello(struct h2_conn *h)
 	return 0;
 }
 
-static int h2_open(struct cc_conn *conn, struct link *link)
+static int h2_open(struct cc_conn *conn, const struct dialled *carrier)
 {
+	struct link *link = carrier->link;
 	struct h2_conn *h = mem_zalloc(conn->ctx, sizeof(*h));
 
 	if (!h) {
@@ -797,8 +817,8 @@ static void h2_free(struct cc_conn *conn)
 }
 
 const struct cc_proto h2_proto = {
-	.name = "h2",
 	.id = CC_PROTO_H2,
+	.multiplexed = true,
 	.open = h2_open,
 	.submit = h2_submit,
 	.send = h2_send,

@@ -17,21 +17,30 @@
 
 struct link;
 
-struct cc_proto {
-	const char *name; /* "h1", for logs and statistics */
-	enum cc_proto_id id;
+/* What the transport has connected. One with datagrams gets its socket and address here. */
+struct dialled {
+	struct link *link; /* a byte stream, in TLS or in clear */
+};
 
-	/* The link is up and becomes the driver's. 0, or enum cc_err and the connection closes; the
-	 * driver has freed or kept the link so that free() deals with it. */
-	int (*open)(struct cc_conn *conn, struct link *link);
+struct cc_proto {
+	enum cc_proto_id id;
+	bool multiplexed; /* carries several requests at once, and the peer says how many */
+
+	/*
+	 * What was dialled becomes the driver's; the struct itself goes. 0, or enum cc_err and the
+	 * connection closes; the driver has freed or kept the link so that free() deals with it.
+	 */
+	int (*open)(struct cc_conn *conn, const struct dialled *carrier);
 	/* Begin a request; a slot is held. The head is encoded or copied before it returns. */
 	int (*submit)(struct cc_conn *conn, struct cc_req *req, const struct cc_head *head);
 	/* The request's out buffer, its end or its trailers changed. */
 	void (*send)(struct cc_conn *conn, struct cc_req *req);
 	/* n response bytes left the process: widen the window. */
 	void (*consumed)(struct cc_conn *conn, struct cc_req *req, size_t n);
-	/* Nobody wants the answer any more. The driver ends the request with conn_req_end, now or
-	 * when the peer confirmed. */
+	/*
+	 * Nobody wants the answer any more. The driver ends the request with conn_req_end, now or
+	 * when the peer confirmed.
+	 */
 	void (*cancel)(struct cc_conn *conn, struct cc_req *req);
 	/* Ask for a sign of life. NULL: the protocol has none. */
 	void (*ping)(struct cc_conn *conn);

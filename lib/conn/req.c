@@ -12,8 +12,13 @@
 
 #include "lib/base/ctx.h"
 #include "lib/base/head_int.h"
+#include "lib/base/opts.h"
 #include "lib/conn/conn.h"
 #include "lib/conn/proto.h"
+
+/* Was the callback there when the owner was built, and is it set? */
+#define OPS_HAVE(ops, member)                                                                      \
+	((ops)->size >= OPTS_UP_TO(struct cc_req_ops, member) && (ops)->member)
 
 /* ---- memory ------------------------------------------------------------ */
 
@@ -45,8 +50,14 @@ static void room_run(struct turn_item *item)
 {
 	struct cc_req *req = container_of(item, struct cc_req, room);
 
-	if (req->ops && req->ops->on_room && req->life == REQ_RUNNING)
+	if (req->ops && OPS_HAVE(req->ops, on_room) && req->life == REQ_RUNNING)
 		req->ops->on_room(req, req->arg);
+}
+
+bool req_ops_ok(const struct cc_req_ops *ops)
+{
+	return opts_check(ops, OPTS_UP_TO(struct cc_req_ops, on_done), sizeof(*ops)) == 0 &&
+	       ops->on_head && ops->on_body && ops->on_done;
 }
 
 struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void *arg)
@@ -71,13 +82,14 @@ struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void 
 
 /* ---- ends -------------------------------------------------------------- */
 
-static void fill_result(struct cc_req *req, int err, bool unprocessed, uint64_t proto_error)
+static void fill_result(struct cc_req *req, int err, bool unprocessed, const struct conn_said *said)
 {
 	req->result = (struct cc_result){
 		.err = err,
 		.phase = err == 0 ? CC_PHASE_COMPLETE : req->phase,
 		.unprocessed = unprocessed,
-		.proto_error = proto_error,
+		.why = said ? said->why : CC_WHY_NONE,
+		.proto_error = said ? said->code : 0,
 		.sent = req->sent,
 		.received = req->received,
 		.t_sent = req->t_sent ? req->t_sent - req->t_begin : 0,
@@ -112,7 +124,7 @@ void req_end_later(struct cc_req *req, int err, bool unprocessed)
 	req->life = REQ_ENDING;
 	list_add_tail(&req->conn->ending, &req->link);
 	fill_result(req, err, unprocessed,
-		req->conn->reason == CC_REASON_GOAWAY ? req->conn->goaway_code : 0);
+		req->conn->reason == CC_REASON_GOAWAY ? &req->conn->goaway : NULL);
 	req->end.run = end_run;
 	turn_add(req->out.ctx, TURN_NOTIFY, &req->end);
 }
@@ -142,7 +154,7 @@ int cc_req_send_trailers(struct cc_req *req, const struct cc_head *trailers)
 		return CC_EINVAL;
 	if (req->life > REQ_RUNNING)
 		return 0;
-	req->out_trailers = head_copy(req->out.ctx, trailers);
+	req->out_trailers = cc_head_copy(req->out.ctx, trailers);
 	if (!req->out_trailers)
 		return CC_ENOMEM;
 	req->out_eos = true;
@@ -199,7 +211,7 @@ int conn_req_info(struct cc_req *req, const struct cc_head *head, size_t size)
 	req->interim += size;
 	if (req->interim > req->conn->set.max_head)
 		return CC_ETOOBIG;
-	if (req->ops && req->ops->on_info)
+	if (req->ops && OPS_HAVE(req->ops, on_info))
 		req->ops->on_info(req, head, req->arg);
 	return 0;
 }
@@ -245,14 +257,14 @@ void conn_req_sent(struct cc_req *req)
 		req->phase = CC_PHASE_WAITING;
 }
 
-void conn_req_end(struct cc_req *req, int err, bool unprocessed, uint64_t proto_error,
+void conn_req_end(struct cc_req *req, int err, bool unprocessed, const struct conn_said *said,
 	const struct cc_head *trailers)
 {
 	if (req->life != REQ_RUNNING)
 		return;
 	req->life = REQ_DONE;
 	list_del(&req->link);
-	fill_result(req, err, unprocessed, proto_error);
+	fill_result(req, err, unprocessed, said);
 	req->result.trailers = trailers;
 	if (!req->on_wire)
 		conn_slot_unused(

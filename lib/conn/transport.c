@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 
 #include "lib/base/ctx.h"
+#include "lib/base/opts.h"
 #include "lib/conn/conn.h"
 #include "lib/conn/proto.h"
 #include "lib/net/address.h"
@@ -116,31 +117,32 @@ static bool copy_texts(struct cc_transport *t, const struct cc_transport_opts *o
 int cc_transport_new(
 	struct cc_ctx *ctx, const struct cc_transport_opts *opts, struct cc_transport **ret)
 {
+	struct cc_transport_opts o;
 	struct cc_transport *t;
-	int err;
+	int err = opts_take(&o, opts, sizeof(o.size), sizeof(o));
 
-	if (opts->size != sizeof(*opts) || opts->window > INT32_MAX ||
-		opts->conn_window > INT32_MAX || (opts->offer & ~(CC_OFFER_H1 | CC_OFFER_H2)))
+	if (err < 0 || o.window > INT32_MAX || o.conn_window > INT32_MAX ||
+		(o.offer & ~(CC_OFFER_H1 | CC_OFFER_H2)))
 		return CC_EINVAL;
-	err = check_reach(ctx, opts);
+	err = check_reach(ctx, &o);
 	if (err < 0)
 		return err;
 	t = mem_zalloc(ctx, sizeof(*t));
 	if (!t)
 		return CC_ENOMEM;
 	t->ctx = ctx;
-	t->set = settings_from(opts);
-	t->offer = opts->offer ? opts->offer : CC_OFFER_H1 | CC_OFFER_H2;
-	t->no_resumption = opts->no_resumption;
-	t->connect_timeout = opts->connect_timeout;
-	t->race_delay = opts->race_delay;
-	t->tcp_keepalive = opts->tcp_keepalive;
-	t->tcp_user_timeout = opts->tcp_user_timeout;
-	if (opts->tls) {
-		SSL_CTX_up_ref(opts->tls);
-		t->tls = opts->tls;
+	t->set = settings_from(&o);
+	t->offer = o.offer ? o.offer : CC_OFFER_H1 | CC_OFFER_H2;
+	t->no_resumption = o.no_resumption;
+	t->connect_timeout = o.connect_timeout;
+	t->race_delay = o.race_delay;
+	t->tcp_keepalive = o.tcp_keepalive;
+	t->tcp_user_timeout = o.tcp_user_timeout;
+	if (o.tls) {
+		SSL_CTX_up_ref(o.tls);
+		t->tls = o.tls;
 	}
-	if (!copy_texts(t, opts)) {
+	if (!copy_texts(t, &o)) {
 		cc_transport_free(t);
 		return CC_ENOMEM;
 	}
@@ -173,7 +175,7 @@ static const struct cc_proto *choose(const struct cc_conn *conn, const struct li
 	return conn->set.h2_only ? NULL : &h1_proto;
 }
 
-static void dialled(void *arg, int err, struct link *link, const char *detail)
+static void on_dialled(void *arg, int err, struct link *link, const char *detail)
 {
 	struct cc_conn *conn = arg;
 	const struct cc_proto *proto;
@@ -191,7 +193,7 @@ static void dialled(void *arg, int err, struct link *link, const char *detail)
 			"the server did not agree to HTTP/2 (ALPN)");
 		return;
 	}
-	conn_opened(conn, proto, link);
+	conn_opened(conn, proto, &(struct dialled){.link = link});
 }
 
 static void offer_alpn(const struct cc_transport *t, struct dial_target *target)
@@ -243,7 +245,7 @@ int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme, con
 	conn = conn_new(t->ctx, &set, hook, arg);
 	if (!conn)
 		return CC_ENOMEM;
-	err = dial_start(t->ctx, &target, dialled, conn, &conn->dial);
+	err = dial_start(t->ctx, &target, on_dialled, conn, &conn->dial);
 	if (err < 0) {
 		cc_conn_free(conn);
 		return err;

@@ -375,7 +375,8 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 	act(p, p->on_done);
 }
 
-static const struct cc_req_ops probe_ops = {
+const struct cc_req_ops probe_ops = {
+	.size = sizeof(struct cc_req_ops),
 	.on_info = on_info,
 	.on_head = on_head,
 	.on_body = on_body,

@@ -100,6 +100,9 @@ void open_tls(
 /* The same for HTTP/1.1, and a GET of "/" that the server has seen. */
 void open_tls_running(struct client *c, struct probe *p);
 
+/* What get() and post() give; arg is the probe. */
+extern const struct cc_req_ops probe_ops;
+
 struct cc_head *head_for(
 	struct client *c, const char *method, const char *path, const char *fields);
 /* The result of cc_conn_round_trip. */

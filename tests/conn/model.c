@@ -478,6 +478,7 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 }
 
 const struct cc_req_ops model_ops = {
+	.size = sizeof(struct cc_req_ops),
 	.on_info = on_info,
 	.on_head = on_head,
 	.on_body = on_body,

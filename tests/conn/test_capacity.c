@@ -124,7 +124,6 @@ START_TEST(bad_request_of_another_leaves_the_reservation)
 		struct client c;
 		struct cc_head *empty;
 		struct cc_req *req = NULL;
-		static const struct cc_req_ops no_ops;
 		unsigned limit = h2 ? 10 : 1;
 
 		if (h2)
@@ -134,14 +133,14 @@ START_TEST(bad_request_of_another_leaves_the_reservation)
 		empty = cc_head_new(c.ctx);
 		ck_assert_int_eq(cc_conn_reserve(c.conn), 0);
 		ck_assert_int_eq(
-			cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM, &no_ops, NULL, &req),
+			cc_conn_round_trip(c.conn, empty, CC_RT_END_STREAM, &probe_ops, NULL, &req),
 			CC_EINVAL);
 		ck_assert_ptr_null(req);
 		check_counts(&c, limit, 0, 1, limit - 1);
 		check_hooks(&c, 0);
 		/* Its holder's own bad request gives it back. */
 		ck_assert_int_eq(cc_conn_round_trip(c.conn, empty,
-					 CC_RT_END_STREAM | CC_RT_RESERVED, &no_ops, NULL, &req),
+					 CC_RT_END_STREAM | CC_RT_RESERVED, &probe_ops, NULL, &req),
 			CC_EINVAL);
 		ck_assert_ptr_null(req);
 		check_counts(&c, limit, 0, 0, limit);

@@ -402,6 +402,72 @@ START_TEST(very_long_times_do_not_begin_again_at_nothing)
 }
 END_TEST
 
+/* ---- TE ------------------------------------------------------------------- */
+
+static const struct {
+	const char *fields;
+	bool leaves;
+} te[] = {
+	{"te: trailers\n", true},
+	{"te: deflate;q=0.5 , Trailers\nconnection: te\n", true},
+	{"te: gzip\nte: trailers\nte: trailers\n", true},
+	{"te: gzip\nconnection: te\n", false},
+	{"te: trailers;q=1, xtrailers\n", false},
+	{"te: \n", false},
+	{"trailers: te\n", false},
+};
+
+#define TES (sizeof(te) / sizeof(te[0]))
+
+static unsigned count_of(const char *text, const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *at = text; (at = strcasestr(at, what)); at++)
+		n++;
+	return n;
+}
+
+START_TEST(of_te_the_word_trailers_alone_goes_over_http_2)
+{
+	for (size_t i = 0; i < TES; i++) {
+		struct client c;
+		struct probe p = {0};
+
+		open_h2(&c, 10, NULL);
+		ck_assert_int_eq(round_trip(&c, &p, "GET", "/", te[i].fields, CC_RT_END_STREAM), 0);
+		h2_request(c.peer);
+		ck_assert_uint_eq(count_of(c.peer->fields, "te: trailers\n"), te[i].leaves);
+		ck_assert_uint_eq(count_of(c.peer->fields, "te:"), te[i].leaves);
+		ck_assert_uint_eq(count_of(c.peer->fields, "connection"), 0);
+		finish_stream(&c, &p, 1);
+		probe_free(&p);
+		client_close(&c);
+	}
+}
+END_TEST
+
+START_TEST(of_te_the_word_trailers_alone_goes_over_http_1_and_connection_names_it)
+{
+	for (size_t i = 0; i < TES; i++) {
+		struct client c;
+		struct probe p = {0};
+		char head[1024];
+
+		open_h1(&c, NULL);
+		ck_assert_int_eq(round_trip(&c, &p, "GET", "/", te[i].fields, CC_RT_END_STREAM), 0);
+		peer_head(c.peer, head, sizeof(head));
+		ck_assert_uint_eq(count_of(head, "\r\nTE: trailers\r\n"), te[i].leaves);
+		ck_assert_uint_eq(count_of(head, "\r\nTE:"), te[i].leaves);
+		ck_assert_uint_eq(count_of(head, "\r\nConnection: TE\r\n"), te[i].leaves);
+		ck_assert_uint_eq(count_of(head, "\r\nConnection:"), te[i].leaves);
+		finish_request(&c, &p);
+		probe_free(&p);
+		client_close(&c);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -419,6 +485,8 @@ int main(void)
 		connect_is_refused,
 		context_may_go_before_the_ends_were_told,
 		very_long_times_do_not_begin_again_at_nothing,
+		of_te_the_word_trailers_alone_goes_over_http_2,
+		of_te_the_word_trailers_alone_goes_over_http_1_and_connection_names_it,
 	};
 
 	return run_suite("corners", tests, sizeof(tests) / sizeof(tests[0]));

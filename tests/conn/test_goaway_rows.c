@@ -16,12 +16,21 @@ static void goaway(struct client *c, uint32_t last, enum h2_error code)
 	until(c->base, c->hooks > c->hooks_seen);
 }
 
+static enum cc_why why_of(enum h2_error code)
+{
+	return code == H2_NO_ERROR            ? CC_WHY_GOAWAY
+	       : code == H2_REFUSED_STREAM    ? CC_WHY_REFUSED
+	       : code == H2_ENHANCE_YOUR_CALM ? CC_WHY_CALM
+	                                      : CC_WHY_OTHER;
+}
+
 static void check_refused(struct probe *p, enum h2_error code)
 {
 	ck_assert_uint_eq(p->done, 1);
 	ck_assert_int_eq(p->result.err, CC_EREFUSED);
 	ck_assert(p->result.unprocessed);
 	ck_assert_uint_eq(p->result.proto_error, code);
+	ck_assert_int_eq(p->result.why, why_of(code));
 	ck_assert_uint_eq(p->heads, 0);
 }
 
@@ -258,12 +267,36 @@ START_TEST(nothing_behind_the_goaway_of_a_broken_server_is_believed)
 			ck_assert_uint_eq(p[k].done, 1);
 			ck_assert_int_eq(p[k].result.err, CC_EGOAWAY);
 			ck_assert(!p[k].result.unprocessed); /* covered: it may have run */
+			ck_assert_int_eq(p[k].result.why, CC_WHY_OTHER);
 		}
 		check_body(&p[0], "whole");
 		ck_assert_int_eq(p[0].result.phase, CC_PHASE_RECEIVING);
 		ck_assert_uint_eq(p[1].heads, 0);
 		check_refused(&p[2], codes[i]);
 		probe_free(&p[0]);
+		client_close(&c);
+	}
+}
+END_TEST
+
+/* Covered by the GOAWAY, but the server goes before it answers. */
+START_TEST(what_a_goaway_said_stays_known_at_the_end_of_the_connection)
+{
+	static const enum h2_error codes[] = {
+		H2_NO_ERROR, H2_REFUSED_STREAM, H2_CANCEL, H2_ENHANCE_YOUR_CALM};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		struct client c;
+		struct probe p = {0};
+
+		open_h2_running(&c, &p, 1);
+		goaway(&c, 1, codes[i]);
+		peer_cut(c.peer);
+		wait_done(&p);
+		ck_assert_int_eq(p.result.err, CC_EGOAWAY);
+		ck_assert(!p.result.unprocessed);
+		ck_assert_uint_eq(p.result.proto_error, codes[i]);
+		ck_assert_int_eq(p.result.why, why_of(codes[i]));
 		client_close(&c);
 	}
 }
@@ -416,6 +449,7 @@ int main(void)
 		what_waits_ends_as_unsent,
 		end_after_goaway_says_goaway,
 		nothing_behind_the_goaway_of_a_broken_server_is_believed,
+		what_a_goaway_said_stays_known_at_the_end_of_the_connection,
 		goaway_for_another_reason_lets_the_answers_come,
 		goaway_and_an_answer_in_one_read_both_count,
 		goaway_is_read_although_writing_fails,

@@ -18,6 +18,7 @@ START_TEST(answer_brings_head_body_and_end)
 	open_h1(&c, NULL);
 	check_counts(&c, 1, 0, 0, 1);
 	ck_assert_int_eq(cc_conn_proto(c.conn), CC_PROTO_H1);
+	ck_assert(!cc_conn_multiplexed(c.conn));
 	ck_assert_int_eq(
 		round_trip(&c, &p, "GET", "/a?b=c", "accept: text/plain\n", CC_RT_END_STREAM), 0);
 	check_counts(&c, 1, 0, 1, 0);

@@ -13,8 +13,10 @@ START_TEST(first_request_rides_with_the_preface)
 	uint32_t stream;
 
 	client_open(&c, peer_unix(event_base_new()), "http", CC_OFFER_H2, NULL);
+	ck_assert(!cc_conn_multiplexed(c.conn));
 	wait_state(&c, CC_READY);
 	ck_assert_int_eq(cc_conn_proto(c.conn), CC_PROTO_H2);
+	ck_assert(cc_conn_multiplexed(c.conn));
 	ck_assert(!cc_conn_settled(c.conn));
 	check_counts(&c, 1, 0, 0, 1);
 	get(&c, &p, "/a");

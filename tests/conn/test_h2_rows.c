@@ -129,6 +129,8 @@ START_TEST(every_end_gives_the_slot_back_and_calls_the_hook)
 {
 	static const enum h2_error codes[] = {
 		H2_NO_ERROR, H2_INTERNAL_ERROR, H2_REFUSED_STREAM, H2_CANCEL, H2_ENHANCE_YOUR_CALM};
+	static const enum cc_why whys[] = {
+		CC_WHY_OTHER, CC_WHY_OTHER, CC_WHY_REFUSED, CC_WHY_OTHER, CC_WHY_CALM};
 	enum { RESETS = sizeof(codes) / sizeof(codes[0]), ALL = RESETS + 3 };
 
 	for (int i = 0; i < ALL; i++) {
@@ -157,6 +159,7 @@ START_TEST(every_end_gives_the_slot_back_and_calls_the_hook)
 
 		ck_assert_int_eq(p.result.err, refused ? CC_EREFUSED : reset ? CC_ERESET : 0);
 		ck_assert_int_eq(p.result.unprocessed, refused);
+		ck_assert_int_eq(p.result.why, reset ? whys[i] : CC_WHY_NONE);
 		if (reset) {
 			ck_assert_uint_eq(p.result.proto_error, codes[i]);
 			ck_assert_int_eq(p.result.phase, CC_PHASE_WAITING);

@@ -81,6 +81,8 @@ START_TEST(a_server_that_changes_between_http_2_and_1_costs_no_request)
 	ck_assert_uint_ge(origin_counts(o).accepted, l.asked / 20);
 	ck_assert(origin_saw(o, "PRI * HTTP/2.0"));
 	ck_assert(origin_saw(o, " HTTP/1.1\r\n"));
+	ck_assert_uint_gt(daemon_logged_lines("event=\"connected\"", " protocol=h1 "), 0);
+	ck_assert_uint_gt(daemon_logged_lines("event=\"connected\"", " protocol=h2 "), 0);
 	assert_never_more(8);
 }
 END_TEST

@@ -502,6 +502,23 @@ START_TEST(fields_keep_their_order_and_their_values)
 }
 END_TEST
 
+/* gRPC servers ask for it (RFC 9110 10.1.4, RFC 9113 8.2.2). */
+START_TEST(of_te_the_word_trailers_reaches_the_origin)
+{
+	const char *head;
+
+	daemon_for(origin_of(_i), "");
+	head = seen_head("GET /head HTTP/1.1\r\nHost: origin\r\nTE: trailers, deflate\r\n"
+			 "Connection: TE\r\n\r\n");
+	assert_has(head, "\nte: trailers\r\n");
+	assert_has_not(head, "deflate");
+	if (_i)
+		assert_has_not(head, "connection");
+	else
+		assert_has(head, "\r\nconnection: te\r\n");
+}
+END_TEST
+
 START_TEST(the_origin_is_named_by_its_own_authority)
 {
 	struct origin *o = origin_of(_i);
@@ -614,6 +631,7 @@ int main(void)
 	tcase_add_test(heads, fields_of_the_hop_do_not_reach_the_client);
 	tcase_add_loop_test(heads, fields_keep_their_order_and_their_values, 0, 2);
 	tcase_add_loop_test(heads, the_origin_is_named_by_its_own_authority, 0, 2);
+	tcase_add_loop_test(heads, of_te_the_word_trailers_reaches_the_origin, 0, 2);
 	tcase_add_loop_test(heads, absolute_targets_name_the_upstream, 0, 2);
 	tcase_add_loop_test(heads, options_of_the_server_as_a_whole_are_answered, 0, 2);
 	tcase_add_test(heads, empty_lines_before_a_request_are_skipped);

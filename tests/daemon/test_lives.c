@@ -175,6 +175,7 @@ static void spread_of(const char *pick, unsigned requests, unsigned on[WARM + 1]
 	daemon_for(o, text("min_connections = %d; max_connections = %d; pick = \"%s\";", WARM, WARM,
 			      pick));
 	WAIT_FOR(daemon_logged("event=\"connected\"") == WARM);
+	ck_assert_uint_eq(daemon_logged_lines("event=\"connected\"", " protocol=h1 "), WARM);
 	c = client_open();
 	for (unsigned i = 0; i < requests; i++) {
 		struct answer a = get(c, "/");

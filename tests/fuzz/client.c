@@ -335,6 +335,7 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 }
 
 static const struct cc_req_ops req_ops = {
+	.size = sizeof(struct cc_req_ops),
 	.on_info = on_info,
 	.on_head = on_head,
 	.on_body = on_body,

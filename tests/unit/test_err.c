@@ -35,6 +35,16 @@ START_TEST(every_reason_has_a_name_of_its_own)
 }
 END_TEST
 
+START_TEST(protocols_have_the_names_that_logs_use)
+{
+	ck_assert_str_eq(cc_proto_name(CC_PROTO_NONE), "none");
+	ck_assert_str_eq(cc_proto_name(CC_PROTO_H1), "h1");
+	ck_assert_str_eq(cc_proto_name(CC_PROTO_H2), "h2");
+	ck_assert_str_eq(cc_proto_name(CC_PROTO_H3), "h3");
+	ck_assert_str_eq(cc_proto_name((enum cc_proto_id)99), "unknown");
+}
+END_TEST
+
 START_TEST(numbers_that_are_no_error_have_a_text)
 {
 	ck_assert_str_eq(cc_strerror(1), cc_strerror(CC_EMFILE - 1));
@@ -51,6 +61,7 @@ int main(void)
 
 	tcase_add_test(c, every_error_has_a_text_of_its_own);
 	tcase_add_test(c, every_reason_has_a_name_of_its_own);
+	tcase_add_test(c, protocols_have_the_names_that_logs_use);
 	tcase_add_test(c, numbers_that_are_no_error_have_a_text);
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -89,13 +89,45 @@ START_TEST(hop_by_hop_fields_and_those_connection_names_are_removed)
 	add("Connection", "keep-alive, X-Secret");
 	add("X-Secret", "1");
 	add("Keep-Alive", "timeout=5");
-	add("TE", "trailers");
+	add("TE", "deflate");
 	add("Upgrade", "websocket");
 	add("Proxy-Connection", "close");
 	add("Accept", "text/html");
 	ck_assert_int_eq(forward_request(h, &api), 0);
 	ck_assert_uint_eq(cc_head_count(h), 1);
 	check_str(cc_head_name(h, 0), "accept");
+}
+END_TEST
+
+START_TEST(of_te_exactly_the_word_trailers_goes_on)
+{
+	static const struct {
+		const char *te;
+		bool goes;
+	} cases[] = {
+		{"trailers", true},
+		{"trailers, deflate", true},
+		{"gzip;q=0.5,\tTrailers ", true},
+		{"deflate", false},
+		{"trailers;q=0.5", false},
+		{"trailersx, xtrailers", false},
+		{"", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cc_head_reset(h);
+		request("GET", "/");
+		add("TE", cases[i].te);
+		add("Connection", "TE");
+		for (int again = 0; again < 2; again++) { /* a reload may send it elsewhere */
+			ck_assert_int_eq(forward_request(h, &api), 0);
+			ck_assert_uint_eq(cc_head_count(h), cases[i].goes);
+		}
+		if (!cases[i].goes)
+			continue;
+		check_str(cc_head_name(h, 0), "te");
+		check_str(cc_head_value(h, 0), "trailers");
+	}
 }
 END_TEST
 
@@ -128,6 +160,7 @@ int main(void)
 	tcase_add_test(t, the_urls_path_goes_in_front);
 	tcase_add_test(t, options_of_the_whole_server_stays_one);
 	tcase_add_test(t, hop_by_hop_fields_and_those_connection_names_are_removed);
+	tcase_add_test(t, of_te_exactly_the_word_trailers_goes_on);
 	tcase_add_test(t, tunnels_traces_and_unknown_expectations_are_refused);
 	suite_add_tcase(s, t);
 	return run_suite(s);

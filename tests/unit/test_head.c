@@ -447,6 +447,87 @@ START_TEST(without_memory_an_addition_fails_and_changes_nothing)
 }
 END_TEST
 
+/* Larger than what is in the block, in text and in fields. */
+static void make_large(void)
+{
+	ck_assert_int_eq(cc_head_set_request(h, CC_STR("POST"), CC_STR("https"),
+				 CC_STR("example.org:8443"), CC_STR("/a?b=c")),
+		0);
+	for (int i = 0; i < 100; i++) {
+		char name[20], value[100];
+
+		snprintf(name, sizeof(name), "x-%d", i);
+		snprintf(value, sizeof(value), "%080d", i);
+		ck_assert_int_eq(add(name, value), 0);
+	}
+	add("Content-Length", "5");
+}
+
+static void assert_same(const struct cc_head *a, const struct cc_head *b)
+{
+	ck_assert_uint_eq(cc_head_status(a), cc_head_status(b));
+	ck_assert_uint_eq(cc_head_count(a), cc_head_count(b));
+	for (size_t i = 0; i < cc_head_count(a); i++) {
+		struct cc_str name = cc_head_name(a, i), value = cc_head_value(a, i);
+
+		ck_assert_int_eq(cc_head_find_name(b, name, i), (int)i);
+		ck_assert_uint_eq(cc_head_value(b, i).n, value.n);
+		ck_assert_mem_eq(cc_head_value(b, i).p, value.p, value.n);
+	}
+}
+
+START_TEST(a_copy_has_all_of_it_and_is_on_its_own)
+{
+	struct cc_head *copy;
+
+	make_large();
+	copy = cc_head_copy(ctx, h);
+	ck_assert_ptr_nonnull(copy);
+	assert_same(h, copy);
+	cc_head_reset(h);
+	add("later", "1");
+	assert_str(cc_head_method(copy), "POST");
+	assert_str(cc_head_scheme(copy), "https");
+	assert_str(cc_head_authority(copy), "example.org:8443");
+	assert_str(cc_head_path(copy), "/a?b=c");
+	ck_assert_uint_eq(cc_head_count(copy), 101);
+	ck_assert_int_eq(cc_head_find(copy, CC_T_CONTENT_LENGTH, 0), 100);
+	ck_assert_int_eq(cc_head_add(copy, CC_STR("more"), CC_STR("2")), 0);
+	ck_assert_uint_eq(cc_head_count(h), 1);
+	cc_head_free(copy);
+
+	cc_head_set_status(h, 204);
+	copy = cc_head_copy(ctx, h);
+	ck_assert_uint_eq(cc_head_status(copy), 204);
+	assert_same(h, copy);
+	cc_head_free(copy);
+	cc_head_reset(h);
+	copy = cc_head_copy(ctx, h);
+	ck_assert_uint_eq(cc_head_count(copy), 0);
+	cc_head_free(copy);
+}
+END_TEST
+
+/* The block, the text and the larger arrays of fields, one after the other. */
+START_TEST(without_memory_there_is_no_copy)
+{
+	struct cc_head *copy;
+	int needed = 0;
+
+	make_large();
+	ctx->mem.alloc = failing_alloc;
+	for (copy = NULL; !copy && needed < 20; needed++) {
+		mem_cache_clear(&ctx->heads, ctx);
+		allocations_left = needed;
+		copy = cc_head_copy(ctx, h);
+	}
+	ck_assert_ptr_nonnull(copy);
+	ck_assert_int_gt(needed, 3);
+	assert_same(h, copy);
+	cc_head_free(copy);
+}
+END_TEST
+
 static void add_tests(TCase *t)
 {
 	tcase_add_test(t, a_new_head_is_empty);
@@ -469,6 +550,8 @@ static void add_tests(TCase *t)
 	tcase_add_test(t, a_freed_head_is_used_again_and_clean);
 	tcase_add_test(t, one_head_is_one_block_of_two_kib);
 	tcase_add_test(t, without_memory_an_addition_fails_and_changes_nothing);
+	tcase_add_test(t, a_copy_has_all_of_it_and_is_on_its_own);
+	tcase_add_test(t, without_memory_there_is_no_copy);
 }
 
 int main(void)

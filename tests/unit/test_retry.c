@@ -7,8 +7,6 @@
 #include "daemon/exchange/retry.h"
 #include "tests/unit/run.h"
 
-#define CALM 11
-
 static const struct retry_facts unsent_post = {
 	.end = RETRY_END_UNSENT,
 	.replayable = true,
@@ -147,35 +145,43 @@ END_TEST
 
 /* ---- how it ended ---- */
 
-static enum retry_end end_of(int err, enum cc_phase phase, bool unprocessed, uint64_t code)
+static enum retry_end end_of(int err, enum cc_phase phase, bool unprocessed, enum cc_why why)
 {
-	struct cc_result res = {
-		.err = err, .phase = phase, .unprocessed = unprocessed, .proto_error = code};
+	struct cc_result res = {.err = err, .phase = phase, .unprocessed = unprocessed, .why = why};
 
 	return retry_end_of(&res);
 }
 
 START_TEST(results_are_told_apart)
 {
-	ck_assert_int_eq(end_of(CC_EEOF, CC_PHASE_QUEUED, true, 0), RETRY_END_UNSENT);
-	ck_assert_int_eq(end_of(CC_EGOAWAY, CC_PHASE_QUEUED, true, CALM), RETRY_END_UNSENT);
-	ck_assert_int_eq(end_of(CC_EREFUSED, CC_PHASE_WAITING, true, 7), RETRY_END_REFUSED);
-	ck_assert_int_eq(end_of(CC_EREFUSED, CC_PHASE_WAITING, true, 0), RETRY_END_GOAWAY);
-	ck_assert_int_eq(end_of(CC_EREFUSED, CC_PHASE_WAITING, true, CALM), RETRY_END_GOAWAY);
-	ck_assert_int_eq(end_of(CC_EEOF, CC_PHASE_WAITING, false, 0), RETRY_END_SILENT);
-	ck_assert_int_eq(end_of(CC_EGOAWAY, CC_PHASE_SENDING, false, 0), RETRY_END_SILENT);
-	ck_assert_int_eq(end_of(CC_EIO, CC_PHASE_RECEIVING, false, 0), RETRY_END_OTHER);
-	ck_assert_int_eq(end_of(CC_ERESET, CC_PHASE_WAITING, false, 2), RETRY_END_OTHER);
-	ck_assert_int_eq(end_of(CC_ETIMEOUT, CC_PHASE_WAITING, false, 0), RETRY_END_OTHER);
+	ck_assert_int_eq(end_of(CC_EEOF, CC_PHASE_QUEUED, true, CC_WHY_NONE), RETRY_END_UNSENT);
+	ck_assert_int_eq(end_of(CC_EGOAWAY, CC_PHASE_QUEUED, true, CC_WHY_CALM), RETRY_END_UNSENT);
+	ck_assert_int_eq(
+		end_of(CC_EREFUSED, CC_PHASE_WAITING, true, CC_WHY_REFUSED), RETRY_END_REFUSED);
+	ck_assert_int_eq(
+		end_of(CC_EREFUSED, CC_PHASE_WAITING, true, CC_WHY_GOAWAY), RETRY_END_GOAWAY);
+	ck_assert_int_eq(
+		end_of(CC_EREFUSED, CC_PHASE_WAITING, true, CC_WHY_NONE), RETRY_END_GOAWAY);
+	ck_assert_int_eq(
+		end_of(CC_EREFUSED, CC_PHASE_WAITING, true, CC_WHY_OTHER), RETRY_END_GOAWAY);
+	ck_assert_int_eq(
+		end_of(CC_EREFUSED, CC_PHASE_WAITING, true, CC_WHY_CALM), RETRY_END_GOAWAY);
+	ck_assert_int_eq(end_of(CC_EEOF, CC_PHASE_WAITING, false, CC_WHY_NONE), RETRY_END_SILENT);
+	ck_assert_int_eq(
+		end_of(CC_EGOAWAY, CC_PHASE_SENDING, false, CC_WHY_GOAWAY), RETRY_END_SILENT);
+	ck_assert_int_eq(end_of(CC_EIO, CC_PHASE_RECEIVING, false, CC_WHY_NONE), RETRY_END_OTHER);
+	ck_assert_int_eq(end_of(CC_ERESET, CC_PHASE_WAITING, false, CC_WHY_OTHER), RETRY_END_OTHER);
+	ck_assert_int_eq(
+		end_of(CC_ETIMEOUT, CC_PHASE_WAITING, false, CC_WHY_NONE), RETRY_END_OTHER);
 }
 END_TEST
 
 /* ---- pauses ---- */
 
 /* ms at the smallest and the greatest of the random numbers. */
-static void assert_pause(unsigned attempts, uint64_t code, uint64_t least, uint64_t most)
+static void assert_pause(unsigned attempts, enum cc_why why, uint64_t least, uint64_t most)
 {
-	struct retry_facts f = {.attempts = attempts, .code = code};
+	struct retry_facts f = {.attempts = attempts, .why = why};
 	uint64_t low = UINT64_MAX, high = 0;
 
 	for (uint64_t random = 0; random < 20000; random++) {
@@ -190,19 +196,19 @@ static void assert_pause(unsigned attempts, uint64_t code, uint64_t least, uint6
 
 START_TEST(the_first_repeat_goes_at_once_the_others_wait_longer_each_time)
 {
-	assert_pause(1, 0, 0, 0);
-	assert_pause(2, 0, 75, 125);
-	assert_pause(3, 0, 150, 250);
-	assert_pause(6, 0, 1200, 2000);
-	assert_pause(10, 0, 1200, 2000);
+	assert_pause(1, CC_WHY_NONE, 0, 0);
+	assert_pause(2, CC_WHY_NONE, 75, 125);
+	assert_pause(3, CC_WHY_NONE, 150, 250);
+	assert_pause(6, CC_WHY_NONE, 1200, 2000);
+	assert_pause(10, CC_WHY_NONE, 1200, 2000);
 }
 END_TEST
 
 START_TEST(a_server_that_asks_for_calm_gets_it)
 {
-	assert_pause(1, CALM, 750, 1250);
-	assert_pause(2, CALM, 1500, 2500);
-	assert_pause(10, CALM, 12000, 20000);
+	assert_pause(1, CC_WHY_CALM, 750, 1250);
+	assert_pause(2, CC_WHY_CALM, 1500, 2500);
+	assert_pause(10, CC_WHY_CALM, 12000, 20000);
 }
 END_TEST
 
@@ -256,7 +262,9 @@ static void set_end(struct retry_facts *f, const char *ended)
 		ck_assert_msg(++i < sizeof(words) / sizeof(*words), "unknown: %s", ended);
 	f->end = words[i].end;
 	f->answered = strcmp(ended, "answered") == 0;
-	f->code = f->end == RETRY_END_REFUSED ? 7 : strstr(ended, "error") ? CALM : 0;
+	f->why = f->end == RETRY_END_REFUSED ? CC_WHY_REFUSED
+	         : strstr(ended, "error")    ? CC_WHY_CALM
+	                                     : CC_WHY_GOAWAY;
 }
 
 /* Is a connection of these facts meant by the words? */
