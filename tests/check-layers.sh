@@ -62,7 +62,7 @@ only nghttp2 lib/codec/h2_glue.h lib/codec/h2_glue.c lib/conn/h2_conn.c
 only openssl lib/net/dial.c lib/net/link.c lib/net/session.c lib/net/tunnel.c lib/conn/transport.c \
 	daemon/base/conf.c daemon/base/conf_tls.c
 only libconfig daemon/base/conf.c daemon/base/conf_loader.h daemon/base/conf_value.c
-only jansson daemon/base/stats.c daemon/exchange/answer.c
+only jansson daemon/base/stats.c daemon/base/local_reply.c
 only ares lib/net/resolve.c
 only systemd daemon/control/notify.c daemon/base/log.c
 

@@ -2,7 +2,7 @@
 #ifndef EXCHANGE_INT_H
 #define EXCHANGE_INT_H
 
-#include "daemon/exchange/answer.h"
+#include "daemon/base/local_reply.h"
 #include "daemon/exchange/exchange.h"
 #include "daemon/pool/pool.h"
 

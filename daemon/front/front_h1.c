@@ -30,7 +30,7 @@
 
 #include "daemon/base/conf.h"
 #include "daemon/base/log.h"
-#include "daemon/exchange/answer.h"
+#include "daemon/base/local_reply.h"
 #include "daemon/exchange/exchange.h"
 #include "daemon/exchange/route.h"
 #include "daemon/front/front.h"
