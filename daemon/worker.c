@@ -35,6 +35,7 @@
 #include "daemon/base/mailbox.h"
 #include "daemon/base/stats.h"
 #include "daemon/exchange/exchange.h"
+#include "daemon/exchange/route.h"
 #include "daemon/front/front.h"
 #include "daemon/front/listener.h"
 #include "daemon/front/reserve.h"
@@ -356,15 +357,17 @@ static void deliver_parcel(struct message *m, void *arg)
 	free(parcel);
 }
 
-static bool lives_elsewhere(struct front_listener *fl, const struct conf_upstream *up)
+static struct front_home home_of_request(struct front_listener *fl, const struct cc_head *head)
 {
 	const struct worker *w = container_of(fl, struct port, front)->worker;
+	const struct conf_upstream *up = route_find(w->env.conf, fl->conf, cc_head_authority(head));
+	unsigned home = up && w->team_count > 1 ? home_of(w, up) : w->index;
 
-	return home_of(w, up) != w->index;
+	return (struct front_home){.up = up, .here = home == w->index, .worker = home};
 }
 
 static bool pass_client(
-	struct front_listener *fl, const struct conf_upstream *up, int fd, struct cc_buf *bytes)
+	struct front_listener *fl, unsigned worker, int fd, const struct cc_buf *bytes)
 {
 	struct port *p = container_of(fl, struct port, front);
 	struct parcel *parcel = malloc(sizeof(*parcel) + bytes->len);
@@ -375,9 +378,15 @@ static bool pass_client(
 	parcel->fd = fd;
 	parcel->listener = p->listener->fd;
 	parcel->n = cc_buf_peek(bytes, parcel->bytes, bytes->len);
-	mailbox_send(p->worker->team[home_of(p->worker, up)]->mailbox, &parcel->m);
+	mailbox_send(p->worker->team[worker]->mailbox, &parcel->m);
 	return true;
 }
+
+static const struct front_owner front_owner = {
+	.home_of = home_of_request,
+	.hand_over = pass_client,
+	.left = client_left,
+};
 
 /* ---- configuration ----------------------------------------------------- */
 
@@ -391,12 +400,14 @@ static struct port *port_new(struct worker *w, unsigned i)
 	p->conf = conf_ref(w->env.conf);
 	p->listeners = listener_set_ref(w->listeners);
 	p->listener = listener_set_get(w->listeners, i);
-	p->front.env = &w->env;
+	p->front.owner = &front_owner;
+	p->front.ctx = w->env.ctx;
+	p->front.log = w->env.log;
+	p->front.stats = &w->env.stats;
+	p->front.service = &exchange_service;
+	p->front.server = &w->env;
 	p->front.conf = &p->conf->listeners[i];
-	p->front.left = client_left;
-	p->front.alone = w->team_count == 1;
-	p->front.elsewhere = lives_elsewhere;
-	p->front.pass = pass_client;
+	p->front.single_worker = w->team_count == 1;
 	list_init(&p->front.conns);
 	list_init(&p->link);
 	timer_init(&p->again, accept_again);

@@ -39,6 +39,12 @@ for file in $(find lib daemon -name '*.[ch]' | sort); do
 	done
 done
 
+# A front and those who answer its requests meet in daemon/base/service.h.
+found=$(grep -rlE '#include "daemon/(exchange|pool)/' daemon/front || true)
+[ -z "$found" ] || fail "daemon/front may not know who answers, but see $found"
+found=$(grep -rl '#include "daemon/front/' daemon/exchange daemon/pool || true)
+[ -z "$found" ] || fail "who answers may not know the fronts, but see $found"
+
 # The daemon knows the library's connections by their public header alone; upstream.c resolves
 # names and asks which addresses failed.
 for header in lib/conn lib/net/dial.h lib/net/order.h lib/net/race.h lib/net/resolve.h; do
