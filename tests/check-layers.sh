@@ -52,6 +52,12 @@ for header in $(find lib daemon -name '*_int.h'); do
 	[ -z "$found" ] || fail "$header is for $folder alone and is included by $found"
 done
 
+# A front and those who answer its requests meet in daemon/base/service.h.
+found=$(grep -rlE '#include "daemon/(exchange|pool)/' daemon/front || true)
+[ -z "$found" ] || fail "daemon/front may not know who answers, but see $found"
+found=$(grep -rl '#include "daemon/front/' daemon/exchange daemon/pool || true)
+[ -z "$found" ] || fail "who answers may not know the fronts, but see $found"
+
 # The daemon knows the library's connections by their public header alone; upstream.c resolves
 # names and asks which addresses failed.
 for header in lib/conn lib/net/dial.h lib/net/order.h lib/net/race.h lib/net/resolve.h; do
@@ -75,7 +81,7 @@ only nghttp2 lib/codec/h2_glue.h lib/codec/h2_glue.c lib/conn/h2_conn.c
 only openssl lib/net/dial.c lib/net/link.c lib/net/session.c lib/net/tunnel.c lib/conn/transport.c \
 	daemon/base/conf_loader.c daemon/base/conf_tls.c
 only libconfig daemon/base/conf.c daemon/base/conf_loader.c daemon/base/conf_loader.h daemon/base/conf_value.c
-only jansson daemon/control/report.c daemon/exchange/answer.c
+only jansson daemon/control/report.c daemon/base/local_reply.c
 only ares lib/net/resolve.c
 only systemd daemon/control/notify.c daemon/base/log.c
 

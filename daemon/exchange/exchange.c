@@ -13,12 +13,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/base/caller.h"
 #include "daemon/base/log.h"
 #include "daemon/exchange/client_timeout.h"
 #include "daemon/exchange/exchange_int.h"
 #include "daemon/exchange/forward.h"
 #include "daemon/exchange/retry.h"
-#include "daemon/exchange/route.h"
 #include "daemon/pool/learn.h"
 #include "lib/base/ctx.h"
 
@@ -363,7 +363,7 @@ static bool was_reset(const struct exchange *ex, const struct cc_result *res)
 static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 {
 	struct exchange *ex = arg;
-	const struct exchange_ops *ops = ex->ops;
+	const struct stream_ops *ops = ex->ops;
 	void *stream = ex->stream;
 
 	(void)req;
@@ -615,8 +615,8 @@ static void ask_pool(struct exchange *ex, bool again)
 
 /* ---- from the front ---------------------------------------------------- */
 
-struct exchange *exchange_new(
-	struct exchange_env *env, const struct exchange_ops *ops, void *stream)
+static struct exchange *exchange_new(
+	struct exchange_env *env, const struct stream_ops *ops, void *stream)
 {
 	struct exchange *ex = mem_cache_get(&env->exchanges, env->ctx);
 
@@ -637,11 +637,6 @@ struct exchange *exchange_new(
 	turn_item_init(&ex->turn, exchange_free_run);
 	env->running++;
 	return ex;
-}
-
-void exchange_set_caller(struct exchange *ex, uint32_t uid)
-{
-	ex->waiter.uid = uid;
 }
 
 static void refuse_unrouted(struct exchange *ex)
@@ -682,24 +677,14 @@ static bool prepare(struct exchange *ex)
 	return false;
 }
 
-void exchange_refuse(struct exchange *ex, const struct answer *a)
+/* Goes on with the request, or answers it. */
+static void start(struct exchange *ex, const struct conf_upstream *up)
 {
-	exchange_answer(ex, a);
-}
-
-void exchange_start(struct exchange *ex, const struct conf_listener *l, struct cc_head *head,
-	bool end_stream, bool expects)
-{
-	const struct conf_upstream *up;
 	const char *why = "";
 	struct answer a;
-	unsigned status = forward_refuse(head, &why);
+	unsigned status = forward_refuse(ex->head, &why);
 	struct pool *pool;
 
-	ex->head = head;
-	ex->body_end = end_stream;
-	ex->expects = expects;
-	ex->replayable = true;
 	if (status > 0) {
 		a = exchange_about(ex, REJECT_DENIED, status, "http_request_denied", why);
 		exchange_answer(ex, &a);
@@ -713,7 +698,6 @@ void exchange_start(struct exchange *ex, const struct conf_listener *l, struct c
 		exchange_answer(ex, &a);
 		return;
 	}
-	up = route_find(ex->env->conf, l, cc_head_authority(head));
 	if (!up) {
 		refuse_unrouted(ex);
 		return;
@@ -728,6 +712,24 @@ void exchange_start(struct exchange *ex, const struct conf_listener *l, struct c
 	bind_pool(ex, pool);
 	if (prepare(ex))
 		ask_pool(ex, false);
+}
+
+static void *exchange_begin(
+	void *server, const struct service_request *r, const struct stream_ops *ops, void *stream)
+{
+	struct exchange *ex = exchange_new(server, ops, stream);
+
+	if (!ex) {
+		cc_head_free(r->head);
+		return NULL;
+	}
+	ex->head = r->head;
+	ex->body_end = r->end_stream;
+	ex->expects = r->expects;
+	ex->replayable = true;
+	ex->waiter.uid = r->caller->uid;
+	start(ex, r->up);
+	return ex;
 }
 
 /* What a retry would need is kept as long as it is not too much. */
@@ -749,8 +751,10 @@ static void body_ended(struct exchange *ex)
 		watch(ex); /* from here on the answer is what is waited for */
 }
 
-void exchange_body(struct exchange *ex, struct cc_buf *body, bool eos)
+static void exchange_body(void *call, struct cc_buf *body, bool eos)
 {
+	struct exchange *ex = call;
+
 	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER || !ex->pool) {
 		cc_buf_clear(body);
 		return;
@@ -772,8 +776,10 @@ void exchange_body(struct exchange *ex, struct cc_buf *body, bool eos)
 		exchange_cut(ex);
 }
 
-void exchange_trailers(struct exchange *ex, const struct cc_head *trailers)
+static void exchange_trailers(void *call, const struct cc_head *trailers)
 {
+	struct exchange *ex = call;
+
 	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER)
 		return;
 	ex->trailers = cc_head_copy(ex->env->ctx, trailers);
@@ -786,8 +792,9 @@ void exchange_trailers(struct exchange *ex, const struct cc_head *trailers)
 		exchange_cut(ex);
 }
 
-size_t exchange_room(struct exchange *ex)
+static size_t exchange_room(void *call)
 {
+	struct exchange *ex = call;
 	size_t room;
 
 	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER || !ex->pool)
@@ -803,17 +810,31 @@ size_t exchange_room(struct exchange *ex)
 	return room;
 }
 
-void exchange_sent(struct exchange *ex, size_t n)
+static void exchange_sent(void *call, size_t n)
 {
+	struct exchange *ex = call;
+
 	active(ex);
 	if (ex->req)
 		cc_req_consumed(ex->req, n);
 }
 
-void exchange_gone(struct exchange *ex)
+static void exchange_gone(void *call)
 {
+	struct exchange *ex = call;
+
 	if (ex->state == EX_DONE)
 		return;
 	ex->ops = NULL;
 	exchange_finish(ex, END_ABANDONED);
 }
+
+const struct service exchange_service = {
+	.name = "exchange",
+	.begin = exchange_begin,
+	.body = exchange_body,
+	.trailers = exchange_trailers,
+	.room = exchange_room,
+	.sent = exchange_sent,
+	.gone = exchange_gone,
+};

@@ -132,7 +132,7 @@ void exchange_finish(struct exchange *ex, enum ending end)
 
 void exchange_cut(struct exchange *ex)
 {
-	const struct exchange_ops *ops = ex->ops;
+	const struct stream_ops *ops = ex->ops;
 	void *stream = ex->stream;
 
 	exchange_finish(ex, END_CUT);
@@ -145,11 +145,15 @@ void exchange_cut(struct exchange *ex)
 static void own_answer_run(struct turn_item *item)
 {
 	struct exchange *ex = container_of(item, struct exchange, turn);
-	const struct exchange_ops *ops = ex->ops;
+	const struct stream_ops *ops = ex->ops;
 	void *stream = ex->stream;
 
 	if (!ops)
 		return;
+	if (!ex->own) { /* no memory */
+		exchange_cut(ex);
+		return;
+	}
 	ops->head(stream, ex->own);
 	if (ex->state == EX_DONE)
 		return;
@@ -181,9 +185,9 @@ void exchange_answer(struct exchange *ex, const struct answer *given)
 	ex->reason = a.reason;
 	log_failed(ex, &a);
 	ex->own = cc_head_new(ex->env->ctx);
-	if (!ex->own || answer_build(&a, ex->own, &ex->own_body) < 0) {
-		exchange_cut(ex);
-		return;
+	if (ex->own && answer_build(&a, ex->own, &ex->own_body) < 0) {
+		cc_head_free(ex->own);
+		ex->own = NULL;
 	}
 	ex->turn.run = own_answer_run;
 	turn_add(ex->env->ctx, TURN_NOTIFY, &ex->turn);

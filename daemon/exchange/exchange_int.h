@@ -2,7 +2,8 @@
 #ifndef EXCHANGE_INT_H
 #define EXCHANGE_INT_H
 
-#include "daemon/exchange/answer.h"
+#include "daemon/base/conf.h"
+#include "daemon/base/local_reply.h"
 #include "daemon/exchange/exchange.h"
 #include "daemon/pool/pool.h"
 #include "lib/base/turn.h"
@@ -12,7 +13,7 @@ enum ending { END_OK, END_CUT, END_OWN, END_ABANDONED };
 
 struct exchange {
 	struct exchange_env *env;
-	const struct exchange_ops *ops; /* NULL: the client is gone, or heard the end */
+	const struct stream_ops *ops; /* NULL: the client is gone, or heard the end */
 	void *stream;
 	enum exchange_state state;
 	struct pool *pool; /* counted by pool_use; NULL: none chosen */

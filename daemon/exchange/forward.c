@@ -5,7 +5,7 @@
 #include <clientconn.h>
 
 #include "daemon/exchange/forward.h"
-#include "lib/base/head_int.h"
+#include "lib/base/hop.h"
 #include "lib/base/str.h"
 
 unsigned forward_refuse(const struct cc_head *head, const char **why)

@@ -1,8 +1,8 @@
 /*
  * front.h - local clients.
  *
- *   worker  ── front_accept ──> front_conn ── exchange_*() ──> exchange
- *   front_conn <── exchange_ops ── exchange
+ *   worker  ── front_accept ──> front_conn ── struct service ──> who answers
+ *   front_conn <── stream_ops ── who answers
  *
  * A front_listener is one listener as one worker sees it: its settings and its
  * clients. A front_conn belongs to its listener and frees itself: its memory
@@ -17,28 +17,49 @@
 #include "lib/base/list.h"
 
 struct cc_buf;
-struct conf;
+struct cc_ctx;
+struct cc_head;
 struct conf_listener;
 struct conf_upstream;
-struct exchange_env;
+struct front_listener;
+struct log;
+struct service;
+struct worker_stats;
+
+/* Where a request is answered. */
+struct front_home {
+	const struct conf_upstream *up; /* NULL: it is for none, which the service tells */
+	bool here;                      /* in this worker; else: */
+	unsigned worker;
+};
+
+/* Whom the listener belongs to. */
+struct front_owner {
+	/* Asked once for each request; the answer goes to the service, too. */
+	struct front_home (*home_of)(struct front_listener *fl, const struct cc_head *head);
+	/*
+	 * The client goes to that worker, whole, with the bytes of the request that was begun. Takes
+	 * over fd and copies bytes; false: no memory, and fd stays the caller's.
+	 */
+	bool (*hand_over)(
+		struct front_listener *fl, unsigned worker, int fd, const struct cc_buf *bytes);
+	/* A client left, or one that was refused. May be where the listener is freed. */
+	void (*left)(struct front_listener *fl, bool refused);
+};
 
 struct front_listener {
-	struct exchange_env *env;
+	const struct front_owner *owner;
+	struct cc_ctx *ctx;
+	struct log *log;
+	struct worker_stats *stats;
+	const struct service *service; /* who answers, and its first argument */
+	void *server;
 	const struct conf_listener *conf; /* replaced at a reload */
 	struct list conns;                /* struct front_conn */
 	unsigned count;                   /* of conns */
 	unsigned refused;                 /* of these: there is no room for them */
 	bool draining;                    /* connections close after their answer */
-	bool alone;                       /* every upstream's home is this worker */
-	/*
-	 * Is the upstream's home another worker? Then the client goes there, whole, with the bytes of
-	 * the request that was begun: pass takes over fd and bytes. Not called when alone.
-	 */
-	bool (*elsewhere)(struct front_listener *fl, const struct conf_upstream *up);
-	bool (*pass)(struct front_listener *fl, const struct conf_upstream *up, int fd,
-		struct cc_buf *bytes);
-	/* A client left, or one that was refused. May be where the listener is freed. */
-	void (*left)(struct front_listener *fl, bool refused);
+	bool single_worker;               /* every request's home is here */
 };
 
 /* Takes over an accepted, non-blocking fd. false: no memory, fd is closed. */

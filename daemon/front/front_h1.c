@@ -28,11 +28,11 @@
 #include <clientconn.h>
 #include <clientconn/head.h>
 
+#include "daemon/base/caller.h"
 #include "daemon/base/conf.h"
+#include "daemon/base/local_reply.h"
 #include "daemon/base/log.h"
-#include "daemon/exchange/answer.h"
-#include "daemon/exchange/exchange.h"
-#include "daemon/exchange/route.h"
+#include "daemon/base/service.h"
 #include "daemon/front/front.h"
 #include "lib/base/ctx.h"
 #include "lib/base/str.h"
@@ -58,13 +58,13 @@ struct front_conn {
 	struct front_listener *fl;
 	struct cc_ctx *ctx;
 	struct link *link;
-	uint32_t uid; /* of the process that connected */
+	struct caller caller;
 	enum front_state state;
-	struct cc_buf raw;        /* the head's bytes so far, unless alone */
+	struct cc_buf raw;        /* the head's bytes so far, unless there is one worker */
 	struct h1_parser *parser; /* while not idle */
-	struct cc_head *head;     /* being built; then the exchange's */
-	struct exchange *ex;      /* while BUSY and the answer is not complete */
-	size_t owed;              /* answer body bytes in link->out not yet told to ex */
+	struct cc_head *head;     /* being built; then the service's */
+	void *call;               /* of the service, while BUSY and the answer is not complete */
+	size_t owed;              /* answer body bytes in link->out not yet told to the service */
 	size_t dropped;           /* while lingering */
 	enum h1_framing framing;  /* of the answer */
 	bool request_done;        /* all of it was parsed */
@@ -98,8 +98,16 @@ static void free_run(struct turn_item *item)
 	fl->count--;
 	if (refused)
 		fl->refused--;
+	caller_clear(&fc->caller);
 	mem_free(fc->ctx, fc);
-	fl->left(fl, refused);
+	fl->owner->left(fl, refused);
+}
+
+static void call_gone(struct front_conn *fc)
+{
+	if (fc->call)
+		fc->fl->service->gone(fc->call);
+	fc->call = NULL;
 }
 
 static void front_close(struct front_conn *fc)
@@ -108,9 +116,7 @@ static void front_close(struct front_conn *fc)
 		return;
 	fc->state = FRONT_CLOSED;
 	timer_stop(&fc->timer);
-	if (fc->ex)
-		exchange_gone(fc->ex);
-	fc->ex = NULL;
+	call_gone(fc);
 	link_close(fc->link);
 	turn_cancel(&fc->turn);
 	fc->turn.run = free_run;
@@ -265,7 +271,7 @@ static void ex_end(void *stream, const struct cc_head *trailers)
 {
 	struct front_conn *fc = stream;
 
-	fc->ex = NULL;
+	fc->call = NULL;
 	fc->answer_done = true;
 	if (fc->framing == H1_FRAME_CHUNKED && h1_write_last_chunk(&fc->link->out, trailers) < 0) {
 		broken_write(fc);
@@ -278,7 +284,7 @@ static void ex_cut(void *stream)
 {
 	struct front_conn *fc = stream;
 
-	fc->ex = NULL;
+	fc->call = NULL;
 	front_close(fc);
 }
 
@@ -290,7 +296,7 @@ static void ex_room(void *stream)
 	front_parse(fc); /* without bytes, too: the end of the body may be what is left */
 }
 
-static const struct exchange_ops exchange_ops = {
+static const struct stream_ops stream_ops = {
 	.info = ex_info,
 	.head = ex_head,
 	.body = ex_body,
@@ -299,19 +305,41 @@ static const struct exchange_ops exchange_ops = {
 	.room = ex_room,
 };
 
-/* The daemon's own answer, and the end. */
+/* The daemon's own answer to a request that no service has got. false: no memory. */
+static bool reply(struct front_conn *fc, const struct answer *a)
+{
+	struct cc_head *head = cc_head_new(fc->ctx);
+	struct cc_buf body;
+	bool built;
+
+	fc->fl->stats->rejected_by[a->reason]++;
+	if (a->status >= 500)
+		log_line(fc->fl->log, LOG_LEVEL_NOTICE, "request failed",
+			"upstream=- status=%u error=%s detail=\"%s\"", a->status, a->error,
+			a->detail);
+	cc_buf_init(&body, fc->ctx);
+	built = head && answer_build(a, head, &body) == 0;
+	if (built) {
+		ex_head(fc, head);
+		if (fc->state != FRONT_CLOSED)
+			ex_body(fc, &body);
+		if (fc->state != FRONT_CLOSED)
+			ex_end(fc, NULL);
+	}
+	cc_buf_clear(&body);
+	cc_head_free(head);
+	return built;
+}
+
+/* It is sent, and the end. */
 static void refuse_with(struct front_conn *fc, const struct answer *a)
 {
 	fc->keep = false;
 	fc->request_done = true; /* nothing more of it is parsed */
 	fc->state = FRONT_BUSY;
 	timer_stop(&fc->timer);
-	fc->ex = exchange_new(fc->fl->env, &exchange_ops, fc);
-	if (!fc->ex) {
+	if (!reply(fc, a))
 		front_close(fc);
-		return;
-	}
-	exchange_refuse(fc->ex, a);
 }
 
 /* A request that is none: answered and closed (RFC 9112 2.2, 9.3). */
@@ -319,8 +347,8 @@ static void refuse(struct front_conn *fc, unsigned status, const char *detail)
 {
 	struct answer a = {.status = status, .error = "http_request_error", .detail = detail};
 
-	fc->fl->env->stats.bad_requests++;
-	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request refused",
+	fc->fl->stats->bad_requests++;
+	log_line(fc->fl->log, LOG_LEVEL_INFO, "request refused",
 		"listener=%s status=%u detail=\"%s\"", fc->fl->conf->name, status, detail);
 	refuse_with(fc, &a);
 }
@@ -384,34 +412,47 @@ static void await_head(struct front_conn *fc)
 		timer_start(fc->ctx, &fc->timer, timeout);
 }
 
-/* true: the client is another worker's now. */
-static bool passed_on(struct front_conn *fc)
+/* The client is another worker's from now on. */
+static void hand_over(struct front_conn *fc, unsigned worker)
 {
 	struct front_listener *fl = fc->fl;
-	const struct conf_upstream *up;
 
-	if (fl->alone || fl->draining)
-		return false;
-	up = route_find(fl->env->conf, fl->conf, cc_head_authority(fc->head));
-	if (!up || !fl->elsewhere(fl, up))
-		return false;
 	if (cc_buf_move(&fc->raw, &fc->link->in, fc->link->in.len) == 0) {
 		int fd = link_detach(fc->link); /* before it is another thread's to close */
 
-		if (!fl->pass(fl, up, fd, &fc->raw))
+		if (!fl->owner->hand_over(fl, worker, fd, &fc->raw))
 			close(fd);
 	}
 	front_close(fc);
-	return true;
+}
+
+static void begin_call(struct front_conn *fc, const struct conf_upstream *up)
+{
+	struct service_request r = {
+		.head = fc->head,
+		.up = up,
+		.caller = &fc->caller,
+		.end_stream = !h1_parser_has_body(fc->parser),
+		.expects = h1_parser_expects_continue(fc->parser),
+	};
+
+	fc->head = NULL;
+	fc->call = fc->fl->service->begin(fc->fl->server, &r, &stream_ops, fc);
+	if (!fc->call)
+		front_close(fc);
 }
 
 static void head_came(struct front_conn *fc)
 {
 	struct cc_str method = cc_head_method(fc->head);
-	struct cc_head *head = fc->head;
+	struct front_home home = {.here = true};
 
-	if (!fc->refused && passed_on(fc))
+	if (!fc->refused)
+		home = fc->fl->owner->home_of(fc->fl, fc->head);
+	if (!home.here && !fc->fl->draining) {
+		hand_over(fc, home.worker);
 		return;
+	}
 	cc_buf_clear(&fc->raw);
 	timer_stop(&fc->timer);
 	fc->state = FRONT_BUSY;
@@ -420,33 +461,24 @@ static void head_came(struct front_conn *fc)
 	/* CONNECT is refused, and what follows it was meant for a tunnel. */
 	fc->keep = h1_parser_keep_alive(fc->parser) && !str_is(method, "CONNECT");
 	fc->head_method = str_is(method, "HEAD");
-	if (fc->refused) {
+	if (fc->refused)
 		refuse_for_room(fc);
-		return;
-	}
-	fc->ex = exchange_new(fc->fl->env, &exchange_ops, fc);
-	if (!fc->ex) {
-		front_close(fc);
-		return;
-	}
-	fc->head = NULL;
-	exchange_set_caller(fc->ex, fc->uid);
-	exchange_start(fc->ex, fc->fl->conf, head, !h1_parser_has_body(fc->parser),
-		h1_parser_expects_continue(fc->parser));
+	else
+		begin_call(fc, home.up);
 }
 
 static void body_came(struct front_conn *fc, const char *data, size_t len)
 {
 	struct cc_buf part;
 
-	if (!fc->ex)
+	if (!fc->call)
 		return;
 	cc_buf_init(&part, fc->ctx);
 	if (buf_add_slice(&part, &fc->link->in, data, len) < 0) {
 		front_close(fc);
 		return;
 	}
-	exchange_body(fc->ex, &part, false);
+	fc->fl->service->body(fc->call, &part, false);
 	cc_buf_clear(&part);
 }
 
@@ -456,7 +488,7 @@ static void request_came(struct front_conn *fc)
 	struct cc_buf none;
 
 	fc->request_done = true;
-	if (!fc->ex) {
+	if (!fc->call) {
 		if (fc->answer_done)
 			exchange_over(fc);
 		return;
@@ -464,11 +496,11 @@ static void request_came(struct front_conn *fc)
 	if (!h1_parser_has_body(fc->parser))
 		return;
 	if (trailers) {
-		exchange_trailers(fc->ex, trailers);
+		fc->fl->service->trailers(fc->call, trailers);
 		return;
 	}
 	cc_buf_init(&none, fc->ctx);
-	exchange_body(fc->ex, &none, true);
+	fc->fl->service->body(fc->call, &none, true);
 }
 
 /* Bad bytes: an answer if none began, else the connection breaks off. */
@@ -477,13 +509,12 @@ static void bad_request(struct front_conn *fc)
 	const struct h1_error *e = h1_parser_error(fc->parser);
 
 	if (!fc->answer_begun) {
-		if (fc->ex)
-			exchange_gone(fc->ex);
+		call_gone(fc);
 		refuse(fc, e->status, e->reason);
 		return;
 	}
-	log_line(fc->fl->env->log, LOG_LEVEL_INFO, "request broken off",
-		"listener=%s detail=\"%s\"", fc->fl->conf->name, e->reason);
+	log_line(fc->fl->log, LOG_LEVEL_INFO, "request broken off", "listener=%s detail=\"%s\"",
+		fc->fl->conf->name, e->reason);
 	front_close(fc);
 }
 
@@ -506,7 +537,7 @@ static bool wants_bytes(struct front_conn *fc)
 			hold(fc);
 		return false;
 	}
-	if (fc->ex && exchange_room(fc->ex) == 0) {
+	if (fc->call && fc->fl->service->room(fc->call) == 0) {
 		hold(fc);
 		return false;
 	}
@@ -536,7 +567,7 @@ static void event_came(struct front_conn *fc, enum h1_event ev, const char *data
 /* Parsed bytes go; those of a head are kept while it may be another worker's. */
 static bool take_bytes(struct front_conn *fc, size_t n)
 {
-	if (fc->fl->alone || fc->state != FRONT_HEAD) {
+	if (fc->fl->single_worker || fc->state != FRONT_HEAD) {
 		cc_buf_drain(&fc->link->in, n);
 	} else if (cc_buf_move(&fc->raw, &fc->link->in, n) < 0) {
 		front_close(fc);
@@ -549,7 +580,8 @@ static void front_parse(struct front_conn *fc)
 {
 	struct cc_buf *in = &fc->link->in;
 
-	if (fc->state == FRONT_IDLE && fc->link->out.len > (fc->fl->alone ? PIPELINE_MAX : 0)) {
+	if (fc->state == FRONT_IDLE &&
+		fc->link->out.len > (fc->fl->single_worker ? PIPELINE_MAX : 0)) {
 		link_pause(fc->link, true); /* it asks and does not read: on_written goes on */
 		return;
 	}
@@ -627,17 +659,18 @@ static void on_written(struct link *l, size_t n)
 	size_t left = l->out.len;
 
 	(void)n;
-	if (fc->ex && fc->owed > left) { /* out holds framing, too: never credits too much */
+	if (fc->call && fc->owed > left) { /* out holds framing, too: never credits too much */
 		size_t gone = fc->owed - left;
 
 		fc->owed = left;
-		exchange_sent(fc->ex, gone);
+		fc->fl->service->sent(fc->call, gone);
 	}
 	if (fc->state == FRONT_LINGER && may_close(fc))
 		front_close(fc);
 	else if (fc->state == FRONT_LINGER)
 		timer_start(fc->ctx, &fc->timer, left > 0 ? STALL_MS : LINGER_MS);
-	else if (fc->state == FRONT_IDLE && l->paused && left <= (fc->fl->alone ? PIPELINE_MAX : 0))
+	else if (fc->state == FRONT_IDLE && l->paused &&
+		 left <= (fc->fl->single_worker ? PIPELINE_MAX : 0))
 		read_on(fc);
 }
 
@@ -664,20 +697,9 @@ static void timer_fired(struct timer *t)
 
 /* ---- life -------------------------------------------------------------- */
 
-/* Those whom the kernel does not name are one user together: none of them wins by it. */
-static uint32_t caller_of(int fd)
-{
-	struct ucred caller;
-	socklen_t len = sizeof(caller);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &len) < 0)
-		return UINT32_MAX;
-	return caller.uid;
-}
-
 static struct front_conn *front_new(struct front_listener *fl, int fd, enum front_limit refused)
 {
-	struct cc_ctx *ctx = fl->env->ctx;
+	struct cc_ctx *ctx = fl->ctx;
 	struct front_conn *fc = mem_zalloc(ctx, sizeof(*fc));
 
 	if (!fc || link_new(ctx, fd, NULL, &ops, fc, &fc->link) < 0) {
@@ -687,7 +709,7 @@ static struct front_conn *front_new(struct front_listener *fl, int fd, enum fron
 	}
 	fc->fl = fl;
 	fc->ctx = ctx;
-	fc->uid = caller_of(fd);
+	caller_init(&fc->caller, fd);
 	cc_buf_init(&fc->raw, ctx);
 	timer_init(&fc->timer, timer_fired);
 	turn_item_init(&fc->turn, go_on_run);
@@ -704,7 +726,7 @@ bool front_accept(struct front_listener *fl, int fd)
 {
 	if (!front_new(fl, fd, FRONT_NO_LIMIT))
 		return false;
-	fl->env->stats.clients_accepted++;
+	fl->stats->clients_accepted++;
 	return true;
 }
 
@@ -712,8 +734,8 @@ bool front_refuse(struct front_listener *fl, int fd, enum front_limit limit)
 {
 	if (!front_new(fl, fd, limit))
 		return false;
-	fl->env->stats.clients_refused++;
-	log_line(fl->env->log, LOG_LEVEL_WARNING, "client refused", "listener=%s limit=%s",
+	fl->stats->clients_refused++;
+	log_line(fl->log, LOG_LEVEL_WARNING, "client refused", "listener=%s limit=%s",
 		fl->conf->name, front_limit_name(limit));
 	return true;
 }

@@ -219,20 +219,26 @@ static void client_left(struct front_listener *fl, bool refused)
 	s->ops->left(s->arg);
 }
 
-static bool lives_elsewhere(struct front_listener *fl, const struct conf_upstream *up)
+static struct front_home home_of(struct front_listener *fl, const struct cc_head *head)
 {
 	const struct acceptors *s = container_of(fl, struct acceptor, front)->set;
 
-	return !s->ops->is_home(up, s->arg);
+	return s->ops->home_of(fl->conf, head, s->arg);
 }
 
 static bool hand_over(
-	struct front_listener *fl, const struct conf_upstream *up, int fd, struct cc_buf *bytes)
+	struct front_listener *fl, unsigned worker, int fd, const struct cc_buf *bytes)
 {
 	const struct acceptor *a = container_of(fl, struct acceptor, front);
 
-	return a->set->ops->hand_over(a->listener->fd, up, fd, bytes, a->set->arg);
+	return a->set->ops->hand_over(a->listener->fd, worker, fd, bytes, a->set->arg);
 }
+
+static const struct front_owner front_owner = {
+	.home_of = home_of,
+	.hand_over = hand_over,
+	.left = client_left,
+};
 
 static struct acceptor *acceptor_new(struct acceptors *s, struct listener_set *set, unsigned i)
 {
@@ -244,12 +250,14 @@ static struct acceptor *acceptor_new(struct acceptors *s, struct listener_set *s
 	a->conf = conf_ref(s->env->conf);
 	a->listeners = listener_set_ref(set);
 	a->listener = listener_set_get(set, i);
-	a->front.env = s->env;
+	a->front.owner = &front_owner;
+	a->front.ctx = s->env->ctx;
+	a->front.log = s->env->log;
+	a->front.stats = &s->env->stats;
+	a->front.service = &exchange_service;
+	a->front.server = s->env;
 	a->front.conf = &a->conf->listeners[i];
-	a->front.left = client_left;
-	a->front.alone = s->workers == 1;
-	a->front.elsewhere = lives_elsewhere;
-	a->front.pass = hand_over;
+	a->front.single_worker = s->workers == 1;
 	list_init(&a->front.conns);
 	list_init(&a->link);
 	timer_init(&a->again, accept_again);

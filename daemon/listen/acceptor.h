@@ -19,11 +19,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "daemon/front/front.h"
 #include "daemon/listen/spare_fds.h"
 #include "lib/base/list.h"
 
 struct cc_buf;
-struct conf_upstream;
+struct cc_head;
+struct conf_listener;
 struct event_base;
 struct exchange_env;
 struct listener_set;
@@ -32,10 +34,15 @@ struct listener_set;
 struct acceptor_ops {
 	/* Clients of all workers together. */
 	unsigned (*clients)(void *arg);
-	bool (*is_home)(const struct conf_upstream *up, void *arg);
-	/* A client of this listener goes to the home of up, with its bytes. false: it stays. */
-	bool (*hand_over)(int listener, const struct conf_upstream *up, int fd,
-		struct cc_buf *bytes, void *arg);
+	/* Where a request to this listener is answered. */
+	struct front_home (*home_of)(
+		const struct conf_listener *l, const struct cc_head *head, void *arg);
+	/*
+	 * The client fd of that listening descriptor goes to that worker, with what it has sent. Takes
+	 * over fd; false: no memory, it stays.
+	 */
+	bool (*hand_over)(
+		int listener, unsigned worker, int fd, const struct cc_buf *bytes, void *arg);
 	/* A client has left, refused ones included. */
 	void (*left)(void *arg);
 };

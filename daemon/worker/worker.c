@@ -19,6 +19,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mailbox.h"
 #include "daemon/exchange/exchange.h"
+#include "daemon/exchange/route.h"
 #include "daemon/listen/acceptor.h"
 #include "daemon/listen/listener.h"
 #include "daemon/pool/pools.h"
@@ -62,19 +63,21 @@ static unsigned all_clients(void *arg)
 	return all;
 }
 
-static bool is_home(const struct conf_upstream *up, void *arg)
+static struct front_home home_of(
+	const struct conf_listener *l, const struct cc_head *head, void *arg)
 {
 	const struct worker *w = arg;
+	const struct conf_upstream *up = route_find(w->env.conf, l, cc_head_authority(head));
+	unsigned home = up && w->count > 1 ? pools_home(up, w->count) : w->index;
 
-	return pools_home(up, w->count) == w->index;
+	return (struct front_home){.up = up, .here = home == w->index, .worker = home};
 }
 
-static bool hand_over(
-	int listener, const struct conf_upstream *up, int fd, struct cc_buf *bytes, void *arg)
+static bool hand_over(int listener, unsigned worker, int fd, const struct cc_buf *bytes, void *arg)
 {
 	const struct worker *w = arg;
 
-	return handover_send(&w->workers[pools_home(up, w->count)]->handover, listener, fd, bytes);
+	return handover_send(&w->workers[worker]->handover, listener, fd, bytes);
 }
 
 static void on_left(void *arg)
@@ -82,7 +85,7 @@ static void on_left(void *arg)
 	stop_if_empty(arg);
 }
 
-static const struct acceptor_ops acceptor_ops = {all_clients, is_home, hand_over, on_left};
+static const struct acceptor_ops acceptor_ops = {all_clients, home_of, hand_over, on_left};
 
 /* ---- what the control thread tells --------------------------------------- */
 

@@ -4,6 +4,7 @@
  */
 #include "lib/base/ctx.h"
 #include "lib/base/head_int.h"
+#include "lib/base/hop.h"
 #include "lib/base/token.h"
 
 #define HEADS_KEPT  256u       /* free blocks a context keeps */

@@ -101,12 +101,6 @@ static inline struct cc_str head_text(const struct cc_head *h, struct head_part 
 	return (struct cc_str){h->text + part.off, part.len};
 }
 
-/*
- * Does TE have the member "trailers": whoever reads the answer takes its trailer fields (RFC 9110
- * 10.1.4)? That one goes on; codings are between two neighbours, and no driver knows any.
- */
-bool head_takes_trailers(const struct cc_head *h);
-
 /* Tokens that never leave this connection; Connection may name more. */
 static inline bool head_token_is_hop(unsigned token)
 {

@@ -8,6 +8,7 @@
 
 #include "lib/base/ctx.h"
 #include "lib/base/head_int.h"
+#include "lib/base/hop.h"
 #include "lib/codec/h1_codec.h"
 
 #define FRAMING_MAX 128u                /* what put_framing and put_te add, and the empty line */

@@ -3,6 +3,7 @@
 
 #include "lib/base/ctx.h"
 #include "lib/base/head_int.h"
+#include "lib/base/hop.h"
 #include "lib/base/token.h"
 #include "lib/codec/h2_glue.h"
 

@@ -1,4 +1,4 @@
-/* test_answer.c - the daemon's own answers: JSON, Proxy-Status, and what each error becomes. */
+/* test_local_reply.c - the daemon's own answers: JSON, Proxy-Status, and what each error becomes. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 #include "daemon/base/conf.h"
-#include "daemon/exchange/answer.h"
+#include "daemon/base/local_reply.h"
 #include "tests/unit/ctx_fixture.h"
 #include "tests/unit/run.h"
 

@@ -1,4 +1,4 @@
-/* answer.c - the answers that the daemon gives itself. */
+/* local_reply.c - the answers that the daemon gives itself. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 #include <jansson.h>
 
 #include "daemon/base/conf.h"
-#include "daemon/exchange/answer.h"
+#include "daemon/base/local_reply.h"
 
 static const char *title_of(unsigned status)
 {

@@ -1,10 +1,10 @@
 /*
- * answer.h - the answers that the daemon gives itself: a JSON body (RFC 9457)
+ * local_reply.h - the answers that the daemon gives itself: a JSON body (RFC 9457)
  * and a Proxy-Status field (RFC 9209) that name the cause, the upstream and
  * the limit.
  */
-#ifndef ANSWER_H
-#define ANSWER_H
+#ifndef LOCAL_REPLY_H
+#define LOCAL_REPLY_H
 
 #include <clientconn.h>
 #include <clientconn/buf.h>
