@@ -5,6 +5,7 @@
 #define PAUSE      100  /* ms, before the second repeat; doubles with each */
 #define PAUSE_CALM 1000 /* ms, before any, when the server asked for it */
 #define DOUBLINGS  4    /* at most */
+#define IN_ORDER   20   /* attempts more, after connections that answered and then left in order */
 
 bool retry_method_safe(struct cc_str m)
 {
@@ -42,10 +43,30 @@ static enum retry_reason silent_verdict(const struct retry_facts *f, enum conf_r
 	return f->safe && f->reused ? reason : RETRY_NO;
 }
 
+static bool leaves_in_order(enum cc_why why)
+{
+	return why == CC_WHY_GOAWAY || why == CC_WHY_NONE;
+}
+
+/* The connection had answered and was retired in order; the server did not see the request. */
+static bool met_a_retirement(const struct retry_facts *f)
+{
+	return f->end == RETRY_END_GOAWAY && f->reused && leaves_in_order(f->why);
+}
+
+/*
+ * Each connection that retires has answered requests, so others get on while this one has bad luck: on
+ * a slow machine it may meet several in a row, and an error would be of our making.
+ */
+static unsigned attempts_allowed(const struct retry_facts *f, unsigned max)
+{
+	return max > 0 && met_a_retirement(f) ? max + IN_ORDER : max;
+}
+
 enum retry_reason retry_verdict(const struct retry_facts *f, enum conf_retry policy, unsigned max)
 {
 	if (policy == CONF_RETRY_NEVER || f->answered || f->client_gone || !f->replayable ||
-		f->attempts > max)
+		f->attempts > attempts_allowed(f, max))
 		return RETRY_NO;
 	switch (f->end) {
 	case RETRY_END_UNSENT:
@@ -62,11 +83,6 @@ enum retry_reason retry_verdict(const struct retry_facts *f, enum conf_retry pol
 	return RETRY_NO;
 }
 
-static bool leaves_in_order(enum cc_why why)
-{
-	return why == CC_WHY_GOAWAY || why == CC_WHY_NONE;
-}
-
 /*
  * Free is what never reached the upstream, what it refused because it could not yet say how much
  * it takes, and the orderly end of a connection that had answered. The last is bounded by the answers
@@ -80,7 +96,7 @@ bool retry_costs(const struct retry_facts *f)
 	case RETRY_END_REFUSED:
 		return !f->guessed;
 	case RETRY_END_GOAWAY:
-		return !f->reused || !leaves_in_order(f->why);
+		return !met_a_retirement(f);
 	case RETRY_END_SILENT:
 		return !f->reused || f->multiplexed;
 	case RETRY_END_OTHER:

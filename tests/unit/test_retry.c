@@ -120,6 +120,27 @@ START_TEST(what_may_have_been_processed_is_repeated_once)
 }
 END_TEST
 
+START_TEST(connections_that_retire_in_order_may_be_met_more_often)
+{
+	struct retry_facts f = {.end = RETRY_END_GOAWAY,
+		.why = CC_WHY_GOAWAY,
+		.reused = true,
+		.replayable = true,
+		.attempts = 22};
+
+	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_SAFE, 2), RETRY_GOAWAY);
+	f.attempts = 23;
+	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_SAFE, 2), RETRY_NO);
+	f.attempts = 3;
+	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_SAFE, 0), RETRY_NO);
+	f.why = CC_WHY_CALM;
+	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_SAFE, 2), RETRY_NO);
+	f.why = CC_WHY_GOAWAY;
+	f.reused = false;
+	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_SAFE, 2), RETRY_NO);
+}
+END_TEST
+
 START_TEST(attempts_that_were_surely_not_processed_do_not_use_up_that_one)
 {
 	struct retry_facts f = stale_get;
@@ -417,6 +438,7 @@ int main(void)
 	tcase_add_test(c, a_body_that_is_gone_cannot_be_sent_again);
 	tcase_add_test(c, nobody_repeats_for_a_client_that_left);
 	tcase_add_test(c, what_may_have_been_processed_is_repeated_once);
+	tcase_add_test(c, connections_that_retire_in_order_may_be_met_more_often);
 	tcase_add_test(c, attempts_that_were_surely_not_processed_do_not_use_up_that_one);
 	tcase_add_test(c, methods_are_idempotent_and_safe_as_rfc_9110_says);
 	tcase_add_test(c, results_are_told_apart);
