@@ -443,8 +443,12 @@ static int dial_set_tls(struct dial *d, const struct dial_target *t, const char 
 	if (n > 1 && d->name[n - 1] == '.') /* the root's dot is not part of the name here */
 		d->name[n - 1] = '\0';
 
+	/* From OpenSSL 3.2 on this allocates, and says nothing if it could not. */
+	ERR_clear_error();
 	SSL_set_connect_state(d->ssl);
-	if (n > 0 && !ssl_set_name(d->ssl, d->name))
+	if (ERR_peek_error() != 0)
+		err = CC_ENOMEM;
+	else if (n > 0 && !ssl_set_name(d->ssl, d->name))
 		err = CC_ENOMEM; /* the name is in order */
 	else if (t->alpn && SSL_set_alpn_protos(d->ssl, t->alpn, t->alpn_len) != 0)
 		err = ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE ? CC_ENOMEM
