@@ -89,6 +89,25 @@ START_TEST(who_waits_too_long_in_the_queue_hears_queue_timeout)
 }
 END_TEST
 
+/* It takes the connection and never greets: nothing has failed yet, and no name is being looked up. */
+START_TEST(who_waits_for_the_first_connection_hears_that_none_came_up)
+{
+	struct origin *o = some_origin(&(struct origin_opts){.tls = true, .greet_late = 60000});
+	uint64_t begun;
+	struct answer a;
+
+	daemon_for(o, "queue_timeout = \"300ms\";");
+	begun = harness_now();
+	a = get_once("/too-late");
+	assert_limit(&a, 504, "queue_timeout", "yes");
+	assert_took(begun, 300);
+	ck_assert_msg(strstr(a.body, "no connection came up within queue_timeout (300 ms); 1 are "
+				     "being opened") != NULL,
+		"%s", a.body);
+	assert_rejected("queue_timeout", 1);
+}
+END_TEST
+
 START_TEST(servers_that_do_not_answer_meet_response_timeout)
 {
 	daemon_for(origin_of(_i), "response_timeout = \"300ms\";");
@@ -270,6 +289,7 @@ int main(void)
 	TCase *client = harness_case(s, "client");
 
 	tcase_add_loop_test(alone, who_waits_too_long_in_the_queue_hears_queue_timeout, 0, 2);
+	tcase_add_test(alone, who_waits_for_the_first_connection_hears_that_none_came_up);
 	tcase_add_loop_test(alone, servers_that_do_not_answer_meet_response_timeout, 0, 2);
 	tcase_add_loop_test(alone, bodies_may_take_longer_than_response_timeout, 0, 2);
 	tcase_add_loop_test(alone, bodies_that_stop_are_cut_at_body_idle_timeout, 0, 2);
