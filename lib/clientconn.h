@@ -7,7 +7,7 @@
  *
  * Threads.  Everything reached from one cc_ctx belongs to the thread that
  * runs its event_base. Two contexts share nothing, so N threads take N
- * contexts. There is no global state.
+ * contexts. There is no global state. No SIGPIPE is raised.
  *
  * Callbacks.  None runs before the function that caused it has returned.
  * From inside any callback every function here may be called, cc_conn_free
