@@ -1,7 +1,8 @@
 #!/bin/sh
 # Each public header compiles alone as C99 and as C++11, without a warning, and twice in one file;
 # and clientconn.3 names every function, constant and option. The version is that of configure.ac,
-# and the program in the page is examples/upload.c.
+# and the program in the page is examples/upload.c. No header of the library is wider than 100
+# columns.
 # Exits 77 where there is no C++ compiler, after the rest.
 #   check-headers.sh [DIR]  the folder of clientconn.h, else that of the sources
 set -eu
@@ -53,6 +54,15 @@ missing=$(names | sort -u | while read -r name; do
 done)
 if [ -n "$missing" ]; then
 	echo "doc/clientconn.3 does not name:" $missing >&2
+	exit 1
+fi
+
+# clang-format leaves comments as wide as they are.
+wide=$(cd "$src/lib" && for header in *.h */*.h; do
+	expand "$header" | awk -v name="$header" 'length($0) > 100 { print name ":" NR }'
+done)
+if [ -n "$wide" ]; then
+	echo "wider than 100 columns:" $wide >&2
 	exit 1
 fi
 
