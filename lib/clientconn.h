@@ -7,7 +7,7 @@
  *
  * Threads.  Everything reached from one cc_ctx belongs to the thread that
  * runs its event_base. Two contexts share nothing, so N threads take N
- * contexts. There is no global state.
+ * contexts. There is no global state. No SIGPIPE is raised.
  *
  * Callbacks.  None runs before the function that caused it has returned.
  * From inside any callback every function here may be called, cc_conn_free
@@ -168,22 +168,26 @@ struct cc_transport_opts {
 int cc_transport_new(
 	struct cc_ctx *ctx, const struct cc_transport_opts *opts, struct cc_transport **ret);
 /*
- * Connections made from it live on. TLS sessions of its SSL_CTX are forgotten, also those of another
- * transport that shares it: it pays one full handshake.
+ * Connections made from it live on. TLS sessions of its SSL_CTX are forgotten, also those of
+ * another transport that shares it: it pays one full handshake.
  */
 void cc_transport_free(struct cc_transport *t);
+
+typedef void (*cc_state_hook)(struct cc_conn *conn, void *arg); /* cc_conn_set_state_hook */
 
 /*
  * Opens a new connection, always: nothing is reused, nothing is pooled.
  * scheme is "http" or "https"; address is "host:port", "host", "[v6]:port" or
  * "unix:/path". The addresses of a host race, race_delay apart (RFC 8305); one that
- * failed to connect in this context is tried last for the next 60 s. Who resolves
- * names on his own gives up to 64 numbers, "192.0.2.1:443,[2001:db8::1]:443", which race
- * in that order; https needs tls_name then, and a proxy or a name among them is CC_EINVAL. Failures
- * that are not a wrong call or lack of memory come through the state hook. The caller owns *ret until cc_conn_free.
+ * failed to connect in this context is tried last for the next 60 s.
+ *
+ * Callers that resolve names pass up to 64 addresses of one server,
+ * "192.0.2.1:443,[2001:db8::1]:443", which race in that order. With https they set
+ * tls_name as well. A name among them, or a proxy to reach them by, is CC_EINVAL.
+ *
+ * Failures that are not a wrong call or lack of memory come through the state
+ * hook. The caller owns *ret until cc_conn_free.
  */
-typedef void (*cc_state_hook)(struct cc_conn *conn, void *arg);
-
 int cc_transport_new_client_conn(struct cc_transport *t, const char *scheme, const char *address,
 	cc_state_hook hook, void *arg, struct cc_conn **ret);
 
@@ -198,8 +202,9 @@ enum cc_state {        /* moves only downward in this list */
 
 /*
  * Called when capacity grew or shrank, requests ended or the state moved; also
- * for what happened before it was set. Calls are coalesced: read the state and cc_conn_changes(), do not count the calls.
- * The call for CC_CLOSED is the last one. NULL: no call comes any more.
+ * for what happened before it was set. Calls are coalesced: read the state and
+ * cc_conn_changes(), do not count the calls. The call for CC_CLOSED is the last
+ * one. NULL: no call comes any more.
  */
 void cc_conn_set_state_hook(struct cc_conn *conn, cc_state_hook hook, void *arg);
 
@@ -252,7 +257,7 @@ enum cc_reason {
 	CC_REASON_REQUESTS,         /* max_requests */
 	CC_REASON_STREAM_IDS,       /* HTTP/2 has no more (RFC 9113 5.1.1) */
 	CC_REASON_GOAWAY,           /* cc_conn_goaway_code says why (RFC 9113 6.8) */
-	CC_REASON_CONNECTION_CLOSE, /* HTTP/1: the server closes after the response (RFC 9112 9.6) */
+	CC_REASON_CONNECTION_CLOSE, /* HTTP/1: the server closes after this one (RFC 9112 9.6) */
 	CC_REASON_NOT_REUSABLE, /* HTTP/1: a request given up, an early or an unasked response */
 	CC_REASON_PEER_IDLE,    /* the peer closed while nothing ran */
 	CC_REASON_EOF,          /* the peer closed under requests */
@@ -351,9 +356,12 @@ struct cc_req_ops {
 
 /*
  * Sends a request. The head is encoded or copied before the call returns
- * and stays the caller's. Fields for one hop only are left out, except that of TE the
- * member "trailers" goes, and nothing else (RFC 9113 8.2.2; RFC 9110 10.1.4). On a full connection the request waits its turn (an
+ * and stays the caller's. On a full connection the request waits its turn (an
  * HTTP/1 connection carries one at a time) unless RESERVED or NOWAIT is given.
+ *
+ * Fields for one hop only are left out, except that of TE the member "trailers"
+ * goes, and nothing else (RFC 9113 8.2.2; RFC 9110 10.1.4).
+ *
  * *ret is valid until on_done or cc_req_cancel. CC_EFULL, CC_ECLOSED,
  * CC_EINVAL (no method, or CONNECT; END_STREAM with a Content-Length above 0;
  * a callback that is required is NULL; the size of ops), CC_ENOMEM: no request

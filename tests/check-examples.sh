@@ -49,6 +49,9 @@ configure_nginx() {
 	    listen 127.0.0.1:$1 ssl http2; listen 127.0.0.1:$2; listen 127.0.0.1:$3 http2;
 	    location / { return 200 "an answer\n"; }
 	    location /missing { return 404; }
+	    location /up/ {
+	      dav_methods PUT; create_full_put_path on; client_max_body_size 0; root .;
+	    }
 	  }
 	}
 	EOF
@@ -135,6 +138,16 @@ pool_loses_nothing() {
 		fail "pool $name: nginx answered $done requests, $different of them different:"
 }
 
+# NAME ARGUMENTS: of 20 MB no more than 4 MiB is ever held, see max_buffered in upload.c.
+upload_arrives() {
+	name=$1
+	shift
+	rm -rf "$dir/up"
+	example 0 upload "$@" <"$dir/large"
+	says "^status 201, 20000000 bytes sent, 0 received: no error\$" "upload $name"
+	cmp "$dir/large" "$dir/up/file" || fail "upload $name: something else has arrived:"
+}
+
 start_nginx
 SSL_CERT_FILE=$dir/ca.pem
 export SSL_CERT_FILE
@@ -155,6 +168,14 @@ pool_loses_nothing "h2 over TLS" "https://localhost:$tls/"
 pool_loses_nothing "h1 over TLS" "https://localhost:$tls/" 1
 pool_loses_nothing "h1 in clear" "http://127.0.0.1:$clear/"
 pool_loses_nothing "h2 in clear" "http://127.0.0.1:$h2c/" 2
+
+head -c 20000000 /dev/urandom >"$dir/large"
+upload_arrives "h2 over TLS" "https://localhost:$tls/up/file"
+upload_arrives "h1 over TLS" "https://localhost:$tls/up/file" 1
+upload_arrives "h1 in clear" "http://127.0.0.1:$clear/up/file"
+upload_arrives "h2 in clear" "http://127.0.0.1:$h2c/up/file" 2
+example 1 upload "http://127.0.0.1:$clear/missing" </dev/null
+says '^status 404, 0 bytes sent' "upload to what is missing"
 
 example 1 pool "http://127.0.0.1:$clear/missing"
 says '^10000 requests, 10000 lost, 0 doubled' "pool of what is missing"

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Each public header compiles alone as C99 and as C++11, without a warning, and twice in one file;
-# and clientconn.3 names every function, constant and option. The version is that of configure.ac.
+# and clientconn.3 names every function, constant and option. The version is that of configure.ac,
+# and the program in the page is examples/upload.c. No header of the library is wider than 100
+# columns.
 # Exits 77 where there is no C++ compiler, after the rest.
 #   check-headers.sh [DIR]  the folder of clientconn.h, else that of the sources
 set -eu
@@ -52,6 +54,26 @@ missing=$(names | sort -u | while read -r name; do
 done)
 if [ -n "$missing" ]; then
 	echo "doc/clientconn.3 does not name:" $missing >&2
+	exit 1
+fi
+
+# clang-format leaves comments as wide as they are.
+wide=$(cd "$src/lib" && for header in *.h */*.h; do
+	expand "$header" | awk -v name="$header" 'length($0) > 100 { print name ":" NR }'
+done)
+if [ -n "$wide" ]; then
+	echo "wider than 100 columns:" $wide >&2
+	exit 1
+fi
+
+# The program that the page shows is the example, as roff writes it.
+shown() {
+	sed -e '1,/^ \*\/$/d' -e 's/\\/\\e/g' -e "s/'/\\\\(aq/g" -e 's/-/\\-/g' -e 's/^\./\\\&./' \
+		"$src/examples/upload.c"
+}
+if [ "$(shown)" != "$(sed '1,/^\.\\" examples\/upload.c$/d;/^\.\\" end$/,$d' "$src/doc/clientconn.3")" ]; then
+	echo "doc/clientconn.3 shows another program than examples/upload.c; it should be:" >&2
+	shown >&2
 	exit 1
 fi
 

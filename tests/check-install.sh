@@ -69,7 +69,7 @@ if nm -D "$lib/libclientconn.so" | grep -q __gcov; then
 fi
 
 # shellcheck disable=SC2046,SC2086 # lists of words
-for example in get pool; do
+for example in get pool upload; do
 	$CC $sanitize -Wall -Wextra -Werror -o "$dir/$example" "$src/examples/$example.c" \
 		$(pkg-config --cflags --libs libclientconn) || fail "$example: shared"
 	LD_LIBRARY_PATH=$lib ldd "$dir/$example" | grep -q "$lib/$soname" ||
@@ -83,7 +83,7 @@ for example in get pool; do
 	# Nobody listens there: it finds out by itself.
 	for program in "$dir/$example" "$dir/$example-static"; do
 		status=0
-		LD_LIBRARY_PATH=$lib timeout 60 "$program" http://127.0.0.1:1/ >"$dir/out" 2>&1 ||
+		LD_LIBRARY_PATH=$lib timeout 60 "$program" http://127.0.0.1:1/ </dev/null >"$dir/out" 2>&1 ||
 			status=$?
 		[ "$status" -eq 1 ] && grep -qi refused "$dir/out" ||
 			fail "${program##*/}: status $status, $(head -n 3 "$dir/out")"

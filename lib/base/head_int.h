@@ -4,7 +4,7 @@
  * A head is one block from ctx->heads: the struct, a field array and a text
  * arena. All text lies in the arena, a field's value directly behind its name;
  * what refers to it are offsets, since the arena moves when it grows. The
- * functions here check nothing: whoever calls them has parsed what he adds.
+ * functions here check nothing: what callers add has been parsed.
  */
 #ifndef CC_HEAD_INT_H
 #define CC_HEAD_INT_H

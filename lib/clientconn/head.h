@@ -23,7 +23,7 @@ struct cc_str { /* not terminated; valid until the head changes */
 #define CC_STR(lit) ((struct cc_str){(lit), sizeof(lit) - 1})
 #endif
 
-enum cc_token { /* names that HTTP gives a meaning; generated */
+enum cc_token { /* names that HTTP gives a meaning */
 	CC_T_OTHER,
 	CC_T_CONNECTION,
 	CC_T_CONTENT_LENGTH,

@@ -64,8 +64,7 @@ struct cc_conn {
 	struct list ending;  /* struct cc_req whose on_done comes in the notify stage */
 	uint32_t waiting_count;
 	uint32_t waiting_reserved; /* of them: hold a slot, wait for room on the wire */
-	uint32_t
-		unconfirmed; /* requests given up that hold their slots until the peer has confirmed */
+	uint32_t unconfirmed;      /* requests given up: they hold slots until the peer confirms */
 	cc_state_hook hook;
 	void *hook_arg;
 	unsigned changes;      /* CC_CHANGED_*: not told yet */
@@ -168,7 +167,7 @@ void conn_req_body(struct cc_req *req);
 void conn_req_took(struct cc_req *req, size_t n);
 /* All of the request is on its way. */
 void conn_req_sent(struct cc_req *req);
-/* The request ended; the driver forgets it. on_done runs before this returns. said NULL: nothing. */
+/* It ended; the driver forgets it. on_done runs before this returns. said NULL: nothing. */
 void conn_req_end(struct cc_req *req, int err, bool unprocessed, const struct conn_said *said,
 	const struct cc_head *trailers);
 /* Cancelled, and nothing of it will leave: as if it had never begun. */
