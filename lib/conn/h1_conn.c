@@ -382,7 +382,7 @@ static void on_error(struct link *l, int err)
 {
 	struct h1_conn *h = l->owner;
 
-	conn_broke(h->conn, err, l->detail);
+	conn_broke(h->conn, err, link_detail(l));
 }
 
 static const struct link_ops ops = {

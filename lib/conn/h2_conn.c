@@ -635,7 +635,7 @@ static void on_error(struct link *l, int err)
 {
 	struct h2_conn *h = l->owner;
 
-	conn_broke(h->conn, h->goaway ? CC_EGOAWAY : err, l->detail);
+	conn_broke(h->conn, h->goaway ? CC_EGOAWAY : err, link_detail(l));
 }
 
 static const struct link_ops ops = {

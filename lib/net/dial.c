@@ -167,17 +167,17 @@ static void on_open(struct link *l)
 static void on_tls_error(struct link *l, int err)
 {
 	struct dial *d = l->owner;
-	long verify = SSL_get_verify_result(l->ssl);
+	long verify = SSL_get_verify_result(l->wire.ssl);
 	char where[SERVER_TEXT];
 
 	server_text(d, where, sizeof(where));
 	if (err == CC_ENOMEM) /* which may have kept the certificate from being verified, too */
-		dial_fail(d, err, "%s: %s", where, l->detail);
-	else if (verify != X509_V_OK && SSL_get_verify_mode(l->ssl) != SSL_VERIFY_NONE)
+		dial_fail(d, err, "%s: %s", where, link_detail(l));
+	else if (verify != X509_V_OK && SSL_get_verify_mode(l->wire.ssl) != SSL_VERIFY_NONE)
 		dial_fail(d, CC_ECERT, "%s: TLS handshake: certificate verify failed for %s: %s",
 			where, d->name, X509_verify_cert_error_string(verify));
 	else
-		dial_fail(d, CC_ETLS, "%s: %s", where, l->detail);
+		dial_fail(d, CC_ETLS, "%s: %s", where, link_detail(l));
 }
 
 static void on_tls_eof(struct link *l, bool clean)
@@ -214,7 +214,7 @@ static void dial_reached(struct dial *d, int fd, struct cc_buf *early)
 		dial_starve(d);
 		return;
 	}
-	d->link->session = d->session; /* the link has both */
+	d->link->wire.session = d->session; /* the link has both */
 	d->session = NULL;
 	d->ssl = NULL;
 	err = early ? link_put_back(d->link, early) : 0;
@@ -265,7 +265,7 @@ static void on_proxy_eof(struct link *l, bool clean)
 
 static void on_proxy_error(struct link *l, int err)
 {
-	tunnel_fail(l->owner, err == CC_ENOMEM ? err : CC_ECONNECT, l->detail);
+	tunnel_fail(l->owner, err == CC_ENOMEM ? err : CC_ECONNECT, link_detail(l));
 }
 
 static const struct link_ops proxy_link_ops = {
@@ -658,8 +658,8 @@ const char *dial_alpn(const struct link *link, char buf[32])
 	const unsigned char *name = NULL;
 	unsigned n = 0;
 
-	if (link->ssl)
-		SSL_get0_alpn_selected(link->ssl, &name, &n);
+	if (link->wire.ssl)
+		SSL_get0_alpn_selected(link->wire.ssl, &name, &n);
 	if (n > 31)
 		n = 0;
 	if (n > 0)

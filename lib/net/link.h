@@ -22,10 +22,9 @@
 
 #include "lib/base/timer.h"
 #include "lib/base/turn.h"
+#include "lib/net/link_wire.h"
 
-struct io;
 struct link;
-struct session;
 struct ssl_st;
 
 struct link_ops {
@@ -48,13 +47,10 @@ enum link_state { LINK_HANDSHAKE, LINK_OPEN, LINK_BROKEN, LINK_CLOSED };
 
 struct link {
 	struct cc_ctx *ctx;
-	int fd;
 	enum link_state state;
-	bool eof;     /* the peer will send no more */
-	bool fin;     /* TLS: the kernel said so, to OpenSSL */
-	bool paused;  /* by link_pause */
-	bool drained; /* the kernel had no more bytes at the last read */
-	bool shut;    /* send FIN (close_notify first) when out is empty */
+	bool eof;    /* the peer will send no more */
+	bool paused; /* by link_pause */
+	bool shut;   /* send FIN (close_notify first) when out is empty */
 	bool shut_done;
 	bool starved; /* buffer memory is short: reading rests for a moment */
 	unsigned
@@ -64,16 +60,11 @@ struct link {
 	int write_err;     /* with this */
 	const struct link_ops *ops;
 	void *owner;
-	const struct io *io;
-	struct ssl_st *ssl;      /* NULL: clear text; owned */
-	struct session *session; /* while one is offered or expected, else NULL; owned */
+	struct wire wire; /* the descriptor, in clear or in TLS */
 	struct cc_buf in, out;
-	struct cc_buf raw; /* read from the kernel, not yet taken by OpenSSL; or put back */
 	struct turn_item flush;
-	struct timer again; /* reads on in the next turn what the TLS layer still holds */
+	struct timer again; /* reads on in the next turn what the wire still holds */
 	struct event rd, wr;
-	size_t tls_retry; /* bytes of the SSL_write that has to be repeated */
-	char detail[128]; /* what the last error was, for people */
 };
 
 /*
@@ -83,6 +74,8 @@ struct link {
  */
 int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_ops *ops,
 	void *owner, struct link **ret);
+/* What the last error was, for people. */
+const char *link_detail(const struct link *l);
 /* Another owner takes the link over, callbacks included. */
 void link_set_owner(struct link *l, const struct link_ops *ops, void *owner);
 
