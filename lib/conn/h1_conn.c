@@ -186,7 +186,7 @@ static void on_written(struct link *l, size_t n)
 /* All of the request is with the kernel: what comes next is about the next one. */
 static bool has_left(const struct h1_conn *h)
 {
-	return h->req->out_done && h->link->out.len == 0 && !h->link->write_broken;
+	return h->req->out_done && h->link->out.len == 0 && h->link->writing != LINK_OUT_FAILED;
 }
 
 /* The message is over; h->req is told and forgotten. */

@@ -49,12 +49,12 @@ static void got_eof(struct link *l, bool clean)
 {
 	l->eof = true;
 	event_del(&l->rd);
-	if (l->write_broken && l->write_err != CC_EIO) {
+	if (l->writing == LINK_OUT_FAILED && l->write_err != CC_EIO) {
 		broken(l, l->write_err);
 		return;
 	}
 	l->ops->on_eof(l, clean); /* the end of a message may be the end of the stream */
-	if (l->write_broken && l->state == LINK_OPEN)
+	if (l->writing == LINK_OUT_FAILED && l->state == LINK_OPEN)
 		broken(l, l->write_err);
 }
 
@@ -76,8 +76,7 @@ static void read_nothing(struct link *l, enum wire_result why)
 		got_eof(l, true);
 		return;
 	case WIRE_CUT:
-		l->write_broken = false;
-		l->shut_done = true;
+		l->writing = LINK_OUT_ENDED;
 		cc_buf_clear(&l->out);
 		got_eof(l, false);
 		return;
@@ -90,7 +89,7 @@ static void read_nothing(struct link *l, enum wire_result why)
 	default:
 		break;
 	}
-	if (l->write_broken)
+	if (l->writing == LINK_OUT_FAILED)
 		broken(l, l->write_err);
 }
 
@@ -130,7 +129,7 @@ static void read_loop(struct link *l)
 	if (l->state != LINK_OPEN || l->paused || l->eof)
 		return;
 	/* epoll does not know what was read ahead */
-	if (l->wire.ops->reads_ahead || l->write_broken || l->wire.raw.len > 0)
+	if (l->wire.ops->reads_ahead || l->writing == LINK_OUT_FAILED || l->wire.raw.len > 0)
 		timer_start(l->ctx, &l->again, 0);
 }
 
@@ -166,7 +165,7 @@ static void on_again(struct timer *t)
 		l->wire.drained = false;
 		event_add(&l->rd, NULL);
 	}
-	if (l->write_broken)
+	if (l->writing == LINK_OUT_FAILED)
 		l->wire.drained = false;
 	link_read(l);
 }
@@ -183,16 +182,14 @@ static void write_failed(struct link *l)
 		broken(l, l->write_err);
 		return;
 	}
-	l->write_broken = true;
+	l->writing = LINK_OUT_FAILED;
 	if (!l->paused)
 		timer_start(l->ctx, &l->again, 0);
 }
 
 static void send_fin(struct link *l)
 {
-	if (l->shut_done)
-		return;
-	l->shut_done = true;
+	l->writing = LINK_OUT_ENDED;
 	l->wire.ops->shut(&l->wire);
 	l->wire.io->shutdown(l->wire.fd, SHUT_WR);
 }
@@ -217,7 +214,7 @@ static void link_write(struct link *l)
 {
 	size_t total = 0;
 
-	if (l->write_broken || l->shut_done) {
+	if (l->writing >= LINK_OUT_ENDED) {
 		cc_buf_clear(&l->out);
 		return;
 	}
@@ -232,7 +229,7 @@ static void link_write(struct link *l)
 	}
 	if (l->out.len > 0)
 		event_add(&l->wr, NULL);
-	else if (l->shut)
+	else if (l->writing == LINK_OUT_ENDING)
 		send_fin(l);
 	l->wire.ops->release(&l->wire);
 	if (total > 0 && l->ops->on_written)
@@ -380,7 +377,8 @@ void link_flush(struct link *l)
 
 void link_shutdown(struct link *l)
 {
-	l->shut = true;
+	if (l->writing == LINK_OUT_OPEN)
+		l->writing = LINK_OUT_ENDING;
 	link_flush(l);
 }
 
@@ -398,7 +396,7 @@ void link_pause(struct link *l, bool paused)
 		return;
 	}
 	event_add(&l->rd, NULL);
-	if (l->wire.ops->pending(&l->wire) || l->write_broken)
+	if (l->wire.ops->pending(&l->wire) || l->writing == LINK_OUT_FAILED)
 		timer_start(l->ctx, &l->again, 0);
 }
 
@@ -447,7 +445,7 @@ void link_close(struct link *l)
 	turn_cancel(&l->flush);
 	if (l->state == LINK_HANDSHAKE)
 		l->wire.ops->shut(&l->wire);
-	if (l->state == LINK_OPEN && !l->write_broken && !l->shut_done) {
+	if (l->state == LINK_OPEN && l->writing < LINK_OUT_ENDED) {
 		if (write_some(l, &total) && l->out.len == 0)
 			send_fin(l);
 	}
@@ -475,7 +473,7 @@ void link_abort(struct link *l)
 	if (l->state == LINK_CLOSED)
 		return;
 	setsockopt(l->wire.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	l->shut_done = true; /* no farewell */
+	l->writing = LINK_OUT_ENDED; /* no farewell */
 	link_close(l);
 }
 

@@ -43,21 +43,27 @@ struct link_ops {
 	void (*on_flush)(struct link *l);
 };
 
+/* Reading and writing have states of their own only while the link is LINK_OPEN. */
 enum link_state { LINK_HANDSHAKE, LINK_OPEN, LINK_BROKEN, LINK_CLOSED };
+
+enum link_out {
+	LINK_OUT_OPEN,
+	LINK_OUT_ENDING, /* by link_shutdown: out is written first */
+	LINK_OUT_ENDED,  /* close_notify and FIN were sent, or a TLS peer is gone: out is dropped */
+	LINK_OUT_FAILED  /* out is dropped; what the peer had sent is read first, then on_error */
+};
 
 struct link {
 	struct cc_ctx *ctx;
 	enum link_state state;
-	bool eof;    /* the peer will send no more */
-	bool paused; /* by link_pause */
-	bool shut;   /* send FIN (close_notify first) when out is empty */
-	bool shut_done;
-	bool starved; /* buffer memory is short: reading rests for a moment */
-	unsigned
-		read_until; /* percent of the buffer memory in use; 90 unless the owner says else */
-	bool patient; /* paused when a write fails: that waits until reading goes on; owner's */
-	bool write_broken; /* what the peer had sent is still read, then on_error comes */
-	int write_err;     /* with this */
+	enum link_out writing;
+	int write_err; /* of LINK_OUT_FAILED */
+	bool eof;      /* the peer will send no more: neither paused nor starved matters again */
+	bool paused;   /* by link_pause; never starved at the same time */
+	bool starved;  /* buffer memory is short: reading rests for a moment */
+	/* Set by the owner. */
+	bool patient;        /* paused when a write fails: that waits until reading goes on */
+	unsigned read_until; /* percent of the buffer memory in use; 90 by itself */
 	const struct link_ops *ops;
 	void *owner;
 	struct wire wire; /* the descriptor, in clear or in TLS */
