@@ -148,8 +148,8 @@ struct cc_transport_opts {
 int cc_transport_new(
 	struct cc_ctx *ctx, const struct cc_transport_opts *opts, struct cc_transport **ret);
 /*
- * Connections made from it live on. TLS sessions of its SSL_CTX are forgotten, also those of another
- * transport that shares it: it pays one full handshake.
+ * Connections made from it live on. TLS sessions of its SSL_CTX are forgotten: another transport
+ * that shares the SSL_CTX pays one full handshake.
  */
 void cc_transport_free(struct cc_transport *t);
 
@@ -157,10 +157,12 @@ void cc_transport_free(struct cc_transport *t);
  * Opens a new connection, always: nothing is reused, nothing is pooled.
  * scheme is "http" or "https"; address is "host:port", "host", "[v6]:port" or
  * "unix:/path". The addresses of a host race, race_delay apart (RFC 8305); one that
- * failed to connect in this context is tried last for the next 60 s. Who resolves
- * names on his own gives up to 64 numbers, "192.0.2.1:443,[2001:db8::1]:443", which race
- * in that order; https needs tls_name then, and a proxy or a name among them is CC_EINVAL. Failures
- * that are not a wrong call or lack of memory come through the state hook. The caller owns *ret until cc_conn_free.
+ * failed to connect in this context is tried last for the next 60 s.
+ * Callers that resolve names themselves pass up to 64 numeric addresses with commas between,
+ * "192.0.2.1:443,[2001:db8::1]:443", which race in that order; https needs tls_name then, and a
+ * proxy, or a name among the addresses, is CC_EINVAL.
+ * Failures that are not a wrong call or lack of memory come through the state hook. The caller
+ * owns *ret until cc_conn_free.
  */
 typedef void (*cc_state_hook)(struct cc_conn *conn, void *arg);
 
@@ -177,8 +179,9 @@ enum cc_state {        /* moves only downward in this list */
 };
 
 /*
- * Called when capacity grew or shrank, requests ended or the state moved; also
- * for what happened before it was set. Calls are coalesced: read the state and cc_conn_changes(), do not count the calls.
+ * Called when capacity grew or shrank, requests ended or the state moved; also for what happened
+ * before it was set. Calls are coalesced: read the state and cc_conn_changes(), do not count the
+ * calls.
  * The call for CC_CLOSED is the last one. NULL: no call comes any more.
  */
 void cc_conn_set_state_hook(struct cc_conn *conn, cc_state_hook hook, void *arg);
@@ -229,7 +232,7 @@ enum cc_reason {
 	CC_REASON_REQUESTS,         /* max_requests */
 	CC_REASON_STREAM_IDS,       /* HTTP/2 has no more (RFC 9113 5.1.1) */
 	CC_REASON_GOAWAY,           /* cc_conn_goaway_code says why (RFC 9113 6.8) */
-	CC_REASON_CONNECTION_CLOSE, /* HTTP/1: the server closes after the response (RFC 9112 9.6) */
+	CC_REASON_CONNECTION_CLOSE, /* HTTP/1: the server closes afterwards (RFC 9112 9.6) */
 	CC_REASON_NOT_REUSABLE, /* HTTP/1: a request given up, an early or an unasked response */
 	CC_REASON_PEER_IDLE,    /* the peer closed while nothing ran */
 	CC_REASON_EOF,          /* the peer closed under requests */
@@ -298,7 +301,8 @@ struct cc_req_ops {
 	void (*on_head)(struct cc_req *req, const struct cc_head *head, void *arg);
 	/* Take bytes out of body with cc_buf_move; what stays comes again with the next ones. */
 	void (*on_body)(struct cc_req *req, struct cc_buf *body, void *arg);
-	/* cc_req_room() went from 0 to more; and while body still leaves behind its end. May be NULL. */
+	/* cc_req_room() went from 0 to more; and while body is still being sent after its end was
+	 * given. May be NULL. */
 	void (*on_room)(struct cc_req *req, void *arg);
 	/* Exactly once and last; req is gone when it returns. */
 	void (*on_done)(struct cc_req *req, const struct cc_result *res, void *arg);

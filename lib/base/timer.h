@@ -54,7 +54,7 @@ void timer_start(struct cc_ctx *ctx, struct timer *t, uint64_t ms);
 void timer_start_rest(struct cc_ctx *ctx, struct timer *t, uint64_t ms, uint64_t elapsed);
 void timer_stop(struct timer *t);
 bool timer_running(const struct timer *t);
-/* Fires what is due by ctx_now(); the loop does it by itself, a test that moved the clock calls it. */
+/* Fires what is due by ctx_now(). The loop does it; a test that moved the clock calls it. */
 void timers_run(struct cc_ctx *ctx);
 
 #endif

@@ -39,12 +39,12 @@ int h2_head_field(struct cc_head *h, const uint8_t *name, size_t name_len, const
 nghttp2_mem *h2_mem(struct cc_ctx *ctx, nghttp2_mem *mem);
 
 /*
- * Moves what the session wants to send to out until out holds max bytes. 0, CC_ENOMEM, CC_EPROTO. Not to be
- * called from a callback of the session.
+ * Moves what the session wants to send to out until out holds max bytes. 0, CC_ENOMEM, CC_EPROTO.
+ * Not to be called from a callback of the session.
  */
 int h2_pump(nghttp2_session *session, struct cc_buf *out, size_t max);
 
-/* The part of a data source's send_data_callback that is the same everywhere: frame head and n bytes of from. */
+/* What every send_data_callback of a data source does: frame head and n bytes of from go to out. */
 int h2_send_data(struct cc_buf *out, const uint8_t *framehd, struct cc_buf *from, size_t n);
 
 #endif

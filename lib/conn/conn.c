@@ -430,7 +430,7 @@ void conn_draining(struct cc_conn *conn, enum cc_reason reason, int err, const c
 		conn_close(conn, reason, err, NULL);
 }
 
-/* What has not left does not count as completed: it never was on the wire. */
+/* What was not written does not count as completed: it never was on the wire. */
 static void forget_unsent(struct cc_conn *conn, const struct list *reqs)
 {
 	for (const struct list *l = reqs->next; l != reqs; l = l->next)

@@ -58,8 +58,7 @@ struct cc_conn {
 	struct list ending;  /* struct cc_req whose on_done comes in the notify stage */
 	uint32_t waiting_count;
 	uint32_t waiting_reserved; /* of them: hold a slot, wait for room on the wire */
-	uint32_t
-		unconfirmed; /* requests given up that hold their slots until the peer has confirmed */
+	uint32_t unconfirmed;      /* given up, and hold their slots until the peer has confirmed */
 	cc_state_hook hook;
 	void *hook_arg;
 	unsigned changes;      /* CC_CHANGED_*: not told yet */
@@ -175,7 +174,7 @@ void conn_req_given_up(struct cc_req *req);
 struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void *arg);
 /* Frames up the stack may still look at it: the memory goes back in the reap stage. */
 void req_reap(struct cc_req *req);
-/* Ended by our own doing: on_done comes in the notify stage. */
+/* Ended locally: on_done comes in the notify stage. */
 void req_end_later(struct cc_req *req, int err, bool unprocessed);
 
 void conn_unwait(struct cc_conn *conn, struct cc_req *req); /* it waits no longer */

@@ -1,14 +1,14 @@
 /*
  * h1_conn.c - the HTTP/1.1 client driver (RFC 9112): one request at a time.
  *
- *   submit: head ─> link->out          on_written: the first byte left
+ *   submit: head ─> link->out          on_written: the first byte is out
  *   on_data: h1_parser ─> info, head, body slices, end ─> conn_req_*()
  *
  * The connection is used again only if nothing speaks against it: both
  * messages complete, both sides willing, no byte behind the answer (9.2, 9.3, 9.5).
  *
  * Servers close idle connections whenever they like, so before a request goes
- * out on one that rested the kernel is asked once more: what has not left can
+ * out on one that was idle the kernel is asked once more: what was not written can
  * go elsewhere whatever its method.
  */
 #include <string.h>
@@ -337,13 +337,14 @@ static void on_data(struct link *l)
 		enum h1_event ev;
 
 		if (!h->req ||
-			h->req->phase == CC_PHASE_QUEUED) { /* no byte of it left: not its answer */
+			h->req->phase ==
+				CC_PHASE_QUEUED) { /* none of it was written: not its answer */
 			if (l->in.len > 0)
 				conn_close(h->conn, CC_REASON_NOT_REUSABLE, CC_EPROTO,
 					"unasked bytes from the server");
 			return;
 		}
-		/* Without input the parser may still hold an event: the end of a message without body. */
+		/* Without input, too, an event may come: the end of a message without body. */
 		ev = h1_parser_feed(h->parser, p ? p : "", p ? n : 0, &used, &data, &len);
 		if (!h->req->head_seen)
 			h->head_bytes += used;

@@ -41,7 +41,7 @@ struct h2_conn {
 	nghttp2_mem mem;
 	struct cc_head *head; /* of the header block that is coming in */
 	int head_err;         /* it cannot be kept: CC_ENOMEM, CC_ETOOBIG, CC_EPROTO */
-	uint64_t written;     /* bytes the kernel ever took: tells which requests have left */
+	uint64_t written;     /* bytes the kernel ever took: tells which requests were written */
 	bool goaway;          /* the peer said so */
 	int32_t goaway_last;  /* the last stream it may have acted on */
 	int32_t peer_reset;   /* the stream whose RST_STREAM is being handled */
@@ -290,7 +290,7 @@ static void on_written(struct link *l, size_t n)
 	struct h2_conn *h = l->owner;
 
 	h->written += n;
-	/* The newest requests are at the end; those before the first that is not QUEUED have left. */
+	/* Newest at the end; those before the first that is not QUEUED were written earlier. */
 	for (struct list *p = h->conn->reqs.prev; p != &h->conn->reqs; p = p->prev) {
 		struct cc_req *req = container_of(p, struct cc_req, link);
 
@@ -569,7 +569,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 
 	if (!req || is_closed(h))
 		return 0;
-	/* REFUSED_STREAM is also what nghttp2 reports above GOAWAY's last stream id (RFC 9113 8.7). */
+	/* RFC 9113 8.7. nghttp2 also reports it for streams above GOAWAY's last stream id. */
 	bool refused = code == NGHTTP2_REFUSED_STREAM && !req->head_seen;
 	bool by_peer = h->peer_reset == stream;
 

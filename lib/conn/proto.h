@@ -37,7 +37,7 @@ struct cc_proto {
 	void (*ping)(struct cc_conn *conn);
 	/* The connection is CLOSED: stop all callbacks of the link, say goodbye if possible. */
 	void (*close)(struct cc_conn *conn);
-	/* Free conn->driver; nothing of the connection is on the stack. Works after a failed open. */
+	/* Free conn->driver; nothing of it is on the stack. Works after a failed open. */
 	void (*free)(struct cc_conn *conn);
 };
 

@@ -51,7 +51,7 @@ struct dial {
 	enum dial_phase phase;
 	dial_fn done;
 	void *arg;
-	char *host; /* as it is resolved, the proxy's if there is one; NULL: Unix socket or number */
+	char *host;              /* to resolve, a proxy's if there is one; NULL: none */
 	char *name;              /* what the certificate must be for; NULL: clear text */
 	SSL *ssl;                /* NULL: clear text, or the link has it */
 	struct session *session; /* goes to the link with ssl; NULL: nothing is resumed */
@@ -560,7 +560,7 @@ static int dial_set_proxy(struct dial *d, const char *text, char **host)
 	char *server = *host;
 	int err;
 
-	if (!server) /* a Unix socket, which no proxy can reach; several, of which it would take one */
+	if (!server) /* a Unix socket, which no proxy reaches, or several addresses: it takes one */
 		return CC_EINVAL;
 	err = proxy_parse(d->ctx, text, &proxy);
 	if (err == 0)

@@ -16,8 +16,8 @@ struct ssl_ctx_st;
 
 struct dial_target {
 	/*
-	 * "host:port", "host", "[v6]:port", "[v6]", "unix:/path", or several numbers with commas between,
-	 * which race in that order; with TLS they need a tls_name. Copied.
+	 * "host:port", "host", "[v6]:port", "[v6]", "unix:/path", or several numeric addresses with
+	 * commas between, which race in that order; with TLS they need a tls_name. Copied.
 	 */
 	const char *address;
 	uint16_t default_port;     /* when address names none */
@@ -38,23 +38,24 @@ struct dial_target {
 };
 
 /*
- * Once, never from within dial_start. err 0: link is connected (and has
- * finished its handshake) and belongs to the receiver, who sets its ops with link_set_owner or
- * frees it: it is not on the stack.
- * Else CC_ERESOLVE, CC_ECONNECT, CC_ETLS, CC_ECERT, CC_ETIMEOUT, CC_EMFILE or CC_ENOMEM; detail is a sentence for a log
- * ("connect to 127.0.0.1:81: Connection refused"; "certificate verify failed: self-signed
- * certificate"), valid during the call, never NULL. The dial is freed after the call.
+ * Comes once, never from within dial_start; the dial is freed after the call.
+ * err 0: link is connected (and has finished its handshake) and belongs to the receiver, who sets
+ * its ops with link_set_owner or frees it: it is not on the stack.
+ * Else err is CC_ERESOLVE, CC_ECONNECT, CC_ETLS, CC_ECERT, CC_ETIMEOUT, CC_EMFILE or CC_ENOMEM, and
+ * detail a sentence for a log ("connect to 127.0.0.1:81: Connection refused"; "certificate verify
+ * failed: self-signed certificate"), valid during the call, never NULL.
  */
 typedef void (*dial_fn)(void *arg, int err, struct link *link, const char *detail);
 
 /*
- * CC_EINVAL: address (a name among several, too many of them), proxy, bind_address or bind_interface make no sense, or a
- * proxy is to reach a Unix socket or several addresses. CC_ENOMEM. The texts are copied.
+ * CC_EINVAL: address (a name among several, too many of them), proxy, bind_address or
+ * bind_interface make no sense, or a proxy is to reach a Unix socket or several addresses.
+ * CC_ENOMEM. The texts are copied.
  */
 int dial_start(struct cc_ctx *ctx, const struct dial_target *target, dial_fn done, void *arg,
 	struct dial **ret);
 void dial_cancel(struct dial *d); /* no callback follows; NULL is fine */
-/* "192.0.2.1:443": who is connected, the proxy if there is one; "" if nobody was. Also during done. */
+/* "192.0.2.1:443": who is connected, the proxy if there is one; "": nobody. Also during done. */
 void dial_address(const struct dial *d, char *buf, size_t size);
 
 /* "eth0": could an interface be named so? */

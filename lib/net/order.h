@@ -41,8 +41,9 @@ unsigned order_addresses(const struct address *addrs, unsigned n, sa_family_t fa
 	const struct failed *f, uint64_t now, uint8_t order[RESOLVE_MAX]);
 
 /*
- * RFC 2782: services in the order to contact them, lowest priority first, those of the same one drawn
- * by their weights. chance(arg, n): any number up to n, n included. n <= SERVICES_MAX.
+ * RFC 2782: services in the order to contact them, lowest priority first, those of equal
+ * priority drawn by their weights. chance(arg, n): any number up to n, n included.
+ * n <= SERVICES_MAX.
  */
 void order_services(
 	struct service *services, unsigned n, uint32_t (*chance)(void *arg, uint32_t n), void *arg);

@@ -60,7 +60,7 @@ void race_text(const struct race *r, char *buf, size_t size);
 
 /* The address alone of the winner, "" if there is none. */
 void race_address(const struct race *r, char *buf, size_t size);
-/* When connecting to this address last failed in the context, ms; 0: it did not, or has connected since. */
+/* When connecting to this address last failed in the context, ms; 0: never, or it worked since. */
 uint64_t race_failed_at(const struct cc_ctx *ctx, const struct address *a);
 
 /* Gives back what races hung on the context: the addresses that failed. */
