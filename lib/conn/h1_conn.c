@@ -184,7 +184,7 @@ static void on_written(struct link *l, size_t n)
 /* ---- the answer in ----------------------------------------------------- */
 
 /* All of the request is with the kernel: what comes next is about the next one. */
-static bool has_left(const struct h1_conn *h)
+static bool was_written(const struct h1_conn *h)
 {
 	return h->req->out_done && h->link->out.len == 0 && h->link->writing != LINK_OUT_FAILED;
 }
@@ -194,9 +194,9 @@ static void finish(struct h1_conn *h)
 {
 	struct cc_req *req = h->req;
 	struct cc_conn *conn = h->conn;
-	bool left = has_left(h);
+	bool written = was_written(h);
 	bool again =
-		h1_parser_keep_alive(h->parser) && left && h->link->in.len == 0 && !h->link->eof;
+		h1_parser_keep_alive(h->parser) && written && h->link->in.len == 0 && !h->link->eof;
 	struct cc_head *head = h->head;
 
 	h->req = NULL;
@@ -206,7 +206,7 @@ static void finish(struct h1_conn *h)
 	if (!again)
 		conn_draining(conn, CC_REASON_NOT_REUSABLE, CC_ECLOSED,
 			h->link->in.len ? "bytes behind the response"
-			: left          ? "closed after the response"
+			: written       ? "closed after the response"
 					: "answered before the request was complete");
 	conn_req_end(req, 0, false, 0, h1_parser_trailers(h->parser));
 	cc_head_free(head);
