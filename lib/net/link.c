@@ -178,7 +178,7 @@ static void write_failed(struct link *l)
 	l->write_err = l->wire.err;
 	cc_buf_clear(&l->out);
 	event_del(&l->wr);
-	if (l->eof || (l->paused && !l->patient)) {
+	if (l->eof || (l->paused && !l->read_before_fail)) {
 		broken(l, l->write_err);
 		return;
 	}

@@ -62,8 +62,8 @@ struct link {
 	bool paused;   /* by link_pause; never starved at the same time */
 	bool starved;  /* buffer memory is short: reading rests for a moment */
 	/* Set by the owner. */
-	bool patient;        /* paused when a write fails: that waits until reading goes on */
-	unsigned read_until; /* percent of the buffer memory in use; 90 by itself */
+	bool read_before_fail; /* paused when a write fails: that waits until reading goes on */
+	unsigned read_until;   /* percent of the buffer memory in use; 90 by itself */
 	const struct link_ops *ops;
 	void *owner;
 	struct wire wire; /* the descriptor, in clear or in TLS */
