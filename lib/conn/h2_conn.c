@@ -45,13 +45,13 @@ struct h2_conn {
 	bool goaway;          /* the peer said so */
 	int32_t goaway_last;  /* the last stream it may have acted on */
 	int32_t peer_reset;   /* the stream whose RST_STREAM is being handled */
-	uint32_t fault; /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
-	bool busy;      /* the session is on the stack: it must not be pumped */
-	bool leaving;   /* closed while it was: says goodbye when it has returned */
-	bool rested;    /* a request begins on a connection that was idle */
-	bool ping_out;  /* never two PINGs at once: servers count them */
-	bool starved;   /* it had no memory for something that must be sent */
-	bool quiet;     /* a PING for cancelled requests was acknowledged, no answer came since */
+	uint32_t fault;  /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
+	bool busy;       /* the session is on the stack: it must not be pumped */
+	bool leaving;    /* closed while it was: says goodbye when it has returned */
+	bool rested;     /* a request begins on a connection that was idle */
+	bool ping_out;   /* never two PINGs at once: servers count them */
+	bool low_memory; /* it had no memory for something that must be sent */
+	bool quiet;      /* a PING for cancelled requests was acknowledged, no answer came since */
 	struct timer settings; /* the peer's first SETTINGS must come in time */
 	struct timer confirm;  /* ... and its acknowledgement of cancelled requests */
 };
@@ -90,7 +90,7 @@ static void note(struct h2_conn *h, int rv)
 {
 	if (rv != NGHTTP2_ERR_NOMEM)
 		return;
-	h->starved = true;
+	h->low_memory = true;
 	flush(h);
 }
 
@@ -188,7 +188,7 @@ static int on_frame_not_send(
 	struct h2_conn *h = user;
 
 	(void)session, (void)frame;
-	h->starved |= code == NGHTTP2_ERR_HEADER_COMP;
+	h->low_memory |= code == NGHTTP2_ERR_HEADER_COMP;
 	return 0;
 }
 
@@ -272,7 +272,7 @@ static void on_flush(struct link *l)
 	err = pump(h);
 	if (is_closed(h))
 		return;
-	if (h->starved)
+	if (h->low_memory)
 		err = CC_ENOMEM;
 	if (err == 0 &&
 		(nghttp2_session_want_read(h->session) || nghttp2_session_want_write(h->session)))

@@ -24,8 +24,8 @@
 #include "lib/net/link_tls.h"
 
 /* Bytes a turn, as others want to be read, too: 0.2 ms of decrypting and passing on. */
-#define READ_BUDGET 262144u
-#define STARVED_MS  50
+#define READ_BUDGET   262144u
+#define LOW_MEMORY_MS 50
 
 /* ---- ends -------------------------------------------------------------- */
 
@@ -63,9 +63,9 @@ static void got_eof(struct link *l, bool clean)
 /* Others hold the memory: the kernel holds these bytes until some of it came back. */
 static void starve(struct link *l)
 {
-	l->starved = true;
+	l->low_memory = true;
 	event_del(&l->rd);
-	timer_start(l->ctx, &l->again, STARVED_MS);
+	timer_start(l->ctx, &l->again, LOW_MEMORY_MS);
 }
 
 /* The wire gave no bytes. */
@@ -160,8 +160,8 @@ static void on_again(struct timer *t)
 {
 	struct link *l = container_of(t, struct link, again);
 
-	if (l->starved) {
-		l->starved = false;
+	if (l->low_memory) {
+		l->low_memory = false;
 		l->wire.drained = false;
 		event_add(&l->rd, NULL);
 	}
@@ -387,7 +387,7 @@ void link_pause(struct link *l, bool paused)
 	if (l->paused == paused)
 		return;
 	l->paused = paused;
-	l->starved = false;
+	l->low_memory = false;
 	if (l->state != LINK_OPEN || l->eof)
 		return;
 	if (paused) {
@@ -424,7 +424,7 @@ bool link_unread(const struct link *l)
 
 void link_read_now(struct link *l)
 {
-	if (l->state != LINK_OPEN || l->paused || l->eof || l->starved)
+	if (l->state != LINK_OPEN || l->paused || l->eof || l->low_memory)
 		return;
 	l->wire.drained = false;
 	link_read(l);
