@@ -409,7 +409,7 @@ static bool ssl_set_name(SSL *ssl, const char *name)
  * name was given for numbers, because then they are the addresses of one server in any order, as
  * they happened to be resolved.
  */
-static const char *session_place(const struct dial *d, const struct dial_target *t, char port[16])
+static const char *session_key(const struct dial *d, const struct dial_target *t, char port[16])
 {
 	unsigned lowest = UINT16_MAX;
 
@@ -454,7 +454,7 @@ static int dial_set_tls(struct dial *d, const struct dial_target *t, const char 
 		return err;
 	}
 	if (t->resume)
-		d->session = session_new(d->ctx, t->tls, d->name, session_place(d, t, port));
+		d->session = session_new(d->ctx, t->tls, d->name, session_key(d, t, port));
 	return 0;
 }
 
