@@ -417,8 +417,8 @@ static int h1_open(struct cc_conn *conn, struct link *link)
 	h->link = link;
 	timer_init(&h->give_up, give_up);
 	link_set_owner(link, &ops, h);
-	link->read_before_fail =
-		true; /* the answer may be there, behind what the owner has not taken yet */
+	/* The answer may be there, behind what the owner has not taken yet. */
+	link->read_before_fail = true;
 	h->parser = h1_parser_new(conn->ctx, H1_RESPONSE, &limits);
 	return h->parser ? 0 : CC_ENOMEM;
 }

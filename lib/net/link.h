@@ -60,7 +60,7 @@ struct link {
 	int write_err; /* of LINK_OUT_FAILED */
 	bool eof;      /* the peer will send no more: neither paused nor low_memory matters again */
 	bool paused;   /* by link_pause; never low_memory at the same time */
-	bool low_memory; /* buffer memory is short: reading rests for a moment */
+	bool low_memory; /* buffer memory is short: reading pauses for a moment */
 	/* Set by the owner. */
 	bool read_before_fail; /* paused when a write fails: that waits until reading goes on */
 	unsigned read_until;   /* percent of the buffer memory in use; 90 by itself */
