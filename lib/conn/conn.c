@@ -148,7 +148,7 @@ static void watch_peer(struct cc_conn *conn)
 }
 
 /* Nothing in flight: the idle time begins, or the end if it drains. */
-static void rest(struct cc_conn *conn)
+static void check_idle(struct cc_conn *conn)
 {
 	if (conn->st.state == CC_READY && conn_state_spent(&conn->st))
 		conn_draining(
@@ -169,14 +169,14 @@ void conn_slot_ended(struct cc_conn *conn)
 {
 	conn_state_end(&conn->st);
 	changed(conn, CC_CHANGED_COMPLETED);
-	rest(conn);
+	check_idle(conn);
 }
 
 void conn_slot_unused(struct cc_conn *conn)
 {
 	conn_state_unsent(&conn->st);
 	changed(conn, CC_CHANGED_RELEASED);
-	rest(conn);
+	check_idle(conn);
 }
 
 void conn_confirmed(struct cc_conn *conn)
@@ -531,7 +531,7 @@ void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link
 		changed(conn, CC_CHANGED_SETTLED);
 	if (conn->set.max_age > 0)
 		timer_start(conn->ctx, &conn->age, conn->set.max_age);
-	rest(conn);
+	check_idle(conn);
 }
 
 static void conn_reap(struct turn_item *item)

@@ -35,7 +35,7 @@ struct h1_conn {
 	bool chunked;         /* its body goes out in chunks */
 	uint64_t left;        /* bytes of its Content-Length still to come */
 	size_t head_bytes;    /* read of the answer's head, interim ones apart */
-	bool rested;          /* the request begins on a connection that was idle */
+	bool was_idle;        /* the request begins on a connection that was idle */
 	bool reused;          /* ... and that has carried others before */
 	size_t leftover;      /* bytes read of an answer that nobody wants */
 	struct timer give_up; /* runs while such an answer comes in */
@@ -96,7 +96,7 @@ static int h1_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	h->left = w.length;
 	h->head_bytes = 0;
 	h->reused = conn->st.completed > 0;
-	h->rested = conn->last_read != ctx_now(conn->ctx);
+	h->was_idle = conn->last_read != ctx_now(conn->ctx);
 	h1_parser_begin(h->parser, h->head);
 	if (req->no_body)
 		h1_parser_no_body(h->parser);
@@ -155,8 +155,8 @@ static void on_flush(struct link *l)
 	struct h1_conn *h = l->owner;
 	int err;
 
-	if (h->req && h->req->phase == CC_PHASE_QUEUED && (h->rested || link_unread(l))) {
-		h->rested = false;
+	if (h->req && h->req->phase == CC_PHASE_QUEUED && (h->was_idle || link_unread(l))) {
+		h->was_idle = false;
 		link_read_now(l);
 		if (is_closed(h))
 			return;

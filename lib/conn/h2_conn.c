@@ -48,7 +48,7 @@ struct h2_conn {
 	uint32_t fault;  /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
 	bool busy;       /* the session is on the stack: it must not be pumped */
 	bool leaving;    /* closed while it was: says goodbye when it has returned */
-	bool rested;     /* a request begins on a connection that was idle */
+	bool was_idle;   /* a request begins on a connection that was idle */
 	bool ping_out;   /* never two PINGs at once: servers count them */
 	bool low_memory; /* it had no memory for something that must be sent */
 	bool quiet;      /* a PING for cancelled requests was acknowledged, no answer came since */
@@ -209,7 +209,7 @@ static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 		return stream == NGHTTP2_ERR_NOMEM ? CC_ENOMEM : CC_EINVAL;
 	req->stream = stream;
 	if (conn->st.active == 1) /* those that follow in this turn leave with it */
-		h->rested = conn->last_read != ctx_now(conn->ctx);
+		h->was_idle = conn->last_read != ctx_now(conn->ctx);
 	flush(h);
 	spare_ids(h, (uint32_t)stream + 2);
 	return 0;
@@ -263,8 +263,8 @@ static void on_flush(struct link *l)
 	struct h2_conn *h = l->owner;
 	int err;
 
-	if (h->rested) {
-		h->rested = false;
+	if (h->was_idle) {
+		h->was_idle = false;
 		link_read_now(l);
 		if (is_closed(h))
 			return;
