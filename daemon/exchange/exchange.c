@@ -433,7 +433,7 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	ex->pc = pc;
 	ex->reused = !pool_is_fresh(pc);
 	ex->multiplexed = cc_conn_proto(pc->cc) != CC_PROTO_H1;
-	ex->guessed = !cc_conn_settled(pc->cc);
+	ex->guessed = !cc_conn_limits_known(pc->cc);
 	res.err = cc_conn_round_trip(pc->cc, ex->head, flags, &req_ops, ex, &ex->req);
 	if (res.err < 0) {
 		ex->req = NULL;

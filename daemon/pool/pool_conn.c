@@ -240,7 +240,7 @@ static void learn_limits(struct pool_conn *pc)
 	struct pool *pool = pc->pool;
 	uint64_t limit;
 
-	if (!cc_conn_settled(pc->cc))
+	if (!cc_conn_limits_known(pc->cc))
 		return;
 	settle(pc, true);
 	if (cc_conn_proto(pc->cc) != CC_PROTO_H2 || cc_conn_state(pc->cc) != CC_READY)

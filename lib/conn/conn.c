@@ -398,9 +398,9 @@ void conn_set_limit(struct cc_conn *conn, uint32_t peer_limit)
 {
 	int64_t gain = conn_state_set_limit(&conn->st, peer_limit);
 
-	if (!conn->settled)
-		changed(conn, CC_CHANGED_SETTLED);
-	conn->settled = true;
+	if (!conn->limits_known)
+		changed(conn, CC_CHANGED_LIMITS_KNOWN);
+	conn->limits_known = true;
 	if (gain != 0)
 		changed(conn, gain > 0 ? CC_CHANGED_LIMIT_UP : CC_CHANGED_LIMIT_DOWN);
 }
@@ -520,15 +520,15 @@ void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, struct link
 	conn->last_read = ctx_now(conn->ctx);
 	conn_state_move(&conn->st, CC_READY, 0);
 	conn->st.peer_limit = 1;
-	conn->settled = proto->id == CC_PROTO_H1;
+	conn->limits_known = proto->id == CC_PROTO_H1;
 	err = proto->open(conn, link);
 	if (err < 0) {
 		conn_close(conn, CC_REASON_MEMORY, err, NULL);
 		return;
 	}
 	changed(conn, CC_CHANGED_READY);
-	if (conn->settled)
-		changed(conn, CC_CHANGED_SETTLED);
+	if (conn->limits_known)
+		changed(conn, CC_CHANGED_LIMITS_KNOWN);
 	if (conn->set.max_age > 0)
 		timer_start(conn->ctx, &conn->age, conn->set.max_age);
 	check_idle(conn);

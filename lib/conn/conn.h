@@ -72,7 +72,7 @@ struct cc_conn {
 	uint64_t last_read;  /* ms */
 	uint64_t busy_since; /* ms: something runs, and nothing ran before */
 	bool ping_sent;      /* waiting for any byte */
-	bool settled;        /* the peer told its limits */
+	bool limits_known;   /* the peer told its limits */
 	bool told_closed;    /* the hook heard of CLOSED: no call after it */
 	bool freed;          /* by the owner: no callback any more */
 	uint64_t goaway_code;
