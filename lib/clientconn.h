@@ -209,14 +209,14 @@ enum cc_state {        /* moves only downward in this list */
 void cc_conn_set_state_hook(struct cc_conn *conn, cc_state_hook hook, void *arg);
 
 /* What made the hook run: bits, valid while it runs. */
-#define CC_CHANGED_READY      (1u << 0) /* connected */
-#define CC_CHANGED_SETTLED    (1u << 1) /* the peer told its limits */
-#define CC_CHANGED_LIMIT_UP   (1u << 2) /* more requests may run at once */
-#define CC_CHANGED_LIMIT_DOWN (1u << 3) /* fewer; those that run go on */
-#define CC_CHANGED_COMPLETED  (1u << 4) /* requests ended, in whatever way */
-#define CC_CHANGED_RELEASED   (1u << 5) /* slots came back unused */
-#define CC_CHANGED_DRAINING   (1u << 6)
-#define CC_CHANGED_CLOSED     (1u << 7)
+#define CC_CHANGED_READY        (1u << 0) /* connected */
+#define CC_CHANGED_LIMITS_KNOWN (1u << 1) /* the peer told its limits */
+#define CC_CHANGED_LIMIT_UP     (1u << 2) /* more requests may run at once */
+#define CC_CHANGED_LIMIT_DOWN   (1u << 3) /* fewer; those that run go on */
+#define CC_CHANGED_COMPLETED    (1u << 4) /* requests ended, in whatever way */
+#define CC_CHANGED_RELEASED     (1u << 5) /* slots came back unused */
+#define CC_CHANGED_DRAINING     (1u << 6)
+#define CC_CHANGED_CLOSED       (1u << 7)
 unsigned cc_conn_changes(const struct cc_conn *conn);
 
 /* Takes no more requests, closes when the last one ends. Idempotent. */
@@ -273,8 +273,8 @@ const char *cc_reason_name(enum cc_reason reason); /* "goaway", for logs; never 
 uint64_t cc_conn_goaway_code(
 	const struct cc_conn *conn); /* of the last GOAWAY; 0: none, or NO_ERROR */
 
-bool cc_conn_settled(const struct cc_conn *conn); /* its limits are known: HTTP/2 got SETTINGS */
-uint64_t cc_conn_id(const struct cc_conn *conn);  /* unique in the context */
+bool cc_conn_limits_known(const struct cc_conn *conn); /* HTTP/2: SETTINGS came */
+uint64_t cc_conn_id(const struct cc_conn *conn);       /* unique in the context */
 
 /*
  * Capacity. At every moment request_limit == requests_completed + in_flight +

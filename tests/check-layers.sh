@@ -78,7 +78,7 @@ only() {
 }
 only llhttp lib/codec/h1_codec.c
 only nghttp2 lib/codec/h2_glue.h lib/codec/h2_glue.c lib/conn/h2_conn.c
-only openssl lib/net/dial.c lib/net/link.c lib/net/session.c lib/net/tunnel.c lib/conn/transport.c \
+only openssl lib/net/dial.c lib/net/link_tls.c lib/net/proxy_talk.c lib/net/session.c lib/conn/transport.c \
 	daemon/base/conf_loader.c daemon/base/conf_tls.c
 only libconfig daemon/base/conf.c daemon/base/conf_loader.c daemon/base/conf_loader.h daemon/base/conf_value.c
 only jansson daemon/control/report.c daemon/base/local_reply.c

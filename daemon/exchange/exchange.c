@@ -426,7 +426,7 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	ex->pc = pc;
 	ex->reused = !pool_is_fresh(pc);
 	ex->multiplexed = cc_conn_multiplexed(pool_conn_cc(pc));
-	ex->guessed = !cc_conn_settled(pool_conn_cc(pc));
+	ex->guessed = !cc_conn_limits_known(pool_conn_cc(pc));
 	res.err = cc_conn_round_trip(pool_conn_cc(pc), ex->head, flags, &req_ops, ex, &ex->req);
 	if (res.err < 0) {
 		ex->req = NULL;

@@ -247,7 +247,7 @@ static void learn_limits(struct pool_conn *pc)
 	struct pool *pool = pc->pool;
 	uint64_t limit;
 
-	if (!cc_conn_settled(pc->cc))
+	if (!cc_conn_limits_known(pc->cc))
 		return;
 	set_limits_known(pc, true);
 	if (!cc_conn_multiplexed(pc->cc) || cc_conn_state(pc->cc) != CC_READY)

@@ -40,8 +40,8 @@ struct cc_ctx {
 	uint64_t next_id;
 	struct resolver *resolver; /* net/resolve.c, made at first use */
 	struct failed *failed;     /* net/race.c, made when the first address fails */
-	struct bio_method_st *bio; /* net/link.c, made at first use */
-	struct ahead *ahead;       /* net/link.c, made at first use */
+	struct bio_method_st *bio; /* net/link_tls.c, made at first use */
+	struct ahead *ahead;       /* net/link_tls.c, made at first use */
 	struct sessions *sessions; /* net/session.c, made at first use */
 	const struct io *io;       /* NULL: the system's calls */
 };

@@ -192,7 +192,7 @@ void timers_run(struct cc_ctx *ctx)
 	list_each (l, tmp, &ctx->timers.queues) {
 		struct timer_queue *q = container_of(l, struct timer_queue, link);
 
-		/* A timer started while this runs has a later deadline, or waits for the next run. */
+		/* A timer started while this runs is due later, or waits for the next run. */
 		while (!list_empty(&q->timers)) {
 			struct timer *t = container_of(q->timers.next, struct timer, link);
 

@@ -95,9 +95,9 @@ const char *cc_conn_detail(const struct cc_conn *conn)
 	return conn->detail;
 }
 
-bool cc_conn_settled(const struct cc_conn *conn)
+bool cc_conn_limits_known(const struct cc_conn *conn)
 {
-	return conn->settled;
+	return conn->limits_known;
 }
 
 uint64_t cc_conn_id(const struct cc_conn *conn)

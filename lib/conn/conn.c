@@ -148,7 +148,7 @@ static void watch_peer(struct cc_conn *conn)
 }
 
 /* Nothing in flight: the idle time begins, or the end if it drains. */
-static void rest(struct cc_conn *conn)
+static void check_idle(struct cc_conn *conn)
 {
 	if (conn->st.state == CC_READY && conn_state_spent(&conn->st))
 		conn_draining(
@@ -169,14 +169,14 @@ void conn_slot_ended(struct cc_conn *conn)
 {
 	conn_state_end(&conn->st);
 	changed(conn, CC_CHANGED_COMPLETED);
-	rest(conn);
+	check_idle(conn);
 }
 
 void conn_slot_unused(struct cc_conn *conn)
 {
 	conn_state_unsent(&conn->st);
 	changed(conn, CC_CHANGED_RELEASED);
-	rest(conn);
+	check_idle(conn);
 }
 
 void conn_confirmed(struct cc_conn *conn)
@@ -399,9 +399,9 @@ void conn_set_limit(struct cc_conn *conn, uint32_t peer_limit)
 {
 	int64_t gain = conn_state_set_limit(&conn->st, peer_limit);
 
-	if (!conn->settled)
-		changed(conn, CC_CHANGED_SETTLED);
-	conn->settled = true;
+	if (!conn->limits_known)
+		changed(conn, CC_CHANGED_LIMITS_KNOWN);
+	conn->limits_known = true;
 	if (gain != 0)
 		changed(conn, gain > 0 ? CC_CHANGED_LIMIT_UP : CC_CHANGED_LIMIT_DOWN);
 }
@@ -431,7 +431,7 @@ void conn_draining(struct cc_conn *conn, enum cc_reason reason, int err, const c
 		conn_close(conn, reason, err, NULL);
 }
 
-/* What has not left does not count as completed: it never was on the wire. */
+/* What was not written does not count as completed: it never was on the wire. */
 static void forget_unsent(struct cc_conn *conn, const struct list *reqs)
 {
 	for (const struct list *l = reqs->next; l != reqs; l = l->next)
@@ -521,18 +521,18 @@ void conn_opened(struct cc_conn *conn, const struct cc_proto *proto, const struc
 	conn->last_read = ctx_now(conn->ctx);
 	conn_state_move(&conn->st, CC_READY, 0);
 	conn->st.peer_limit = 1;
-	conn->settled = !proto->multiplexed;
+	conn->limits_known = !proto->multiplexed;
 	err = proto->open(conn, carrier);
 	if (err < 0) {
 		conn_close(conn, CC_REASON_MEMORY, err, NULL);
 		return;
 	}
 	changed(conn, CC_CHANGED_READY);
-	if (conn->settled)
-		changed(conn, CC_CHANGED_SETTLED);
+	if (conn->limits_known)
+		changed(conn, CC_CHANGED_LIMITS_KNOWN);
 	if (conn->set.max_age > 0)
 		timer_start(conn->ctx, &conn->age, conn->set.max_age);
-	rest(conn);
+	check_idle(conn);
 }
 
 static void conn_reap(struct turn_item *item)

@@ -78,7 +78,7 @@ struct cc_conn {
 	uint64_t last_read;  /* ms */
 	uint64_t busy_since; /* ms: something runs, and nothing ran before */
 	bool ping_sent;      /* waiting for any byte */
-	bool settled;        /* the peer told its limits */
+	bool limits_known;   /* the peer told its limits */
 	bool told_closed;    /* the hook heard of CLOSED: no call after it */
 	bool freed;          /* by the owner: no callback any more */
 	struct conn_said goaway;
@@ -181,7 +181,7 @@ bool req_ops_ok(const struct cc_req_ops *ops);
 struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void *arg);
 /* Frames up the stack may still look at it: the memory goes back in the reap stage. */
 void req_reap(struct cc_req *req);
-/* Ended by our own doing: on_done comes in the notify stage. */
+/* Ended locally: on_done comes in the notify stage. */
 void req_end_later(struct cc_req *req, int err, bool unprocessed);
 
 void conn_unwait(struct cc_conn *conn, struct cc_req *req); /* it waits no longer */

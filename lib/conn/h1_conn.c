@@ -1,14 +1,14 @@
 /*
  * h1_conn.c - the HTTP/1.1 client driver (RFC 9112): one request at a time.
  *
- *   submit: head ─> link->out          on_written: the first byte left
+ *   submit: head ─> link->out          on_written: the first byte is out
  *   on_data: h1_parser ─> info, head, body slices, end ─> conn_req_*()
  *
  * The connection is used again only if nothing speaks against it: both
  * messages complete, both sides willing, no byte behind the answer (9.2, 9.3, 9.5).
  *
  * Servers close idle connections whenever they like, so before a request goes
- * out on one that rested the kernel is asked once more: what has not left can
+ * out on one that was idle the kernel is asked once more: what was not written can
  * go elsewhere whatever its method.
  */
 #include <string.h>
@@ -35,7 +35,7 @@ struct h1_conn {
 	bool chunked;         /* its body goes out in chunks */
 	uint64_t left;        /* bytes of its Content-Length still to come */
 	size_t head_bytes;    /* read of the answer's head, interim ones apart */
-	bool rested;          /* the request begins on a connection that was idle */
+	bool was_idle;        /* the request begins on a connection that was idle */
 	bool reused;          /* ... and that has carried others before */
 	size_t leftover;      /* bytes read of an answer that nobody wants */
 	struct timer give_up; /* runs while such an answer comes in */
@@ -96,7 +96,7 @@ static int h1_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	h->left = w.length;
 	h->head_bytes = 0;
 	h->reused = conn->st.completed > 0;
-	h->rested = conn->last_read != ctx_now(conn->ctx);
+	h->was_idle = conn->last_read != ctx_now(conn->ctx);
 	h1_parser_begin(h->parser, h->head);
 	if (req->no_body)
 		h1_parser_no_body(h->parser);
@@ -155,8 +155,8 @@ static void on_flush(struct link *l)
 	struct h1_conn *h = l->owner;
 	int err;
 
-	if (h->req && h->req->phase == CC_PHASE_QUEUED && (h->rested || link_unread(l))) {
-		h->rested = false;
+	if (h->req && h->req->phase == CC_PHASE_QUEUED && (h->was_idle || link_unread(l))) {
+		h->was_idle = false;
 		link_read_now(l);
 		if (is_closed(h))
 			return;
@@ -184,9 +184,9 @@ static void on_written(struct link *l, size_t n)
 /* ---- the answer in ----------------------------------------------------- */
 
 /* All of the request is with the kernel: what comes next is about the next one. */
-static bool has_left(const struct h1_conn *h)
+static bool was_written(const struct h1_conn *h)
 {
-	return h->req->out_done && h->link->out.len == 0 && !h->link->write_broken;
+	return h->req->out_done && h->link->out.len == 0 && h->link->writing != LINK_OUT_FAILED;
 }
 
 /* The message is over; h->req is told and forgotten. */
@@ -194,9 +194,9 @@ static void finish(struct h1_conn *h)
 {
 	struct cc_req *req = h->req;
 	struct cc_conn *conn = h->conn;
-	bool left = has_left(h);
+	bool written = was_written(h);
 	bool again =
-		h1_parser_keep_alive(h->parser) && left && h->link->in.len == 0 && !h->link->eof;
+		h1_parser_keep_alive(h->parser) && written && h->link->in.len == 0 && !h->link->eof;
 	struct cc_head *head = h->head;
 
 	h->req = NULL;
@@ -206,7 +206,7 @@ static void finish(struct h1_conn *h)
 	if (!again)
 		conn_draining(conn, CC_REASON_NOT_REUSABLE, CC_ECLOSED,
 			h->link->in.len ? "bytes behind the response"
-			: left          ? "closed after the response"
+			: written       ? "closed after the response"
 					: "answered before the request was complete");
 	conn_req_end(req, 0, false, NULL, h1_parser_trailers(h->parser));
 	cc_head_free(head);
@@ -337,13 +337,14 @@ static void on_data(struct link *l)
 		enum h1_event ev;
 
 		if (!h->req ||
-			h->req->phase == CC_PHASE_QUEUED) { /* no byte of it left: not its answer */
+			h->req->phase ==
+				CC_PHASE_QUEUED) { /* none of it was written: not its answer */
 			if (l->in.len > 0)
 				conn_close(h->conn, CC_REASON_NOT_REUSABLE, CC_EPROTO,
 					"unasked bytes from the server");
 			return;
 		}
-		/* Without input the parser may still hold an event: the end of a message without body. */
+		/* Without input, too, an event may come: the end of a message without body. */
 		ev = h1_parser_feed(h->parser, p ? p : "", p ? n : 0, &used, &data, &len);
 		if (!h->req->head_seen)
 			h->head_bytes += used;
@@ -382,7 +383,7 @@ static void on_error(struct link *l, int err)
 {
 	struct h1_conn *h = l->owner;
 
-	conn_broke(h->conn, err, l->detail);
+	conn_broke(h->conn, err, link_detail(l));
 }
 
 static const struct link_ops ops = {
@@ -417,7 +418,8 @@ static int h1_open(struct cc_conn *conn, const struct dialled *carrier)
 	h->link = link;
 	timer_init(&h->give_up, give_up);
 	link_set_owner(link, &ops, h);
-	link->patient = true; /* the answer may be there, behind what the owner has not taken yet */
+	/* The answer may be there, behind what the owner has not taken yet. */
+	link->read_before_fail = true;
 	h->parser = h1_parser_new(conn->ctx, H1_RESPONSE, &limits);
 	return h->parser ? 0 : CC_ENOMEM;
 }

@@ -41,17 +41,17 @@ struct h2_conn {
 	nghttp2_mem mem;
 	struct cc_head *head; /* of the header block that is coming in */
 	int head_err;         /* it cannot be kept: CC_ENOMEM, CC_ETOOBIG, CC_EPROTO */
-	uint64_t written;     /* bytes the kernel ever took: tells which requests have left */
+	uint64_t written;     /* bytes the kernel ever took: tells which requests were written */
 	bool goaway;          /* the peer said so */
 	int32_t goaway_last;  /* the last stream it may have acted on */
 	int32_t peer_reset;   /* the stream whose RST_STREAM is being handled */
-	uint32_t fault; /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
-	bool busy;      /* the session is on the stack: it must not be pumped */
-	bool leaving;   /* closed while it was: says goodbye when it has returned */
-	bool rested;    /* a request begins on a connection that was idle */
-	bool ping_out;  /* never two PINGs at once: servers count them */
-	bool starved;   /* it had no memory for something that must be sent */
-	bool quiet;     /* a PING for cancelled requests was acknowledged, no answer came since */
+	uint32_t fault;  /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
+	bool busy;       /* the session is on the stack: it must not be pumped */
+	bool leaving;    /* closed while it was: says goodbye when it has returned */
+	bool was_idle;   /* a request begins on a connection that was idle */
+	bool ping_out;   /* never two PINGs at once: servers count them */
+	bool low_memory; /* it had no memory for something that must be sent */
+	bool quiet;      /* a PING for cancelled requests was acknowledged, no answer came since */
 	struct timer settings; /* the peer's first SETTINGS must come in time */
 	struct timer confirm;  /* ... and its acknowledgement of cancelled requests */
 };
@@ -90,7 +90,7 @@ static void note(struct h2_conn *h, int rv)
 {
 	if (rv != NGHTTP2_ERR_NOMEM)
 		return;
-	h->starved = true;
+	h->low_memory = true;
 	flush(h);
 }
 
@@ -188,7 +188,7 @@ static int on_frame_not_send(
 	struct h2_conn *h = user;
 
 	(void)session, (void)frame;
-	h->starved |= code == NGHTTP2_ERR_HEADER_COMP;
+	h->low_memory |= code == NGHTTP2_ERR_HEADER_COMP;
 	return 0;
 }
 
@@ -209,7 +209,7 @@ static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 		return stream == NGHTTP2_ERR_NOMEM ? CC_ENOMEM : CC_EINVAL;
 	req->stream = stream;
 	if (conn->st.active == 1) /* those that follow in this turn leave with it */
-		h->rested = conn->last_read != ctx_now(conn->ctx);
+		h->was_idle = conn->last_read != ctx_now(conn->ctx);
 	flush(h);
 	spare_ids(h, (uint32_t)stream + 2);
 	return 0;
@@ -263,8 +263,8 @@ static void on_flush(struct link *l)
 	struct h2_conn *h = l->owner;
 	int err;
 
-	if (h->rested) {
-		h->rested = false;
+	if (h->was_idle) {
+		h->was_idle = false;
 		link_read_now(l);
 		if (is_closed(h))
 			return;
@@ -272,7 +272,7 @@ static void on_flush(struct link *l)
 	err = pump(h);
 	if (is_closed(h))
 		return;
-	if (h->starved)
+	if (h->low_memory)
 		err = CC_ENOMEM;
 	if (err == 0 &&
 		(nghttp2_session_want_read(h->session) || nghttp2_session_want_write(h->session)))
@@ -290,7 +290,7 @@ static void on_written(struct link *l, size_t n)
 	struct h2_conn *h = l->owner;
 
 	h->written += n;
-	/* The newest requests are at the end; those before the first that is not QUEUED have left. */
+	/* Newest at the end; those before the first that is not QUEUED were written earlier. */
 	for (struct list *p = h->conn->reqs.prev; p != &h->conn->reqs; p = p->prev) {
 		struct cc_req *req = container_of(p, struct cc_req, link);
 
@@ -588,7 +588,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 
 	if (!req || is_closed(h))
 		return 0;
-	/* REFUSED_STREAM is also what nghttp2 reports above GOAWAY's last stream id (RFC 9113 8.7). */
+	/* RFC 9113 8.7. nghttp2 also reports it for streams above GOAWAY's last stream id. */
 	bool refused = code == NGHTTP2_REFUSED_STREAM && !req->head_seen;
 	bool by_peer = h->peer_reset == stream;
 
@@ -654,7 +654,7 @@ static void on_error(struct link *l, int err)
 {
 	struct h2_conn *h = l->owner;
 
-	conn_broke(h->conn, h->goaway ? CC_EGOAWAY : err, l->detail);
+	conn_broke(h->conn, h->goaway ? CC_EGOAWAY : err, link_detail(l));
 }
 
 static const struct link_ops ops = {

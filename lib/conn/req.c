@@ -3,7 +3,7 @@
  * owner and its driver say about it. Slots and waiting are conn.c's.
  *
  * A request that the peer ends is told in the read that ended it; one that
- * ends by our own doing is told in the notify stage, so never from inside a
+ * is ended locally is told in the notify stage, so never from inside a
  * call of its owner.
  */
 #include <string.h>
@@ -252,8 +252,8 @@ void conn_req_sent(struct cc_req *req)
 {
 	req->out_done = true;
 	req->t_sent = ctx_now_us(req->out.ctx);
-	if (req->phase ==
-		CC_PHASE_SENDING) /* QUEUED until the first byte left: the drivers' on_written */
+	/* It is QUEUED until its first byte was written: the drivers' on_written. */
+	if (req->phase == CC_PHASE_SENDING)
 		req->phase = CC_PHASE_WAITING;
 }
 

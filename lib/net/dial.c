@@ -1,7 +1,7 @@
 /*
  * dial.c - from an address in words to a connected link.
  *
- *   RESOLVING ──> CONNECTING ──> TUNNEL ──> HANDSHAKE ──> OVER: done was called, or
+ *   RESOLVING ──> CONNECTING ──> PROXY ──> HANDSHAKE ──> OVER: done was called, or
  *   names only    addresses      proxy      TLS only           nobody wants to know
  *                 raced          only                          any more
  *
@@ -36,32 +36,32 @@
 #include "lib/net/io.h"
 #include "lib/net/link.h"
 #include "lib/net/proxy.h"
+#include "lib/net/proxy_talk.h"
 #include "lib/net/race.h"
 #include "lib/net/resolve.h"
 #include "lib/net/session.h"
-#include "lib/net/tunnel.h"
 
 #define DEFAULT_TIMEOUT    10000u /* ms */
 #define DEFAULT_RACE_DELAY 250u   /* ms, RFC 8305 section 5 */
 
-enum dial_phase { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_TUNNEL, DIAL_HANDSHAKE, DIAL_OVER };
+enum dial_phase { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_PROXY, DIAL_HANDSHAKE, DIAL_OVER };
 
 struct dial {
 	struct cc_ctx *ctx;
 	enum dial_phase phase;
 	dial_fn done;
 	void *arg;
-	char *host; /* as it is resolved, the proxy's if there is one; NULL: Unix socket or number */
+	char *host;              /* to resolve, a proxy's if there is one; NULL: none */
 	char *name;              /* what the certificate must be for; NULL: clear text */
 	SSL *ssl;                /* NULL: clear text, or the link has it */
 	struct session *session; /* goes to the link with ssl; NULL: nothing is resumed */
 	uint64_t connect_timeout, tls_timeout; /* ms */
 	uint16_t port;
-	struct tunnel *tunnel; /* NULL: no proxy */
+	struct proxy_talk *talk; /* NULL: no proxy */
 
 	struct lookup *lookup; /* while RESOLVING */
 	struct race race;
-	struct link *link;     /* TUNNEL, HANDSHAKE; afterwards only if it failed */
+	struct link *link;     /* PROXY, HANDSHAKE; afterwards only if it failed */
 	struct address *known; /* NULL: the host is resolved */
 	unsigned known_count;
 
@@ -80,7 +80,7 @@ static void dial_reap(struct turn_item *item)
 	link_free(d->link);
 	SSL_free(d->ssl);
 	session_end(d->session, true);
-	tunnel_free(d->tunnel);
+	proxy_talk_free(d->talk);
 	race_clear(&d->race);
 	mem_free(ctx, d->known);
 	mem_free(ctx, d->host);
@@ -141,8 +141,8 @@ static void server_text(const struct dial *d, char *buf, size_t size)
 {
 	size_t n = 0;
 
-	if (d->tunnel)
-		n = (size_t)snprintf(buf, size, "%s through ", tunnel_server(d->tunnel));
+	if (d->talk)
+		n = (size_t)snprintf(buf, size, "%s through ", proxy_talk_server(d->talk));
 	race_text(&d->race, buf + n, size - n);
 }
 
@@ -167,17 +167,17 @@ static void on_open(struct link *l)
 static void on_tls_error(struct link *l, int err)
 {
 	struct dial *d = l->owner;
-	long verify = SSL_get_verify_result(l->ssl);
+	long verify = SSL_get_verify_result(l->wire.ssl);
 	char where[SERVER_TEXT];
 
 	server_text(d, where, sizeof(where));
 	if (err == CC_ENOMEM) /* which may have kept the certificate from being verified, too */
-		dial_fail(d, err, "%s: %s", where, l->detail);
-	else if (verify != X509_V_OK && SSL_get_verify_mode(l->ssl) != SSL_VERIFY_NONE)
+		dial_fail(d, err, "%s: %s", where, link_detail(l));
+	else if (verify != X509_V_OK && SSL_get_verify_mode(l->wire.ssl) != SSL_VERIFY_NONE)
 		dial_fail(d, CC_ECERT, "%s: TLS handshake: certificate verify failed for %s: %s",
 			where, d->name, X509_verify_cert_error_string(verify));
 	else
-		dial_fail(d, CC_ETLS, "%s: %s", where, l->detail);
+		dial_fail(d, CC_ETLS, "%s: %s", where, link_detail(l));
 }
 
 static void on_tls_eof(struct link *l, bool clean)
@@ -214,7 +214,7 @@ static void dial_reached(struct dial *d, int fd, struct cc_buf *early)
 		dial_starve(d);
 		return;
 	}
-	d->link->session = d->session; /* the link has both */
+	d->link->wire.session = d->session; /* the link has both */
 	d->session = NULL;
 	d->ssl = NULL;
 	err = early ? link_put_back(d->link, early) : 0;
@@ -228,31 +228,31 @@ static void dial_reached(struct dial *d, int fd, struct cc_buf *early)
 
 /* ---- the tunnel of a proxy ----------------------------------------------- */
 
-static void tunnel_fail(struct dial *d, int err, const char *why)
+static void proxy_fail(struct dial *d, int err, const char *why)
 {
 	char where[RACE_TEXT];
 
 	race_text(&d->race, where, sizeof(where));
-	dial_fail(d, err, "%s: %s %s: %s", where, tunnel_word(d->tunnel), tunnel_server(d->tunnel),
-		why);
+	dial_fail(d, err, "%s: %s %s: %s", where, proxy_talk_word(d->talk),
+		proxy_talk_server(d->talk), why);
 }
 
 static void on_proxy_data(struct link *l)
 {
 	struct dial *d = l->owner;
 
-	switch (tunnel_feed(d->tunnel, &l->in, &l->out)) {
-	case TUNNEL_MORE:
+	switch (proxy_talk_feed(d->talk, &l->in, &l->out)) {
+	case PROXY_TALK_MORE:
 		link_flush(l);
 		break;
-	case TUNNEL_OPEN:
+	case PROXY_TALK_OPEN:
 		if (l->out.len > 0)
-			tunnel_fail(d, CC_ECONNECT, "answered before it was asked");
+			proxy_fail(d, CC_ECONNECT, "answered before it was asked");
 		else
 			on_open(l);
 		break;
-	case TUNNEL_FAILED:
-		tunnel_fail(d, tunnel_error(d->tunnel), tunnel_detail(d->tunnel));
+	case PROXY_TALK_FAILED:
+		proxy_fail(d, proxy_talk_error(d->talk), proxy_talk_detail(d->talk));
 		break;
 	}
 }
@@ -260,12 +260,12 @@ static void on_proxy_data(struct link *l)
 static void on_proxy_eof(struct link *l, bool clean)
 {
 	(void)clean;
-	tunnel_fail(l->owner, CC_ECONNECT, "the proxy closed the connection");
+	proxy_fail(l->owner, CC_ECONNECT, "the proxy closed the connection");
 }
 
 static void on_proxy_error(struct link *l, int err)
 {
-	tunnel_fail(l->owner, err == CC_ENOMEM ? err : CC_ECONNECT, l->detail);
+	proxy_fail(l->owner, err == CC_ENOMEM ? err : CC_ECONNECT, link_detail(l));
 }
 
 static const struct link_ops proxy_link_ops = {
@@ -274,23 +274,23 @@ static const struct link_ops proxy_link_ops = {
 	.on_error = on_proxy_error,
 };
 
-static void tunnel_start(struct dial *d, int fd)
+static void proxy_start(struct dial *d, int fd)
 {
 	if (link_new(d->ctx, fd, NULL, &proxy_link_ops, d, &d->link) < 0) {
 		dial_io(d)->close(fd);
 		dial_starve(d);
 		return;
 	}
-	if (tunnel_begin(d->tunnel, &d->link->out) < 0) {
+	if (proxy_talk_begin(d->talk, &d->link->out) < 0) {
 		cc_buf_clear(&d->link->out); /* half a request is not sent */
 		dial_starve(d);
 		return;
 	}
 	link_flush(d->link);
-	dial_enter(d, DIAL_TUNNEL, d->connect_timeout);
+	dial_enter(d, DIAL_PROXY, d->connect_timeout);
 }
 
-static void tunnel_opened(struct dial *d)
+static void proxy_opened(struct dial *d)
 {
 	struct link *l = d->link;
 	int fd = link_detach(l);
@@ -305,8 +305,8 @@ static void dial_opened(struct turn_item *item)
 {
 	struct dial *d = container_of(item, struct dial, opened);
 
-	if (d->phase == DIAL_TUNNEL) {
-		tunnel_opened(d);
+	if (d->phase == DIAL_PROXY) {
+		proxy_opened(d);
 		return;
 	}
 	link_pause(d->link, false);
@@ -319,8 +319,8 @@ static void on_raced(struct race *r, int err, int fd)
 
 	if (err < 0)
 		dial_fail(d, err, "%s", r->detail);
-	else if (d->tunnel)
-		tunnel_start(d, fd);
+	else if (d->talk)
+		proxy_start(d, fd);
 	else
 		dial_reached(d, fd, NULL);
 }
@@ -375,9 +375,9 @@ static void on_deadline(struct timer *t)
 		race_time_out(&d->race, ms);
 		dial_fail(d, CC_ETIMEOUT, "%s", d->race.detail);
 		break;
-	case DIAL_TUNNEL:
+	case DIAL_PROXY:
 		snprintf(text, sizeof(text), "not done in %lu ms (connect timeout)", ms);
-		tunnel_fail(d, CC_ETIMEOUT, text);
+		proxy_fail(d, CC_ETIMEOUT, text);
 		break;
 	case DIAL_HANDSHAKE:
 		server_text(d, text, sizeof(text));
@@ -409,7 +409,7 @@ static bool ssl_set_name(SSL *ssl, const char *name)
  * name was given for numbers, because then they are the addresses of one server in any order, as
  * they happened to be resolved.
  */
-static const char *session_place(const struct dial *d, const struct dial_target *t, char port[16])
+static const char *session_key(const struct dial *d, const struct dial_target *t, char port[16])
 {
 	unsigned lowest = UINT16_MAX;
 
@@ -458,7 +458,7 @@ static int dial_set_tls(struct dial *d, const struct dial_target *t, const char 
 		return err;
 	}
 	if (t->resume)
-		d->session = session_new(d->ctx, t->tls, d->name, session_place(d, t, port));
+		d->session = session_new(d->ctx, t->tls, d->name, session_key(d, t, port));
 	return 0;
 }
 
@@ -564,11 +564,11 @@ static int dial_set_proxy(struct dial *d, const char *text, char **host)
 	char *server = *host;
 	int err;
 
-	if (!server) /* a Unix socket, which no proxy can reach; several, of which it would take one */
+	if (!server) /* a Unix socket, which no proxy reaches, or several addresses: it takes one */
 		return CC_EINVAL;
 	err = proxy_parse(d->ctx, text, &proxy);
 	if (err == 0)
-		err = tunnel_new(d->ctx, proxy, server, d->port, &d->tunnel);
+		err = proxy_talk_new(d->ctx, proxy, server, d->port, &d->talk);
 	if (err < 0)
 		return err;
 	d->race.word = "proxy ";
@@ -577,7 +577,7 @@ static int dial_set_proxy(struct dial *d, const char *text, char **host)
 	d->known = NULL;
 	d->known_count = 0;
 	*host = NULL;
-	return dial_set_address(d, tunnel_proxy(d->tunnel), PROXY_PORT, host);
+	return dial_set_address(d, proxy_talk_proxy(d->talk), PROXY_PORT, host);
 }
 
 bool dial_is_interface(const char *name)
@@ -662,8 +662,8 @@ const char *dial_alpn(const struct link *link, char buf[32])
 	const unsigned char *name = NULL;
 	unsigned n = 0;
 
-	if (link->ssl)
-		SSL_get0_alpn_selected(link->ssl, &name, &n);
+	if (link->wire.ssl)
+		SSL_get0_alpn_selected(link->wire.ssl, &name, &n);
 	if (n > 31)
 		n = 0;
 	if (n > 0)

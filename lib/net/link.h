@@ -22,10 +22,9 @@
 
 #include "lib/base/timer.h"
 #include "lib/base/turn.h"
+#include "lib/net/link_wire.h"
 
-struct io;
 struct link;
-struct session;
 struct ssl_st;
 
 struct link_ops {
@@ -44,36 +43,34 @@ struct link_ops {
 	void (*on_flush)(struct link *l);
 };
 
+/* Reading and writing have states of their own only while the link is LINK_OPEN. */
 enum link_state { LINK_HANDSHAKE, LINK_OPEN, LINK_BROKEN, LINK_CLOSED };
+
+enum link_out {
+	LINK_OUT_OPEN,
+	LINK_OUT_ENDING, /* by link_shutdown: out is written first */
+	LINK_OUT_ENDED,  /* close_notify and FIN were sent, or a TLS peer is gone: out is dropped */
+	LINK_OUT_FAILED  /* out is dropped; what the peer had sent is read first, then on_error */
+};
 
 struct link {
 	struct cc_ctx *ctx;
-	int fd;
 	enum link_state state;
-	bool eof;     /* the peer will send no more */
-	bool fin;     /* TLS: the kernel said so, to OpenSSL */
-	bool paused;  /* by link_pause */
-	bool drained; /* the kernel had no more bytes at the last read */
-	bool shut;    /* send FIN (close_notify first) when out is empty */
-	bool shut_done;
-	bool starved; /* buffer memory is short: reading rests for a moment */
-	unsigned
-		read_until; /* percent of the buffer memory in use; 90 unless the owner says else */
-	bool patient; /* paused when a write fails: that waits until reading goes on; owner's */
-	bool write_broken; /* what the peer had sent is still read, then on_error comes */
-	int write_err;     /* with this */
+	enum link_out writing;
+	int write_err; /* of LINK_OUT_FAILED */
+	bool eof;      /* the peer will send no more: neither paused nor low_memory matters again */
+	bool paused;   /* by link_pause; never low_memory at the same time */
+	bool low_memory; /* buffer memory is short: reading pauses for a moment */
+	/* Set by the owner. */
+	bool read_before_fail; /* paused when a write fails: that waits until reading goes on */
+	unsigned read_until;   /* percent of the buffer memory in use; 90 by itself */
 	const struct link_ops *ops;
 	void *owner;
-	const struct io *io;
-	struct ssl_st *ssl;      /* NULL: clear text; owned */
-	struct session *session; /* while one is offered or expected, else NULL; owned */
+	struct wire wire; /* the descriptor, in clear or in TLS */
 	struct cc_buf in, out;
-	struct cc_buf raw; /* read from the kernel, not yet taken by OpenSSL; or put back */
 	struct turn_item flush;
-	struct timer again; /* reads on in the next turn what the TLS layer still holds */
+	struct timer again; /* reads on in the next turn what the wire still holds */
 	struct event rd, wr;
-	size_t tls_retry; /* bytes of the SSL_write that has to be repeated */
-	char detail[128]; /* what the last error was, for people */
 };
 
 /*
@@ -83,6 +80,8 @@ struct link {
  */
 int link_new(struct cc_ctx *ctx, int fd, struct ssl_st *ssl, const struct link_ops *ops,
 	void *owner, struct link **ret);
+/* What the last error was, for people. */
+const char *link_detail(const struct link *l);
 /* Another owner takes the link over, callbacks included. */
 void link_set_owner(struct link *l, const struct link_ops *ops, void *owner);
 

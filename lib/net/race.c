@@ -251,7 +251,7 @@ static enum began attempt_begin(struct attempt *a)
 
 	a->fd = race_io(r)->socket(a->addr.sa.ss_family, SOCK_STREAM, 0);
 	if (a->fd < 0) {
-		r->starved = errno == EMFILE || errno == ENFILE;
+		r->out_of_fds = errno == EMFILE || errno == ENFILE;
 		attempt_detail(a, "socket for ", errno);
 		return BEGAN_FAILED;
 	}
@@ -274,7 +274,7 @@ static void all_failed(struct race *r)
 
 	if (r->count > 1)
 		snprintf(r->detail + n, sizeof(r->detail) - n, " (last of %u addresses)", r->count);
-	race_lost(r, r->starved ? CC_EMFILE : CC_ECONNECT);
+	race_lost(r, r->out_of_fds ? CC_EMFILE : CC_ECONNECT);
 }
 
 /* Begins the next attempt that does not fail at once. */

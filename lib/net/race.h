@@ -40,9 +40,9 @@ struct race {
 
 	struct attempt *attempts;
 	unsigned count, next, running;
-	unsigned won; /* index of the attempt that connected */
-	bool starved; /* of descriptors: an address could not be tried */
-	bool over;    /* one did */
+	unsigned won;    /* index of the attempt that connected */
+	bool out_of_fds; /* an address could not be tried */
+	bool over;       /* one did */
 	struct timer timer;
 	char detail[768]; /* a name of 253 bytes may be in it */
 };

@@ -36,8 +36,8 @@ struct resolver {
 	char *servers; /* NULL: those of /etc/resolv.conf */
 	struct list lookups;
 	struct list watches;
-	unsigned asked; /* lookups that c-ares holds */
-	bool starved;   /* no memory to watch a socket: answers would be missed */
+	unsigned asked;  /* lookups that c-ares holds */
+	bool low_memory; /* no memory to watch a socket: answers would be missed */
 	bool closing;
 	uint64_t opened;    /* ms, when the channel was */
 	struct timer timer; /* retries and timeouts of c-ares */
@@ -84,16 +84,16 @@ static void settle(struct resolver *r)
 {
 	struct timeval most = {1, 0}, room;
 
-	if (r->asked > 0 && !r->starved) {
+	if (r->asked > 0 && !r->low_memory) {
 		/* It is the one or the other, and only then is room written to. */
 		struct timeval wait = *ares_timeout(r->channel, &most, &room);
 		/* Rounded, so that all its waits share ten timer queues. */
 		uint64_t ms = (uint64_t)wait.tv_sec * 1000 + (uint64_t)wait.tv_usec / 1000;
 		timer_start(r->ctx, &r->timer, ms / 100 * 100 + 100);
 	}
-	if (r->starved)
+	if (r->low_memory)
 		ares_cancel(r->channel);
-	r->starved = false;
+	r->low_memory = false;
 	if (r->asked == 0)
 		timer_stop(&r->timer);
 }
@@ -158,7 +158,7 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
 	if (old)
 		watch_free(old);
 	if ((readable || writable) && watch_add(r, fd, (short)what) < 0)
-		r->starved = true;
+		r->low_memory = true;
 }
 
 /* ---- the channel ------------------------------------------------------ */
@@ -325,7 +325,7 @@ static void lookup_conclude(struct lookup *l, int status, int err)
 {
 	l->found.err = err;
 	l->found.detail = status == ARES_SUCCESS ? "no usable address" : ares_strerror(status);
-	if (status == ARES_ENOMEM || status == ARES_ECANCELLED) /* settle() cancels if starved */
+	if (status == ARES_ENOMEM || status == ARES_ECANCELLED) /* settle() cancels if low_memory */
 		l->found.err = CC_ENOMEM;
 	else if (status != ARES_SUCCESS)
 		l->found.err = CC_ERESOLVE;

@@ -2,10 +2,10 @@
  * session.h - TLS sessions that servers gave us: the next handshake with the
  * same server is shorter.
  *
- * Same is: same SSL_CTX (trust, own certificate, versions), same verified name,
- * same place: the address as it was dialled or, of a server whose name and numbers were given
- * apart, the port. What is kept is bounded, the least recently
- * used leaves; memory that is short costs a full handshake and no error.
+ * A server is the same if three things are: the SSL_CTX (trust, own certificate, versions), the
+ * verified name, and the address as it was dialled or, where the numeric addresses were given apart
+ * from the name, the port alone. What is kept is bounded, the least recently used leaves; memory
+ * that is short costs a full handshake and no error.
  */
 #ifndef CC_SESSION_H
 #define CC_SESSION_H

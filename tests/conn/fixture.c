@@ -89,8 +89,8 @@ static void check_changes_told(const struct client *c)
 	ck_assert_int_eq((changes & CC_CHANGED_CLOSED) != 0, state == CC_CLOSED);
 	if (changes & CC_CHANGED_DRAINING)
 		ck_assert_int_ge(state, CC_DRAINING);
-	if (changes & CC_CHANGED_SETTLED)
-		ck_assert(cc_conn_settled(c->conn));
+	if (changes & CC_CHANGED_LIMITS_KNOWN)
+		ck_assert(cc_conn_limits_known(c->conn));
 }
 
 static void on_state(struct cc_conn *conn, void *arg)
@@ -231,7 +231,7 @@ void open_h2_at(struct client *c, int64_t max_streams, int32_t first_stream,
 {
 	open_ready(c, "h2", CC_OFFER_H2, first_stream, opts);
 	h2_begin(c->peer, max_streams);
-	until(c->base, cc_conn_settled(c->conn));
+	until(c->base, cc_conn_limits_known(c->conn));
 	is_open(c);
 }
 

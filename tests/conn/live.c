@@ -130,7 +130,7 @@ void live_dial(struct live *l)
 
 void live_settle(struct live *l)
 {
-	await(l, cc_conn_settled(l->conn) && cc_conn_in_flight(l->conn) == 0);
+	await(l, cc_conn_limits_known(l->conn) && cc_conn_in_flight(l->conn) == 0);
 }
 
 void live_leave(struct live *l)

@@ -173,7 +173,7 @@ static void check_limit(struct model *m)
 
 	if (m->state != CC_READY || m->peer->stalled || m->peer->settings_unacked)
 		return;
-	if (m->h2 && !cc_conn_settled(m->conn))
+	if (m->h2 && !cc_conn_limits_known(m->conn))
 		return;
 	if (limit > m->cap)
 		limit = m->cap;
@@ -281,7 +281,8 @@ static void check_marks(struct model *m)
 			(marks & CC_CHANGED_DRAINING),
 		"marks %x, state %d after %d", marks, m->state, m->told_state);
 	claim(m, !(marks & CC_CHANGED_READY) || m->told_state == CC_CONNECTING, "ready twice");
-	claim(m, !(marks & CC_CHANGED_SETTLED) || cc_conn_settled(m->conn), "not settled");
+	claim(m, !(marks & CC_CHANGED_LIMITS_KNOWN) || cc_conn_limits_known(m->conn),
+		"limits not known");
 }
 
 void model_hook(struct cc_conn *conn, void *arg)

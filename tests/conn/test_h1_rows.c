@@ -38,7 +38,7 @@ START_TEST(dialled_connection_has_one_slot)
 	open_h1(&c, NULL);
 	ck_assert_uint_eq(c.hooks, 1); /* READY */
 	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
-	ck_assert(cc_conn_settled(c.conn));
+	ck_assert(cc_conn_limits_known(c.conn));
 	check_counts(&c, 1, 0, 0, 1);
 	check_hooks(&c, 0);
 	client_close(&c);

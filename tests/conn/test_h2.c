@@ -17,7 +17,7 @@ START_TEST(first_request_rides_with_the_preface)
 	wait_state(&c, CC_READY);
 	ck_assert_int_eq(cc_conn_proto(c.conn), CC_PROTO_H2);
 	ck_assert(cc_conn_multiplexed(c.conn));
-	ck_assert(!cc_conn_settled(c.conn));
+	ck_assert(!cc_conn_limits_known(c.conn));
 	check_counts(&c, 1, 0, 0, 1);
 	get(&c, &p, "/a");
 	get(&c, &q, "/b");
@@ -32,7 +32,7 @@ START_TEST(first_request_rides_with_the_preface)
 	h2_setting(c.peer, H2_MAX_STREAMS, 10);
 	ck_assert_uint_eq(h2_request(c.peer), 3);
 	ck_assert_str_eq(c.peer->path, "/b");
-	ck_assert(cc_conn_settled(c.conn));
+	ck_assert(cc_conn_limits_known(c.conn));
 	check_counts(&c, 10, 0, 2, 8);
 	h2_answer(c.peer, 1, 200, "a");
 	h2_answer(c.peer, 3, 200, "b");
@@ -751,7 +751,7 @@ START_TEST(cut_tls_stream_ends_what_is_not_whole)
 	open_tls(&c, "h2", CC_OFFER_H2, NULL);
 	wait_state(&c, CC_READY);
 	h2_begin(c.peer, 10);
-	until(c.base, cc_conn_settled(c.conn));
+	until(c.base, cc_conn_limits_known(c.conn));
 	begin(&c, p, 2);
 	h2_answer(c.peer, 1, 200, "whole");
 	h2_respond(c.peer, 3, 200, NULL, false);

@@ -24,10 +24,10 @@ START_TEST(dialled_connection_has_one_slot_until_settings_come)
 
 	open_h2_unsettled(&c, NULL);
 	ck_assert_uint_eq(c.hooks, 1); /* READY */
-	ck_assert(!cc_conn_settled(c.conn));
+	ck_assert(!cc_conn_limits_known(c.conn));
 	check_counts(&c, 1, 0, 0, 1);
 	h2_setting(c.peer, H2_MAX_STREAMS, 10);
-	until(c.base, cc_conn_settled(c.conn));
+	until(c.base, cc_conn_limits_known(c.conn));
 	check_counts(&c, 10, 0, 0, 10);
 	check_hooks(&c, 1);
 	client_close(&c);
@@ -46,7 +46,7 @@ START_TEST(early_request_counts_under_the_first_settings)
 	ck_assert_uint_eq(h2_request(c.peer), 1);
 	check_hooks(&c, 0);
 	h2_setting(c.peer, H2_MAX_STREAMS, 10);
-	until(c.base, cc_conn_settled(c.conn));
+	until(c.base, cc_conn_limits_known(c.conn));
 	check_counts(&c, 10, 0, 1, 9);
 	check_hooks(&c, 1);
 	client_close(&c);

@@ -14,7 +14,8 @@ START_TEST(connecting_is_told)
 	turns(c.base, 1);
 	wait_state(&c, CC_READY);
 	check_hooks(&c, 1);
-	check_changes(&c, CC_CHANGED_READY | CC_CHANGED_SETTLED); /* HTTP/1: one slot, always */
+	check_changes(
+		&c, CC_CHANGED_READY | CC_CHANGED_LIMITS_KNOWN); /* HTTP/1: one slot, always */
 	client_close(&c);
 
 	client_open(&c, peer_unix(event_base_new()), "http", CC_OFFER_H2, NULL);
@@ -22,8 +23,8 @@ START_TEST(connecting_is_told)
 	check_changes(&c, CC_CHANGED_READY);
 	check_hooks(&c, 1);
 	h2_begin(c.peer, 10);
-	until(c.base, cc_conn_settled(c.conn));
-	check_changes(&c, CC_CHANGED_SETTLED | CC_CHANGED_LIMIT_UP);
+	until(c.base, cc_conn_limits_known(c.conn));
+	check_changes(&c, CC_CHANGED_LIMITS_KNOWN | CC_CHANGED_LIMIT_UP);
 	check_hooks(&c, 1);
 	client_close(&c);
 }
@@ -292,7 +293,8 @@ START_TEST(hook_set_later_hears_of_all_in_one_call)
 	ck_assert_uint_eq(w.calls, 0); /* not in here */
 	turns(c.base, 5);
 	ck_assert_uint_eq(w.calls, 1);
-	ck_assert_uint_eq(w.changes, CC_CHANGED_READY | CC_CHANGED_SETTLED | CC_CHANGED_COMPLETED);
+	ck_assert_uint_eq(
+		w.changes, CC_CHANGED_READY | CC_CHANGED_LIMITS_KNOWN | CC_CHANGED_COMPLETED);
 	client_close(&c);
 }
 END_TEST
@@ -330,7 +332,7 @@ START_TEST(hook_of_a_connection_that_has_not_changed_is_not_called)
 	wait_state(&c, CC_READY);
 	turns(c.base, 3);
 	ck_assert_uint_eq(w.calls, 1);
-	ck_assert_uint_eq(w.changes, CC_CHANGED_READY | CC_CHANGED_SETTLED);
+	ck_assert_uint_eq(w.changes, CC_CHANGED_READY | CC_CHANGED_LIMITS_KNOWN);
 	client_close(&c);
 }
 END_TEST

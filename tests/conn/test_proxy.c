@@ -512,7 +512,7 @@ START_TEST(frames_behind_the_answer_are_the_servers)
 	peer_accept(c.peer);
 	peer_expect(c.peer, ASKED);
 	peer_send(c.peer, settings, sizeof(settings) - 1);
-	until(c.base, cc_conn_settled(c.conn));
+	until(c.base, cc_conn_limits_known(c.conn));
 	ck_assert_uint_eq(cc_conn_request_limit(c.conn), 7);
 	client_close(&c);
 }
@@ -923,7 +923,7 @@ static bool reach_with(const struct script *s, unsigned long fail_at)
 	     client_dial_to(&c, "http", "api.example") == 0;
 	for (int i = 0; ok && i < 1000; i++) {
 		turns(c.base, 1);
-		if (cc_conn_state(c.conn) == CC_CLOSED || cc_conn_settled(c.conn))
+		if (cc_conn_state(c.conn) == CC_CLOSED || cc_conn_limits_known(c.conn))
 			break;
 		if (!sent_all(s, step) && peer->in_len >= s->steps[step].heard) {
 			peer_send(peer, s->steps[step].say, s->steps[step].n);
@@ -933,8 +933,8 @@ static bool reach_with(const struct script *s, unsigned long fail_at)
 	if (ok) {
 		bool closed = cc_conn_state(c.conn) == CC_CLOSED;
 
-		ck_assert_msg(
-			closed || cc_conn_settled(c.conn), "allocation %lu: it hangs", fail_at);
+		ck_assert_msg(closed || cc_conn_limits_known(c.conn), "allocation %lu: it hangs",
+			fail_at);
 		/* nghttp2 that cannot apply SETTINGS ends its session as if they were wrong. */
 		ck_assert_msg(!closed || cc_conn_err(c.conn) == CC_ENOMEM ||
 				      (cc_conn_err(c.conn) == CC_EPROTO && sent_all(s, step)),

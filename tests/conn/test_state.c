@@ -23,7 +23,7 @@ START_TEST(connection_goes_down_step_by_step)
 	ck_assert_int_eq(cc_conn_reserve(c.conn), CC_EFULL);
 	wait_state(&c, CC_READY);
 	h2_begin(c.peer, 10);
-	until(c.base, cc_conn_settled(c.conn));
+	until(c.base, cc_conn_limits_known(c.conn));
 	begin(&c, &p, 1);
 	ck_assert_int_eq(cc_conn_err(c.conn), 0);
 	ck_assert_int_eq(cc_conn_reason(c.conn), CC_REASON_NONE);

@@ -40,7 +40,7 @@ static void open_connection(struct thread *t, struct client *c)
 	wait_state(c, CC_READY);
 	if (is_h2(t)) {
 		h2_begin(p, AT_ONCE);
-		until(c->base, cc_conn_settled(c->conn));
+		until(c->base, cc_conn_limits_known(c->conn));
 	} else {
 		peer_accept(p);
 	}

@@ -10,7 +10,7 @@ seconds=${FUZZ_SECONDS:-30}
 
 dict_of() {
 	case $1 in
-	h1_* | head | tunnel) echo "$src/tests/fuzz/dict/h1.dict" ;;
+	h1_* | head | proxy_talk) echo "$src/tests/fuzz/dict/h1.dict" ;;
 	*) echo "$src/tests/fuzz/dict/${1%%_*}.dict" ;;
 	esac
 }

@@ -643,16 +643,16 @@ START_TEST(tcp_options_are_set)
 	dial_wait(&p, &(struct dial_target){.address = peer->address,
 			      .tcp_keepalive = 30000,
 			      .tcp_user_timeout = 12345});
-	ck_assert_int_eq(getsockopt(p.link->fd, IPPROTO_TCP, TCP_NODELAY, &v, &len), 0);
+	ck_assert_int_eq(getsockopt(p.link->wire.fd, IPPROTO_TCP, TCP_NODELAY, &v, &len), 0);
 	ck_assert_int_eq(v, 1);
-	ck_assert_int_eq(getsockopt(p.link->fd, SOL_SOCKET, SO_KEEPALIVE, &v, &len), 0);
+	ck_assert_int_eq(getsockopt(p.link->wire.fd, SOL_SOCKET, SO_KEEPALIVE, &v, &len), 0);
 	ck_assert_int_eq(v, 1);
-	ck_assert_int_eq(getsockopt(p.link->fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len), 0);
+	ck_assert_int_eq(getsockopt(p.link->wire.fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len), 0);
 	ck_assert_int_eq(v, 30);
-	ck_assert_int_eq(getsockopt(p.link->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &v, &len), 0);
+	ck_assert_int_eq(getsockopt(p.link->wire.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &v, &len), 0);
 	ck_assert_int_eq(v, 12345);
-	ck_assert_int_ne(fcntl(p.link->fd, F_GETFL) & O_NONBLOCK, 0);
-	ck_assert_int_ne(fcntl(p.link->fd, F_GETFD) & FD_CLOEXEC, 0);
+	ck_assert_int_ne(fcntl(p.link->wire.fd, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_ne(fcntl(p.link->wire.fd, F_GETFD) & FD_CLOEXEC, 0);
 	probe_clear(&p);
 }
 END_TEST
@@ -1081,7 +1081,7 @@ START_TEST(bind_address_is_where_the_connection_comes_from)
 		&p, &(struct dial_target){.address = peer->address, .bind_address = "127.0.0.77"});
 	check_works(&p);
 	ck_assert_str_eq(name_of(peer->fd, getpeername), "127.0.0.77");
-	ck_assert_str_eq(name_of(p.link->fd, getsockname), "127.0.0.77");
+	ck_assert_str_eq(name_of(p.link->wire.fd, getsockname), "127.0.0.77");
 	probe_clear(&p);
 }
 END_TEST
@@ -1095,7 +1095,7 @@ START_TEST(bind_interface_is_where_the_connection_leaves)
 	peer = peer_tcp(base);
 	dial_wait(&p, &(struct dial_target){.address = peer->address, .bind_interface = "lo"});
 	check_works(&p);
-	ck_assert_int_eq(getsockopt(p.link->fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len), 0);
+	ck_assert_int_eq(getsockopt(p.link->wire.fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len), 0);
 	ck_assert_str_eq(device, "lo");
 	probe_clear(&p);
 }
@@ -1332,7 +1332,7 @@ static bool several_resume(SSL_CTX *client, const char *format)
 			      .tls_name = "api.example.test",
 			      .resume = true});
 	check_works(&p);
-	bool resumed = SSL_session_reused(p.link->ssl);
+	bool resumed = SSL_session_reused(p.link->wire.ssl);
 
 	probe_clear(&p);
 	peer_next(peer);

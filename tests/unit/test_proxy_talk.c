@@ -1,5 +1,5 @@
 /*
- * test_tunnel.c - proxies in words, and what is said to them: CONNECT and
+ * test_proxy_talk.c - proxies in words, and what is said to them: CONNECT and
  * SOCKS5 as bytes, whole and one by one, well-formed and not.
  */
 #include <stdio.h>
@@ -9,25 +9,25 @@
 #include <clientconn/buf.h>
 
 #include "lib/net/proxy.h"
-#include "lib/net/tunnel.h"
+#include "lib/net/proxy_talk.h"
 #include "tests/unit/ctx_fixture.h"
 #include "tests/unit/run.h"
 
 static struct ctx_fixture f;
-static struct tunnel *tunnel;
+static struct proxy_talk *talk;
 static struct cc_buf in, out;
 
 static void setup(void)
 {
 	fixture_begin(&f, 0);
-	tunnel = NULL;
+	talk = NULL;
 	cc_buf_init(&in, f.ctx);
 	cc_buf_init(&out, f.ctx);
 }
 
 static void teardown(void)
 {
-	tunnel_free(tunnel);
+	proxy_talk_free(talk);
 	cc_buf_clear(&in);
 	cc_buf_clear(&out);
 	fixture_end(&f);
@@ -38,19 +38,19 @@ static int make(const char *text, const char *host, uint16_t port)
 	struct proxy *proxy;
 
 	ck_assert_msg(proxy_parse(f.ctx, text, &proxy) == 0, "%s", text);
-	return tunnel_new(f.ctx, proxy, host, port, &tunnel);
+	return proxy_talk_new(f.ctx, proxy, host, port, &talk);
 }
 
 static void begin(const char *text, const char *host, uint16_t port)
 {
 	ck_assert_int_eq(make(text, host, port), 0);
-	ck_assert_int_eq(tunnel_begin(tunnel, &out), 0);
+	ck_assert_int_eq(proxy_talk_begin(talk, &out), 0);
 }
 
 static void end(void)
 {
-	tunnel_free(tunnel);
-	tunnel = NULL;
+	proxy_talk_free(talk);
+	talk = NULL;
 	cc_buf_clear(&in);
 	cc_buf_clear(&out);
 }
@@ -75,18 +75,18 @@ static void left(const char *text)
 	ck_assert_str_eq(got, text);
 }
 
-static enum tunnel_event hear(const char *bytes, size_t n)
+static enum proxy_talk_event hear(const char *bytes, size_t n)
 {
 	ck_assert_int_eq(cc_buf_add(&in, bytes, n), 0);
-	return tunnel_feed(tunnel, &in, &out);
+	return proxy_talk_feed(talk, &in, &out);
 }
 #define HEAR(literal) hear(literal, sizeof(literal) - 1)
 
-static enum tunnel_event hear_slowly(const char *bytes, size_t n)
+static enum proxy_talk_event hear_slowly(const char *bytes, size_t n)
 {
-	enum tunnel_event ev = TUNNEL_MORE;
+	enum proxy_talk_event ev = PROXY_TALK_MORE;
 
-	for (size_t i = 0; i < n && ev == TUNNEL_MORE; i++)
+	for (size_t i = 0; i < n && ev == PROXY_TALK_MORE; i++)
 		ev = hear(bytes + i, 1);
 	return ev;
 }
@@ -168,9 +168,9 @@ END_TEST
 START_TEST(zone_of_this_machine_means_nothing_to_a_proxy)
 {
 	ck_assert_int_eq(make("http://proxy", "fe80::1%lo", 443), CC_EINVAL);
-	ck_assert_ptr_null(tunnel);
+	ck_assert_ptr_null(talk);
 	ck_assert_int_eq(make("socks5://proxy", "fe80::1%lo", 443), CC_EINVAL);
-	ck_assert_ptr_null(tunnel);
+	ck_assert_ptr_null(talk);
 }
 END_TEST
 
@@ -180,9 +180,9 @@ START_TEST(connect_names_the_server_twice_and_nothing_else)
 {
 	begin("http://proxy", "api.example", 443);
 	SAID("CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n");
-	ck_assert_str_eq(tunnel_server(tunnel), "api.example:443");
-	ck_assert_str_eq(tunnel_proxy(tunnel), "proxy");
-	ck_assert_str_eq(tunnel_word(tunnel), "CONNECT");
+	ck_assert_str_eq(proxy_talk_server(talk), "api.example:443");
+	ck_assert_str_eq(proxy_talk_proxy(talk), "proxy");
+	ck_assert_str_eq(proxy_talk_word(talk), "CONNECT");
 	end();
 	begin("http://proxy", "2001:db8::1", 80);
 	SAID("CONNECT [2001:db8::1]:80 HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n");
@@ -224,15 +224,15 @@ START_TEST(answer_of_200_opens_and_what_follows_is_the_servers)
 	begin("http://proxy", "api.example", 443);
 	cc_buf_clear(&out);
 	snprintf(all, sizeof(all), "%sHTTP/1.1 200 from the server", text);
-	ck_assert_int_eq(hear(all, strlen(all)), TUNNEL_OPEN);
+	ck_assert_int_eq(hear(all, strlen(all)), PROXY_TALK_OPEN);
 	left("HTTP/1.1 200 from the server");
 	end();
 
 	begin("http://proxy", "api.example", 443);
 	cc_buf_clear(&out);
-	ck_assert_int_eq(hear_slowly(text, strlen(text) - 1), TUNNEL_MORE);
+	ck_assert_int_eq(hear_slowly(text, strlen(text) - 1), PROXY_TALK_MORE);
 	ck_assert_uint_eq(out.len, 0);
-	ck_assert_int_eq(hear(text + strlen(text) - 1, 1), TUNNEL_OPEN);
+	ck_assert_int_eq(hear(text + strlen(text) - 1, 1), PROXY_TALK_OPEN);
 	left("");
 }
 END_TEST
@@ -271,12 +271,13 @@ START_TEST(any_other_answer_fails)
 		begin("http://joe:secret@proxy", "api.example", 443);
 		ck_assert_int_eq(
 			slowly ? hear_slowly(answer, strlen(answer)) : hear(answer, strlen(answer)),
-			TUNNEL_FAILED);
-		ck_assert_int_eq(tunnel_error(tunnel), CC_ECONNECT);
+			PROXY_TALK_FAILED);
+		ck_assert_int_eq(proxy_talk_error(talk), CC_ECONNECT);
 		if (detail)
-			ck_assert_str_eq(tunnel_detail(tunnel), detail);
+			ck_assert_str_eq(proxy_talk_detail(talk), detail);
 		else
-			ck_assert_ptr_nonnull(strstr(tunnel_detail(tunnel), "malformed answer: "));
+			ck_assert_ptr_nonnull(
+				strstr(proxy_talk_detail(talk), "malformed answer: "));
 		end();
 	}
 }
@@ -289,7 +290,7 @@ static size_t endless(const char *text)
 
 	while (total < 10000000) {
 		total += strlen(text);
-		if (hear(text, strlen(text)) == TUNNEL_FAILED)
+		if (hear(text, strlen(text)) == PROXY_TALK_FAILED)
 			return total;
 	}
 	ck_abort_msg("no end");
@@ -298,17 +299,17 @@ static size_t endless(const char *text)
 START_TEST(answer_is_bounded)
 {
 	begin("http://proxy", "h", 1);
-	ck_assert_int_eq(HEAR("HTTP/1.1 200 OK\r\nA: "), TUNNEL_MORE);
+	ck_assert_int_eq(HEAR("HTTP/1.1 200 OK\r\nA: "), PROXY_TALK_MORE);
 	ck_assert_uint_lt(
 		endless("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), 66000);
 	end();
 	begin("http://proxy", "h", 1);
-	ck_assert_int_eq(HEAR("HTTP/1.1 200 OK\r\n"), TUNNEL_MORE);
+	ck_assert_int_eq(HEAR("HTTP/1.1 200 OK\r\n"), PROXY_TALK_MORE);
 	ck_assert_uint_lt(endless("A: b\r\n"), 66000);
 	end();
 	begin("http://proxy", "h", 1);
 	ck_assert_uint_lt(endless("HTTP/1.1 100 Continue\r\n\r\n"), 66000);
-	ck_assert_str_eq(tunnel_detail(tunnel), "answer larger than 65536 bytes");
+	ck_assert_str_eq(proxy_talk_detail(talk), "answer larger than 65536 bytes");
 }
 END_TEST
 
@@ -320,13 +321,13 @@ START_TEST(socks5_sends_the_name_to_the_proxy)
 {
 	begin("socks5://proxy", "api.example", 443);
 	SAID("\5\1\0");
-	ck_assert_int_eq(HEAR("\5\0"), TUNNEL_MORE);
+	ck_assert_int_eq(HEAR("\5\0"), PROXY_TALK_MORE);
 	SAID("\5\1\0\3\x0b"
 	     "api.example\1\xbb");
-	ck_assert_int_eq(HEAR(GRANTED "behind"), TUNNEL_OPEN);
+	ck_assert_int_eq(HEAR(GRANTED "behind"), PROXY_TALK_OPEN);
 	left("behind");
-	ck_assert_str_eq(tunnel_word(tunnel), "SOCKS5");
-	ck_assert_str_eq(tunnel_server(tunnel), "api.example:443");
+	ck_assert_str_eq(proxy_talk_word(talk), "SOCKS5");
+	ck_assert_str_eq(proxy_talk_server(talk), "api.example:443");
 }
 END_TEST
 
@@ -334,12 +335,12 @@ START_TEST(socks5_sends_numbers_as_numbers)
 {
 	begin("socks5h://proxy", "192.0.2.7", 80);
 	cc_buf_clear(&out);
-	ck_assert_int_eq(HEAR("\5\0"), TUNNEL_MORE);
+	ck_assert_int_eq(HEAR("\5\0"), PROXY_TALK_MORE);
 	SAID("\5\1\0\1\300\0\2\7\0\x50");
 	end();
 	begin("socks5h://proxy", "2001:db8::9", 65535);
 	cc_buf_clear(&out);
-	ck_assert_int_eq(HEAR("\5\0"), TUNNEL_MORE);
+	ck_assert_int_eq(HEAR("\5\0"), PROXY_TALK_MORE);
 	SAID("\5\1\0\4\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x9\xff\xff");
 }
 END_TEST
@@ -348,17 +349,17 @@ START_TEST(socks5_password_is_given_when_it_is_wanted)
 {
 	begin("socks5://joe:secret@proxy", "h", 1);
 	SAID("\5\2\0\2");
-	ck_assert_int_eq(HEAR("\5\2"), TUNNEL_MORE);
+	ck_assert_int_eq(HEAR("\5\2"), PROXY_TALK_MORE);
 	SAID("\1\3joe\6secret");
-	ck_assert_int_eq(HEAR("\1\0"), TUNNEL_MORE);
+	ck_assert_int_eq(HEAR("\1\0"), PROXY_TALK_MORE);
 	SAID("\5\1\0\3\1h\0\1");
-	ck_assert_int_eq(HEAR(GRANTED), TUNNEL_OPEN);
+	ck_assert_int_eq(HEAR(GRANTED), PROXY_TALK_OPEN);
 	left("");
 	end();
 
 	begin("socks5://joe:secret@proxy", "h", 1);
 	cc_buf_clear(&out);
-	ck_assert_int_eq(HEAR("\5\0"), TUNNEL_MORE); /* it wants none */
+	ck_assert_int_eq(HEAR("\5\0"), PROXY_TALK_MORE); /* it wants none */
 	SAID("\5\1\0\3\1h\0\1");
 }
 END_TEST
@@ -372,10 +373,10 @@ START_TEST(longest_credentials_and_name_fit)
 	host[253] = '\0';
 	begin(text, host, 1);
 	cc_buf_clear(&out);
-	ck_assert_int_eq(HEAR("\5\2"), TUNNEL_MORE);
+	ck_assert_int_eq(HEAR("\5\2"), PROXY_TALK_MORE);
 	ck_assert_uint_eq(out.len, 1 + 256 + 256);
 	cc_buf_clear(&out);
-	ck_assert_int_eq(HEAR("\1\0"), TUNNEL_MORE);
+	ck_assert_int_eq(HEAR("\1\0"), PROXY_TALK_MORE);
 	ck_assert_uint_eq(cc_buf_peek(&out, got, sizeof(got)), 4 + 1 + 253 + 2);
 	ck_assert_mem_eq(got + 5, host, 253);
 }
@@ -394,15 +395,15 @@ START_TEST(bound_address_of_every_type_is_skipped)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		begin("socks5://proxy", "h", 1);
-		ck_assert_int_eq(hear_slowly("\5\0", 2), TUNNEL_MORE);
-		ck_assert_int_eq(hear_slowly(rows[i].bytes, rows[i].n - 1), TUNNEL_MORE);
-		ck_assert_int_eq(hear(rows[i].bytes + rows[i].n - 1, 1), TUNNEL_OPEN);
+		ck_assert_int_eq(hear_slowly("\5\0", 2), PROXY_TALK_MORE);
+		ck_assert_int_eq(hear_slowly(rows[i].bytes, rows[i].n - 1), PROXY_TALK_MORE);
+		ck_assert_int_eq(hear(rows[i].bytes + rows[i].n - 1, 1), PROXY_TALK_OPEN);
 		left("");
 		end();
 		begin("socks5://proxy", "h", 1);
-		ck_assert_int_eq(HEAR("\5\0"), TUNNEL_MORE);
+		ck_assert_int_eq(HEAR("\5\0"), PROXY_TALK_MORE);
 		ck_assert_int_eq(cc_buf_add(&in, rows[i].bytes, rows[i].n), 0);
-		ck_assert_int_eq(HEAR("\5\0\0\1"), TUNNEL_OPEN);
+		ck_assert_int_eq(HEAR("\5\0\0\1"), PROXY_TALK_OPEN);
 		ck_assert_uint_eq(in.len, 4);
 		end();
 	}
@@ -419,12 +420,12 @@ START_TEST(socks5_replies_have_words)
 		char reply[] = {5, (char)i}, want[64];
 
 		begin("socks5://proxy", "h", 1);
-		ck_assert_int_eq(HEAR("\5\0"), TUNNEL_MORE);
+		ck_assert_int_eq(HEAR("\5\0"), PROXY_TALK_MORE);
 		ck_assert_int_eq(
-			hear_slowly(reply, 2), TUNNEL_FAILED); /* the rest may be missing */
+			hear_slowly(reply, 2), PROXY_TALK_FAILED); /* the rest may be missing */
 		snprintf(want, sizeof(want), "%s (reply %u)", words[i], i);
-		ck_assert_str_eq(tunnel_detail(tunnel), want);
-		ck_assert_int_eq(tunnel_error(tunnel), CC_ECONNECT);
+		ck_assert_str_eq(proxy_talk_detail(talk), want);
+		ck_assert_int_eq(proxy_talk_error(talk), CC_ECONNECT);
 		end();
 	}
 }
@@ -454,8 +455,8 @@ START_TEST(any_other_socks5_answer_fails)
 		begin(nonsense[_i].proxy, "h", 1);
 		ck_assert_int_eq(slowly ? hear_slowly(nonsense[_i].bytes, nonsense[_i].n)
 					: hear(nonsense[_i].bytes, nonsense[_i].n),
-			TUNNEL_FAILED);
-		ck_assert_str_eq(tunnel_detail(tunnel), nonsense[_i].detail);
+			PROXY_TALK_FAILED);
+		ck_assert_str_eq(proxy_talk_detail(talk), nonsense[_i].detail);
 		end();
 	}
 }
@@ -463,8 +464,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("tunnel");
-	TCase *t = tcase_create("tunnel");
+	Suite *s = suite_create("proxy talk");
+	TCase *t = tcase_create("proxy_talk");
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, proxies_are_taken_apart);

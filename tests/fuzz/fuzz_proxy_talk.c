@@ -1,5 +1,5 @@
 /*
- * fuzz_tunnel.c - a proxy that says whatever comes, whole and byte by byte: both ends the
+ * fuzz_proxy_talk.c - a proxy that says whatever comes, whole and byte by byte: both ends the
  * same, and nothing that was not the proxy's is taken.
  *
  * The first byte chooses the proxy, the rest is what it says.
@@ -9,7 +9,7 @@
 #include <clientconn/buf.h>
 
 #include "lib/net/proxy.h"
-#include "lib/net/tunnel.h"
+#include "lib/net/proxy_talk.h"
 #include "tests/fuzz/fuzz_ctx.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
@@ -18,50 +18,50 @@ static const char *const proxies[] = {
 	"http://proxy", "http://joe:secret@proxy", "socks5://proxy", "socks5://joe:secret@proxy"};
 
 struct end {
-	enum tunnel_event event;
+	enum proxy_talk_event event;
 	size_t left; /* bytes not taken */
 	size_t said;
 	char detail[160];
 };
 
-static struct tunnel *make(const char *text)
+static struct proxy_talk *make(const char *text)
 {
 	struct proxy *proxy;
-	struct tunnel *t;
+	struct proxy_talk *t;
 
 	FUZZ_ASSERT(proxy_parse(fuzz_ctx(), text, &proxy) == 0);
-	FUZZ_ASSERT(tunnel_new(fuzz_ctx(), proxy, "api.example", 443, &t) == 0);
+	FUZZ_ASSERT(proxy_talk_new(fuzz_ctx(), proxy, "api.example", 443, &t) == 0);
 	return t;
 }
 
 static struct end hear(const char *text, const uint8_t *bytes, size_t n, size_t step)
 {
-	struct tunnel *t = make(text);
-	struct end end = {.event = TUNNEL_MORE};
+	struct proxy_talk *t = make(text);
+	struct end end = {.event = PROXY_TALK_MORE};
 	struct cc_buf in, out;
 	size_t at = 0;
 
 	cc_buf_init(&in, fuzz_ctx());
 	cc_buf_init(&out, fuzz_ctx());
-	FUZZ_ASSERT(tunnel_begin(t, &out) == 0);
-	while (at < n && end.event == TUNNEL_MORE) {
+	FUZZ_ASSERT(proxy_talk_begin(t, &out) == 0);
+	while (at < n && end.event == PROXY_TALK_MORE) {
 		size_t part = n - at < step ? n - at : step;
 
 		FUZZ_ASSERT(cc_buf_add(&in, bytes + at, part) == 0);
 		at += part;
-		end.event = tunnel_feed(t, &in, &out);
+		end.event = proxy_talk_feed(t, &in, &out);
 	}
 	end.left = in.len + (n - at);
 	end.said = out.len;
-	strncpy(end.detail, tunnel_detail(t), sizeof(end.detail) - 1);
-	FUZZ_ASSERT((end.event == TUNNEL_FAILED) == (tunnel_error(t) != 0));
-	FUZZ_ASSERT((end.event == TUNNEL_FAILED) == (end.detail[0] != '\0'));
+	strncpy(end.detail, proxy_talk_detail(t), sizeof(end.detail) - 1);
+	FUZZ_ASSERT((end.event == PROXY_TALK_FAILED) == (proxy_talk_error(t) != 0));
+	FUZZ_ASSERT((end.event == PROXY_TALK_FAILED) == (end.detail[0] != '\0'));
 	FUZZ_ASSERT(!strstr(end.detail, "secret"));
 	for (const char *c = end.detail; *c; c++)
 		FUZZ_ASSERT(*c >= 0x20 && *c < 0x7f);
 	cc_buf_clear(&in);
 	cc_buf_clear(&out);
-	tunnel_free(t);
+	proxy_talk_free(t);
 	return end;
 }
 
@@ -94,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	whole = hear(proxies[bytes[0] % 5], bytes + 1, n - 1, n);
 	slow = hear(proxies[bytes[0] % 5], bytes + 1, n - 1, 1);
 	FUZZ_ASSERT(whole.event == slow.event);
-	if (whole.event == TUNNEL_OPEN)
+	if (whole.event == PROXY_TALK_OPEN)
 		FUZZ_ASSERT(whole.left == slow.left && whole.said == slow.said);
 	return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * tunnel.c - the dialogue with a proxy.
+ * proxy_talk.c - the dialogue with a proxy.
  *
  *   CONNECT:  ANSWER ──2xx──> open                 1xx: the next answer comes
  *   SOCKS5:   METHOD ──> [AUTH ──>] REPLY ──> open
@@ -23,13 +23,13 @@
 #include "lib/net/address.h"
 #include "lib/net/proxy.h"
 #include "lib/net/resolve.h"
-#include "lib/net/tunnel.h"
+#include "lib/net/proxy_talk.h"
 
 #define ANSWER_MAX     65536u /* bytes of the answer to CONNECT, those of 1xx included */
 #define FIELDS_MAX     256u
 #define SOCKS_NAME_MAX 255u /* RFC 1928 4: the length of a name is one byte */
 
-enum tunnel_phase { TUNNEL_ANSWER, TUNNEL_METHOD, TUNNEL_AUTH, TUNNEL_REPLY };
+enum proxy_talk_phase { PROXY_TALK_ANSWER, PROXY_TALK_METHOD, PROXY_TALK_AUTH, PROXY_TALK_REPLY };
 
 /* RFC 1928 and RFC 1929 */
 enum { SOCKS_VERSION = 5, AUTH_VERSION = 1 };
@@ -37,10 +37,10 @@ enum { METHOD_NONE = 0, METHOD_PASSWORD = 2, METHOD_NO_ACCEPTABLE = 255 };
 enum { COMMAND_CONNECT = 1 };
 enum { ADDRESS_IPV4 = 1, ADDRESS_NAME = 3, ADDRESS_IPV6 = 4 };
 
-struct tunnel {
+struct proxy_talk {
 	struct cc_ctx *ctx;
 	struct proxy *proxy;
-	enum tunnel_phase phase;
+	enum proxy_talk_phase phase;
 	uint16_t port;
 	struct address addr;      /* of the server, if its host is a number; else len 0 */
 	struct h1_parser *parser; /* CONNECT only */
@@ -54,7 +54,7 @@ struct tunnel {
 
 /* ---- life -------------------------------------------------------------- */
 
-static int parser_make(struct tunnel *t)
+static int parser_make(struct proxy_talk *t)
 {
 	const struct h1_limits limits = {.head = ANSWER_MAX, .fields = FIELDS_MAX};
 
@@ -63,7 +63,7 @@ static int parser_make(struct tunnel *t)
 	return t->head && t->parser ? 0 : CC_ENOMEM;
 }
 
-static int set_server(struct tunnel *t, const char *host, uint16_t port)
+static int set_server(struct proxy_talk *t, const char *host, uint16_t port)
 {
 	size_t n = strlen(host);
 	bool v6 = strchr(host, ':') != NULL;
@@ -80,11 +80,11 @@ static int set_server(struct tunnel *t, const char *host, uint16_t port)
 	return t->proxy->kind == PROXY_CONNECT || n <= SOCKS_NAME_MAX ? 0 : CC_EINVAL;
 }
 
-int tunnel_new(struct cc_ctx *ctx, struct proxy *proxy, const char *host, uint16_t port,
-	struct tunnel **ret)
+int proxy_talk_new(struct cc_ctx *ctx, struct proxy *proxy, const char *host, uint16_t port,
+	struct proxy_talk **ret)
 {
 	size_t n = strlen(host);
-	struct tunnel *t = mem_zalloc(ctx, sizeof(*t) + 2 * n + sizeof("[]:65535") + 1);
+	struct proxy_talk *t = mem_zalloc(ctx, sizeof(*t) + 2 * n + sizeof("[]:65535") + 1);
 	int err;
 
 	if (!t) {
@@ -93,19 +93,19 @@ int tunnel_new(struct cc_ctx *ctx, struct proxy *proxy, const char *host, uint16
 	}
 	t->ctx = ctx;
 	t->proxy = proxy;
-	t->phase = proxy->kind == PROXY_CONNECT ? TUNNEL_ANSWER : TUNNEL_METHOD;
+	t->phase = proxy->kind == PROXY_CONNECT ? PROXY_TALK_ANSWER : PROXY_TALK_METHOD;
 	err = set_server(t, host, port);
 	if (err == 0 && proxy->kind == PROXY_CONNECT)
 		err = parser_make(t);
 	if (err < 0) {
-		tunnel_free(t);
+		proxy_talk_free(t);
 		return err;
 	}
 	*ret = t;
 	return 0;
 }
 
-void tunnel_free(struct tunnel *t)
+void proxy_talk_free(struct proxy_talk *t)
 {
 	if (!t)
 		return;
@@ -115,35 +115,35 @@ void tunnel_free(struct tunnel *t)
 	mem_free(t->ctx, t);
 }
 
-const char *tunnel_proxy(const struct tunnel *t)
+const char *proxy_talk_proxy(const struct proxy_talk *t)
 {
 	return t->proxy->address;
 }
 
-int tunnel_error(const struct tunnel *t)
+int proxy_talk_error(const struct proxy_talk *t)
 {
 	return t->err;
 }
 
-const char *tunnel_detail(const struct tunnel *t)
+const char *proxy_talk_detail(const struct proxy_talk *t)
 {
 	return t->detail;
 }
 
-const char *tunnel_server(const struct tunnel *t)
+const char *proxy_talk_server(const struct proxy_talk *t)
 {
 	return t->server;
 }
 
-const char *tunnel_word(const struct tunnel *t)
+const char *proxy_talk_word(const struct proxy_talk *t)
 {
 	return t->proxy->kind == PROXY_CONNECT ? "CONNECT" : "SOCKS5";
 }
 
-static enum tunnel_event fail(struct tunnel *t, const char *fmt, ...)
+static enum proxy_talk_event fail(struct proxy_talk *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-static enum tunnel_event fail(struct tunnel *t, const char *fmt, ...)
+static enum proxy_talk_event fail(struct proxy_talk *t, const char *fmt, ...)
 {
 	va_list args;
 
@@ -151,14 +151,14 @@ static enum tunnel_event fail(struct tunnel *t, const char *fmt, ...)
 	vsnprintf(t->detail, sizeof(t->detail), fmt, args);
 	va_end(args);
 	t->err = CC_ECONNECT;
-	return TUNNEL_FAILED;
+	return PROXY_TALK_FAILED;
 }
 
-static enum tunnel_event no_memory(struct tunnel *t)
+static enum proxy_talk_event no_memory(struct proxy_talk *t)
 {
 	fail(t, "out of memory");
 	t->err = CC_ENOMEM;
-	return TUNNEL_FAILED;
+	return PROXY_TALK_FAILED;
 }
 
 /* ---- CONNECT ----------------------------------------------------------- */
@@ -169,7 +169,7 @@ static int add_text(struct cc_buf *out, const char *s)
 }
 
 /* RFC 7617. */
-static int add_credentials(struct tunnel *t, struct cc_buf *out)
+static int add_credentials(struct proxy_talk *t, struct cc_buf *out)
 {
 	const struct proxy *p = t->proxy;
 	size_t user = strlen(p->user), password = strlen(p->password);
@@ -192,7 +192,7 @@ static int add_credentials(struct tunnel *t, struct cc_buf *out)
 }
 
 /* RFC 9112 3.2.3: the target is the authority, as is Host (RFC 9110 7.2). */
-static int add_connect(struct tunnel *t, struct cc_buf *out)
+static int add_connect(struct proxy_talk *t, struct cc_buf *out)
 {
 	const char *const parts[] = {
 		"CONNECT ", t->server, " HTTP/1.1\r\nHost: ", t->server, "\r\n"};
@@ -205,28 +205,28 @@ static int add_connect(struct tunnel *t, struct cc_buf *out)
 	return err < 0 ? err : add_text(out, "\r\n");
 }
 
-static void next_answer(struct tunnel *t)
+static void next_answer(struct proxy_talk *t)
 {
 	h1_parser_begin(t->parser, t->head);
 	h1_parser_no_body(t->parser);
 }
 
-static enum tunnel_event on_answer(struct tunnel *t)
+static enum proxy_talk_event on_answer(struct proxy_talk *t)
 {
 	unsigned status = cc_head_status(t->head);
 
 	if (status >= 200 && status < 300)
-		return TUNNEL_OPEN;
+		return PROXY_TALK_OPEN;
 	if (status < 200 && status != 101)
-		return TUNNEL_MORE;
+		return PROXY_TALK_MORE;
 	return fail(t, "%u%s%s", status, *h1_reason(status) ? " " : "", h1_reason(status));
 }
 
-static enum tunnel_event feed_answer(struct tunnel *t, struct cc_buf *in)
+static enum proxy_talk_event feed_answer(struct proxy_talk *t, struct cc_buf *in)
 {
-	enum tunnel_event result = TUNNEL_MORE;
+	enum proxy_talk_event result = PROXY_TALK_MORE;
 
-	while (result == TUNNEL_MORE) {
+	while (result == PROXY_TALK_MORE) {
 		size_t n = 0, used = 0, len = 0;
 		const char *data = NULL, *p = buf_first(in, &n);
 		enum h1_event ev =
@@ -239,7 +239,7 @@ static enum tunnel_event feed_answer(struct tunnel *t, struct cc_buf *in)
 		if (ev == H1_ERROR)
 			return fail(t, "malformed answer: %s", h1_parser_error(t->parser)->reason);
 		if (ev == H1_MORE && in->len == 0)
-			return TUNNEL_MORE;
+			return PROXY_TALK_MORE;
 		if (ev == H1_HEAD)
 			result = on_answer(t);
 		if (ev == H1_END)
@@ -251,7 +251,7 @@ static enum tunnel_event feed_answer(struct tunnel *t, struct cc_buf *in)
 /* ---- SOCKS5 ------------------------------------------------------------- */
 
 /* Whoever has a password is also ready to be let in without. */
-static int add_greeting(const struct tunnel *t, struct cc_buf *out)
+static int add_greeting(const struct proxy_talk *t, struct cc_buf *out)
 {
 	static const char bytes[] = {SOCKS_VERSION, 2, METHOD_NONE, METHOD_PASSWORD};
 	static const char alone[] = {SOCKS_VERSION, 1, METHOD_NONE};
@@ -269,7 +269,7 @@ static size_t put_string(unsigned char *at, const char *s)
 	return n + 1;
 }
 
-static int add_password(const struct tunnel *t, struct cc_buf *out)
+static int add_password(const struct proxy_talk *t, struct cc_buf *out)
 {
 	unsigned char bytes[1 + 2 * 256] = {AUTH_VERSION};
 	size_t n = 1;
@@ -279,7 +279,7 @@ static int add_password(const struct tunnel *t, struct cc_buf *out)
 	return cc_buf_add(out, bytes, n);
 }
 
-static int add_request(const struct tunnel *t, struct cc_buf *out)
+static int add_request(const struct proxy_talk *t, struct cc_buf *out)
 {
 	unsigned char bytes[4 + 256 + 2] = {SOCKS_VERSION, COMMAND_CONNECT};
 	size_t n = 4;
@@ -296,39 +296,41 @@ static int add_request(const struct tunnel *t, struct cc_buf *out)
 	return cc_buf_add(out, bytes, n);
 }
 
-static enum tunnel_event say(struct tunnel *t, enum tunnel_phase next,
-	int (*add)(const struct tunnel *t, struct cc_buf *out), struct cc_buf *out)
+static enum proxy_talk_event say(struct proxy_talk *t, enum proxy_talk_phase next,
+	int (*add)(const struct proxy_talk *t, struct cc_buf *out), struct cc_buf *out)
 {
 	if (add(t, out) < 0)
 		return no_memory(t);
 	t->phase = next;
-	return TUNNEL_MORE;
+	return PROXY_TALK_MORE;
 }
 
-static enum tunnel_event on_method(struct tunnel *t, const unsigned char *b, struct cc_buf *out)
+static enum proxy_talk_event on_method(
+	struct proxy_talk *t, const unsigned char *b, struct cc_buf *out)
 {
 	if (b[0] != SOCKS_VERSION)
 		return fail(t, "not a SOCKS5 answer");
 	if (b[1] == METHOD_NONE)
-		return say(t, TUNNEL_REPLY, add_request, out);
+		return say(t, PROXY_TALK_REPLY, add_request, out);
 	if (b[1] == METHOD_PASSWORD && t->proxy->credentials)
-		return say(t, TUNNEL_AUTH, add_password, out);
+		return say(t, PROXY_TALK_AUTH, add_password, out);
 	if (b[1] != METHOD_NO_ACCEPTABLE)
 		return fail(t, "it chose method %u, which was not offered", b[1]);
 	return fail(t, t->proxy->credentials ? "it takes no password (no acceptable method)"
 					     : "it wants credentials (no acceptable method)");
 }
 
-static enum tunnel_event on_auth(struct tunnel *t, const unsigned char *b, struct cc_buf *out)
+static enum proxy_talk_event on_auth(
+	struct proxy_talk *t, const unsigned char *b, struct cc_buf *out)
 {
 	if (b[0] != AUTH_VERSION)
 		return fail(t, "not an answer to user and password (RFC 1929)");
 	if (b[1] != 0)
 		return fail(t, "user and password refused");
-	return say(t, TUNNEL_REPLY, add_request, out);
+	return say(t, PROXY_TALK_REPLY, add_request, out);
 }
 
-static enum tunnel_event refused(struct tunnel *t, unsigned reply)
+static enum proxy_talk_event refused(struct proxy_talk *t, unsigned reply)
 {
 	static const char *const words[] = {[1] = "general failure",
 		[2] = "not allowed by its rules",
@@ -359,7 +361,7 @@ static size_t reply_size(const unsigned char *b)
 }
 
 /* The address in the reply says where the proxy is bound to: nothing that matters here. */
-static enum tunnel_event feed_reply(struct tunnel *t, struct cc_buf *in)
+static enum proxy_talk_event feed_reply(struct proxy_talk *t, struct cc_buf *in)
 {
 	unsigned char b[5];
 	size_t got = cc_buf_peek(in, b, sizeof(b)), whole;
@@ -369,28 +371,29 @@ static enum tunnel_event feed_reply(struct tunnel *t, struct cc_buf *in)
 	if (got >= 2 && b[1] != 0) /* some proxies send nothing behind it */
 		return refused(t, b[1]);
 	if (got < sizeof(b))
-		return TUNNEL_MORE;
+		return PROXY_TALK_MORE;
 	whole = reply_size(b);
 	if (whole == 0)
 		return fail(t, "a reply with an address of type %u", b[3]);
 	if (in->len < whole)
-		return TUNNEL_MORE;
+		return PROXY_TALK_MORE;
 	cc_buf_drain(in, whole);
-	return TUNNEL_OPEN;
+	return PROXY_TALK_OPEN;
 }
 
-static enum tunnel_event feed_socks5(struct tunnel *t, struct cc_buf *in, struct cc_buf *out)
+static enum proxy_talk_event feed_socks5(
+	struct proxy_talk *t, struct cc_buf *in, struct cc_buf *out)
 {
 	unsigned char b[2];
 
-	while (t->phase != TUNNEL_REPLY) {
-		enum tunnel_event result;
+	while (t->phase != PROXY_TALK_REPLY) {
+		enum proxy_talk_event result;
 
 		if (cc_buf_peek(in, b, sizeof(b)) < sizeof(b))
-			return TUNNEL_MORE;
+			return PROXY_TALK_MORE;
 		cc_buf_drain(in, sizeof(b));
-		result = t->phase == TUNNEL_METHOD ? on_method(t, b, out) : on_auth(t, b, out);
-		if (result != TUNNEL_MORE)
+		result = t->phase == PROXY_TALK_METHOD ? on_method(t, b, out) : on_auth(t, b, out);
+		if (result != PROXY_TALK_MORE)
 			return result;
 	}
 	return feed_reply(t, in);
@@ -398,7 +401,7 @@ static enum tunnel_event feed_socks5(struct tunnel *t, struct cc_buf *in, struct
 
 /* ---- both --------------------------------------------------------------- */
 
-int tunnel_begin(struct tunnel *t, struct cc_buf *out)
+int proxy_talk_begin(struct proxy_talk *t, struct cc_buf *out)
 {
 	if (t->proxy->kind == PROXY_SOCKS5)
 		return add_greeting(t, out);
@@ -406,7 +409,7 @@ int tunnel_begin(struct tunnel *t, struct cc_buf *out)
 	return add_connect(t, out);
 }
 
-enum tunnel_event tunnel_feed(struct tunnel *t, struct cc_buf *in, struct cc_buf *out)
+enum proxy_talk_event proxy_talk_feed(struct proxy_talk *t, struct cc_buf *in, struct cc_buf *out)
 {
 	return t->proxy->kind == PROXY_CONNECT ? feed_answer(t, in) : feed_socks5(t, in, out);
 }
