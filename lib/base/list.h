@@ -14,7 +14,7 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)(((char *)(ptr)) - offsetof(type, member)))
 
 /* The node may be taken out and freed inside the loop; its neighbours may not. */
 #define list_each(pos, tmp, head)                                                                  \

@@ -384,10 +384,7 @@ static const char *const server_error[] = {
 	"Network Authentication Required",
 };
 
-#define REASONS(list)                                                                              \
-	{                                                                                          \
-		list, sizeof(list) / sizeof((list)[0])                                             \
-	}
+#define REASONS(list) list, sizeof(list) / sizeof((list)[0])
 
 const char *h1_reason(unsigned status)
 {
@@ -395,11 +392,11 @@ const char *h1_reason(unsigned status)
 		const char *const *reasons;
 		size_t count;
 	} classes[] = {
-		REASONS(informational),
-		REASONS(successful),
-		REASONS(redirection),
-		REASONS(client_error),
-		REASONS(server_error),
+		{REASONS(informational)},
+		{REASONS(successful)},
+		{REASONS(redirection)},
+		{REASONS(client_error)},
+		{REASONS(server_error)},
 	};
 
 	if (status < 100 || status >= 600)

@@ -343,7 +343,7 @@ static const struct cc_req_ops req_ops = {
 	.on_done = on_done,
 };
 
-#define METHOD(how) ((how)&2 ? CC_STR("HEAD") : (how)&1 ? CC_STR("POST") : CC_STR("GET"))
+#define METHOD(how) (2 & (how) ? CC_STR("HEAD") : 1 & (how) ? CC_STR("POST") : CC_STR("GET"))
 
 /* More than fit into the usual place, one of them secret. */
 static bool fill_more(struct cc_head *h)

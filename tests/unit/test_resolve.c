@@ -84,7 +84,8 @@ static void ctx_shut(void)
 
 static void setup(void)
 {
-	setenv("RES_OPTIONS", "retrans:100 retry:1 timeout:1 attempts:1", 1); /* how long c-ares waits for a server */
+	/* How long c-ares waits for a server: before 1.34 in the first words, then in the others. */
+	setenv("RES_OPTIONS", "retrans:100 retry:1 timeout:1 attempts:1", 1);
 	base = event_base_new();
 	allocs = fail_at = live = 0;
 	ctx_open();
