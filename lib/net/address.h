@@ -12,7 +12,7 @@
 struct address;
 
 void address_unix(struct address *a, const char *path); /* path as dial_parse took it */
-/* "192.0.2.1", "2001:db8::1", "fe80::1%eth0". false: not a number, so a name. */
+/* "192.0.2.1", "2001:db8::1", "fe80::1%eth0". false: not a number, so a name, and a is empty. */
 bool address_numeric(struct address *a, const char *host, uint16_t port);
 uint16_t address_port(const struct address *a); /* 0: none, or a Unix socket */
 /* Family, number, port and zone are the same. false for Unix sockets. */

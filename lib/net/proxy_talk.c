@@ -75,8 +75,7 @@ static int set_server(struct proxy_talk *t, const char *host, uint16_t port)
 	t->server = t->host + n + 1;
 	snprintf(t->server, n + sizeof("[]:65535"), "%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "",
 		port);
-	if (!address_numeric(&t->addr, host, port))
-		t->addr.len = 0;
+	address_numeric(&t->addr, host, port); /* a name leaves its length at 0 */
 	return t->proxy->kind == PROXY_CONNECT || n <= SOCKS_NAME_MAX ? 0 : CC_EINVAL;
 }
 
