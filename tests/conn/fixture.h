@@ -55,7 +55,7 @@ struct probe { /* one request and what it brought */
 	unsigned info_status, status;
 	char fields[4096], trailers[1024]; /* "name: value\n" each */
 	char *body;
-	size_t body_len;
+	size_t body_len, body_cap;
 	struct cc_result result; /* trailers in it are gone */
 	uint32_t available;      /* in on_done */
 	bool keep;               /* do not say consumed */

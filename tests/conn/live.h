@@ -15,7 +15,7 @@
 
 #include "tests/conn/servers.h"
 
-#define LIVE_PATIENCE 20 /* s: then the test has failed */
+#define LIVE_PATIENCE 60 /* s: then the test has failed */
 
 struct live {
 	const struct server *server;

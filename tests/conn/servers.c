@@ -12,7 +12,7 @@
 #include "tests/conn/servers.h"
 #include "tests/programs.h"
 
-#define PATIENCE 15000 /* ms */
+#define PATIENCE 60000 /* ms */
 
 const struct setup setups[SETUPS] = {
 	[NGINX_H1] = {"nginx, HTTP/1.1", NGINX, false, false},

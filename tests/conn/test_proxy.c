@@ -967,7 +967,7 @@ static TCase *real_tests(void)
 
 	tcase_add_unchecked_fixture(
 		t, start_all, NULL); /* main ends them, also after half a start */
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 240);
 	tcase_add_loop_test(t, every_proxy_carries_every_protocol, 0, COUNT(proxies));
 	tcase_add_loop_test(t, name_is_resolved_by_the_proxy, 0, 2);
 	tcase_add_loop_test(t, proxy_that_wants_other_credentials_is_quoted, 0, COUNT(refused));
@@ -982,7 +982,7 @@ static TCase *scripted_tests(void)
 {
 	TCase *t = tcase_create("scripted");
 
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 240);
 	tcase_add_test(t, proxy_may_answer_byte_by_byte);
 	tcase_add_test(t, socks5_proxy_may_answer_byte_by_byte);
 	tcase_add_test(t, request_made_while_connecting_waits_for_the_tunnel);
@@ -1006,7 +1006,7 @@ static TCase *option_tests(void)
 {
 	TCase *t = tcase_create("options");
 
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 240);
 	tcase_add_test(t, options_without_sense_are_refused);
 	tcase_add_test(t, proxy_to_a_unix_socket_is_a_wrong_call);
 	tcase_add_test(t, empty_options_are_none);

@@ -15,7 +15,7 @@
 #define LARGE     320000u
 #define H2_CHUNK  16000u
 #define H2_WINDOW 65536u
-#define WAIT_MAX  20 /* s: then something hangs */
+#define WAIT_MAX  60 /* s: then something hangs */
 
 /* ---- writing a scenario ------------------------------------------------ */
 

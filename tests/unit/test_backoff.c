@@ -241,5 +241,5 @@ int main(void)
 	tcase_add_test(c, connects_that_fail_again_and_again_put_an_address_out);
 	tcase_add_test(c, the_first_address_that_is_ready_says_when_to_dial);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }

@@ -103,5 +103,5 @@ int main(void)
 	tcase_add_test(c, nothing_is_repeated_when_the_rules_say_so);
 	tcase_add_test(c, in_an_outage_the_load_grows_by_the_share_only);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }

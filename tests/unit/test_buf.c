@@ -217,5 +217,5 @@ int main(void)
 	tcase_add_test(t, the_limit_of_the_context_refuses_and_leaves_the_buffer_as_it_was);
 	tcase_add_test(t, random_moves_between_two_lose_and_invent_nothing);
 	suite_add_tcase(s, t);
-	return run_suite(s);
+	return run_suite_together(s);
 }

@@ -117,5 +117,5 @@ int main(void)
 	tcase_add_test(c, without_a_name_no_field_is_looked_at);
 	tcase_add_test(c, a_field_that_makes_no_sense_or_is_there_twice_is_told);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }

@@ -218,5 +218,5 @@ int main(void)
 	tcase_add_test(c, states_never_move_backwards_and_the_first_cause_stays);
 	tcase_add_test(c, the_identity_holds_over_random_histories);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }

@@ -1592,7 +1592,7 @@ static TCase *plain_tests(void)
 	TCase *t = tcase_create("plain");
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 240);
 	tcase_add_test(t, addresses_are_taken_apart);
 	tcase_add_test(t, addresses_without_sense_are_refused);
 	tcase_add_test(t, calls_without_sense_are_refused);
@@ -1649,7 +1649,7 @@ static TCase *tls_tests(void)
 	TCase *t = tcase_create("tls");
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 240);
 	tcase_add_test(t, tls_verifies_the_name_and_tells_it_to_the_server);
 	tcase_add_test(t, number_is_verified_and_not_sent_as_a_name);
 	tcase_add_test(t, sessions_of_several_numbers_are_those_of_the_name_and_the_port);

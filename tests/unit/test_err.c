@@ -64,5 +64,5 @@ int main(void)
 	tcase_add_test(c, protocols_have_the_names_that_logs_use);
 	tcase_add_test(c, numbers_that_are_no_error_have_a_text);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }

@@ -163,5 +163,5 @@ int main(void)
 	tcase_add_test(t, of_te_exactly_the_word_trailers_goes_on);
 	tcase_add_test(t, tunnels_traces_and_unknown_expectations_are_refused);
 	suite_add_tcase(s, t);
-	return run_suite(s);
+	return run_suite_together(s);
 }

@@ -15,6 +15,7 @@
 
 #include "lib/base/ctx.h"
 #include "lib/codec/h1_codec.h"
+#include "tests/unit/run.h"
 
 #define WHOLE 0u /* cut after: never */
 #define BYTES 1u /* every byte */
@@ -210,7 +211,8 @@ static const char *parse(enum h1_kind kind, bool no_body, const struct h1_limits
 	ck_assert_str_eq(whole.s, cut.s);
 	for (size_t i = 1; i < n && n < 2000; i++) {
 		parse_cut(r, bytes, n, i, WHOLE);
-		ck_assert_str_eq(whole.s, cut.s);
+		if (strcmp(whole.s, cut.s) != 0) /* Check notes down each assertion that holds */
+			ck_assert_str_eq(whole.s, cut.s);
 	}
 	free(r);
 	return whole.s;
@@ -1579,7 +1581,7 @@ static void add_case(Suite *s, const char *name, void (*add_tests)(TCase *))
 	TCase *t = tcase_create(name);
 
 	tcase_add_checked_fixture(t, make_ctx, free_ctx);
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 240);
 	add_tests(t);
 	suite_add_tcase(s, t);
 }
@@ -1594,12 +1596,5 @@ int main(void)
 	add_case(s, "responses", add_responses);
 	add_case(s, "writing", add_writing);
 
-	SRunner *r = srunner_create(s);
-
-	srunner_run_all(r, CK_NORMAL);
-
-	int failed = srunner_ntests_failed(r);
-
-	srunner_free(r);
-	return failed == 0 ? 0 : 1;
+	return run_suite_together(s);
 }

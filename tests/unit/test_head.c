@@ -10,6 +10,7 @@
 #include "lib/base/ctx.h"
 #include "lib/base/head_int.h"
 #include "lib/base/token.h"
+#include "tests/unit/run.h"
 
 static struct cc_ctx *ctx;
 static struct cc_head *h;
@@ -558,15 +559,9 @@ int main(void)
 {
 	Suite *s = suite_create("head");
 	TCase *t = tcase_create("head");
-	SRunner *r = srunner_create(s);
 
 	tcase_add_checked_fixture(t, make_head, free_head);
 	add_tests(t);
 	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-
-	int failed = srunner_ntests_failed(r);
-
-	srunner_free(r);
-	return failed == 0 ? 0 : 1;
+	return run_suite_together(s);
 }

@@ -389,5 +389,5 @@ int main(void)
 	tcase_add_test(c, connections_opened_together_do_not_end_together);
 	tcase_add_test(c, no_jitter_and_no_limit_stay_so);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }

@@ -168,5 +168,5 @@ int main(void)
 	tcase_add_test(t, timeouts_are_504_and_the_rest_502);
 	tcase_add_test(t, lack_of_descriptors_is_a_limit_of_ours);
 	suite_add_tcase(s, t);
-	return run_suite(s);
+	return run_suite_together(s);
 }

@@ -390,7 +390,7 @@ int main(void)
 	suite_add_tcase(s, stamps);
 
 	tcase_add_checked_fixture(lines_case, with_priorities, end);
-	tcase_set_timeout(lines_case, 60);
+	tcase_set_timeout(lines_case, 240);
 	tcase_add_test(lines_case, under_systemd_a_line_has_a_priority);
 	tcase_add_test(lines_case, lines_below_the_level_are_not_written);
 	tcase_add_test(lines_case, control_characters_cannot_forge_a_line);
@@ -405,7 +405,7 @@ int main(void)
 	tcase_add_test(lines_case, writers_in_other_threads_lose_nothing_uncounted);
 	suite_add_tcase(s, lines_case);
 
-	tcase_set_timeout(readers, 30);
+	tcase_set_timeout(readers, 240);
 	tcase_add_test(readers, a_blocked_pipe_keeps_the_lines_for_later);
 	tcase_add_test(readers, a_reader_that_has_gone_costs_the_lines_but_not_the_process);
 	suite_add_tcase(s, readers);

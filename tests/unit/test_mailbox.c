@@ -175,7 +175,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, begin, end);
-	tcase_set_timeout(tc, 30);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, nothing_is_delivered_inside_send);
 	tcase_add_test(tc, messages_keep_their_order);
 	tcase_add_test(tc, what_is_sent_during_delivery_comes_in_the_next_turn);

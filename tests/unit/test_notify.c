@@ -279,7 +279,7 @@ int main(void)
 	return 77; /* skipped */
 #endif
 	tcase_add_checked_fixture(tc, begin, end);
-	tcase_set_timeout(tc, 30);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, ready_comes_with_a_status);
 	tcase_add_test(tc, a_reload_is_stamped_with_the_monotonic_clock);
 	tcase_add_test(tc, a_stop_asks_for_more_time_than_the_drain_takes);

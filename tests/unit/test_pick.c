@@ -469,5 +469,5 @@ int main(void)
 	tcase_add_test(c, after_a_failure_one_connection_at_a_time_is_tried);
 	tcase_add_test(c, idle_connections_above_max_idle_are_surplus_but_not_the_minimum);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }

@@ -487,5 +487,5 @@ int main(void)
 	tcase_add_loop_test(
 		t, any_other_socks5_answer_fails, 0, sizeof(nonsense) / sizeof(nonsense[0]));
 	suite_add_tcase(s, t);
-	return run_suite(s);
+	return run_suite_together(s);
 }

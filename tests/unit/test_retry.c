@@ -446,5 +446,5 @@ int main(void)
 	tcase_add_test(c, a_server_that_asks_for_calm_gets_it);
 	tcase_add_test(c, the_published_table_is_what_the_code_does);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }

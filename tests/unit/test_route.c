@@ -88,5 +88,5 @@ int main(void)
 	tcase_add_test(c, an_unknown_host_goes_to_the_default);
 	tcase_add_test(c, a_fixed_upstream_ignores_the_host);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }

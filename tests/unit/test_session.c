@@ -462,5 +462,5 @@ int main(void)
 	tcase_add_test(t, server_without_tickets_is_not_watched_for_ever);
 	tcase_add_test(t, short_memory_costs_a_full_handshake_only);
 	suite_add_tcase(s, t);
-	return run_suite(s);
+	return run_suite_together(s);
 }

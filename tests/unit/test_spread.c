@@ -125,5 +125,5 @@ int main(void)
 	tcase_add_test(t, weights_are_the_shares);
 	tcase_add_test(t, as_many_as_there_may_be_are_put_in_order);
 	suite_add_tcase(s, t);
-	return run_suite(s);
+	return run_suite_together(s);
 }

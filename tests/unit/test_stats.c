@@ -190,5 +190,5 @@ int main(void)
 	tcase_add_test(c, each_reason_of_the_library_is_a_cause_of_its_own);
 	tcase_add_test(c, causes_are_words_of_small_letters_and_underscores);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }

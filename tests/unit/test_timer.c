@@ -195,5 +195,5 @@ int main(void)
 	tcase_add_test(c, a_thousand_durations_share_queues_and_are_late_by_at_most_a_16th);
 	tcase_add_test(c, without_memory_each_fires_at_its_time_as_well);
 	suite_add_tcase(s, c);
-	return run_suite(s);
+	return run_suite_together(s);
 }
