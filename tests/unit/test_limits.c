@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "daemon/base/limits.h"
-#include "daemon/front/reserve.h"
+#include "daemon/listen/spare_fds.h"
 #include "tests/unit/run.h"
 
 static char text[LIMITS_TEXT_MAX];
@@ -108,10 +108,10 @@ START_TEST(the_largest_configuration_does_not_overflow)
 END_TEST
 
 /* What was not there when it began, or when the last one came back, is asked for again. */
-START_TEST(a_reserve_without_descriptors_fills_when_there_are_some)
+START_TEST(a_spare_without_descriptors_fills_when_there_are_some)
 {
 	struct rlimit before, none;
-	struct reserve r;
+	struct spare_fds r;
 	int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	ck_assert_int_ge(lowest, 0);
@@ -120,15 +120,15 @@ START_TEST(a_reserve_without_descriptors_fills_when_there_are_some)
 	none = before;
 	none.rlim_cur = (rlim_t)lowest;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-	reserve_init(&r);
-	ck_assert(!reserve_take(&r));
+	spare_fds_init(&r);
+	ck_assert(!spare_fds_take(&r));
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
-	for (unsigned i = 0; i < LIMITS_RESERVE; i++)
-		ck_assert(reserve_take(&r));
-	ck_assert(!reserve_take(&r));
-	reserve_give_back(&r);
-	ck_assert(reserve_take(&r));
-	reserve_clear(&r);
+	for (unsigned i = 0; i < LIMITS_SPARE_FDS; i++)
+		ck_assert(spare_fds_take(&r));
+	ck_assert(!spare_fds_take(&r));
+	spare_fds_give_back(&r);
+	ck_assert(spare_fds_take(&r));
+	spare_fds_clear(&r);
 }
 END_TEST
 
@@ -144,7 +144,7 @@ int main(void)
 	tcase_add_test(c, workers_and_listeners_need_descriptors_of_their_own);
 	tcase_add_test(c, clients_get_what_the_others_leave);
 	tcase_add_test(c, the_largest_configuration_does_not_overflow);
-	tcase_add_test(c, a_reserve_without_descriptors_fills_when_there_are_some);
+	tcase_add_test(c, a_spare_without_descriptors_fills_when_there_are_some);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
