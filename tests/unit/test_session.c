@@ -1,4 +1,6 @@
 /* test_session.c - which TLS sessions are kept, for whom, and when they leave. */
+#include <config.h>
+
 #include <stdlib.h>
 #include <time.h>
 
@@ -317,6 +319,15 @@ END_TEST
 
 /* ---- what is not offered ----------------------------------------------- */
 
+static void set_time(SSL_SESSION *session, time_t t)
+{
+#if HAVE_DECL_SSL_SESSION_GET_TIME_EX
+	SSL_SESSION_set_time_ex(session, t);
+#else
+	SSL_SESSION_set_time(session, (long)t);
+#endif
+}
+
 static void age_session(long seconds)
 {
 	struct wire w = {.session = session_new(f.ctx, client, NAME, ADDRESS)};
@@ -328,7 +339,7 @@ static void age_session(long seconds)
 		SSL_do_handshake(w.them);
 	}
 	ck_assert_int_lt(SSL_read(w.us, &c, 1), 0);
-	SSL_SESSION_set_time(SSL_get_session(w.us), (long)time(NULL) - seconds);
+	set_time(SSL_get_session(w.us), time(NULL) - seconds);
 	ck_assert(session_take(w.session, w.us));
 	w.works = true;
 	hang_up(&w);
