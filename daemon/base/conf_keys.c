@@ -260,7 +260,7 @@ static bool store_wide(const struct conf_key *k, void *base, uint64_t value)
 	if (k->kind == CONF_IS_COUNT)
 		return store_unsigned(k, base, (unsigned)value);
 	if (k->kind == CONF_IS_SIZE)
-		*(size_t *)member_of(k, base) = (size_t)value;
+		*(size_t *)member_of(k, base) = value < SIZE_MAX ? (size_t)value : SIZE_MAX;
 	else
 		*(uint64_t *)member_of(k, base) = value;
 	return true;

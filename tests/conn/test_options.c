@@ -78,7 +78,7 @@ END_TEST
 START_TEST(size_that_was_never_set_is_invalid)
 {
 	ck_assert_int_eq(ctx_of_size(SIZE_MAX, 0), CC_EINVAL);
-	ck_assert_int_eq(ctx_of_size((size_t)1 << 40, 0), CC_EINVAL);
+	ck_assert_int_eq(ctx_of_size((size_t)((uint64_t)1 << 40), 0), CC_EINVAL);
 }
 END_TEST
 
