@@ -1,6 +1,8 @@
-/* programs.c - child processes, free ports and folders. */
+/* programs.c - child processes, descriptors, free ports and folders. */
 #include <arpa/inet.h>
+#include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
@@ -78,6 +80,32 @@ void program_end(pid_t pid)
 		return;
 	kill(pid, SIGKILL);
 	program_ended(pid, &status, 15000);
+}
+
+/* ---- descriptors ------------------------------------------------------- */
+
+rlim_t descriptors_take(void)
+{
+	struct rlimit limit;
+	rlim_t before;
+	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	ck_assert_int_ge(next, 0);
+	close(next);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	before = limit.rlim_cur;
+	limit.rlim_cur = (rlim_t)next;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	return before;
+}
+
+void descriptors_return(rlim_t before)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = before;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
 /* ---- ports ------------------------------------------------------------- */

@@ -1,10 +1,11 @@
-/* programs.h - child processes, free ports and folders, for tests that start real programs. */
+/* programs.h - child processes, descriptors, ports and folders, for tests with real programs. */
 #ifndef TESTS_PROGRAMS_H
 #define TESTS_PROGRAMS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 uint64_t program_now(void); /* ms */
@@ -18,6 +19,10 @@ pid_t program_start(const char *const argv[], int out, int err);
 /* false: it still runs after ms. */
 bool program_ended(pid_t pid, int *status, int ms);
 void program_end(pid_t pid); /* SIGTERM, in the end SIGKILL; waits */
+
+/* No descriptor beyond those that are open now; the limit before, for descriptors_return. */
+rlim_t descriptors_take(void);
+void descriptors_return(rlim_t before);
 
 unsigned free_port(void); /* TCP, of 127.0.0.1 */
 /* Serves on port within ms; false also when it ended, and then *gone: it has been waited for. */

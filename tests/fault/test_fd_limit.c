@@ -2,38 +2,18 @@
  * test_fd_limit.c - out of descriptors: a dial fails with the words for it, and
  * the context goes on when there are some again. It never spins.
  */
-#include <fcntl.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "lib/base/ctx.h"
 #include "lib/net/resolve.h"
 #include "tests/dns.h"
 #include "tests/fault/scenario.h"
+#include "tests/programs.h"
 
 #define BOUND 200 /* wake-ups of the loop, where some ten do */
 
-static struct rlimit before;
-
-/* Nothing beyond the descriptors that are open now. */
-static void limit_descriptors(void)
-{
-	struct rlimit now;
-	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	ck_assert_int_ge(next, 0);
-	close(next);
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-	now = before;
-	now.rlim_cur = (rlim_t)next;
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &now), 0);
-}
-
-static void free_descriptors(void)
-{
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
-}
+static rlim_t before;
 
 /* Waits as a program does, and counts how often the loop woke up. */
 static int wake_ups_until_closed(struct client *c)
@@ -80,7 +60,7 @@ static void check_no_descriptors(struct peer *peer)
 
 	ck_assert_int_eq(client_init(&c, peer, CC_OFFER_H1, NULL, 0), 0);
 	for (int i = 0; i < 3; i++) {
-		limit_descriptors();
+		before = descriptors_take();
 		if (i == 0)
 			ck_assert_int_eq(client_dial(&c, "http"), 0);
 		else
@@ -90,7 +70,7 @@ static void check_no_descriptors(struct peer *peer)
 		ck_assert_int_lt(wake_ups_until_closed(&c), BOUND);
 		wait_done(&p);
 		turns(c.base, 2);
-		free_descriptors();
+		descriptors_return(before);
 		ck_assert_int_eq(p.result.err, CC_EMFILE);
 		ck_assert(p.result.unprocessed);
 		ck_assert_ptr_nonnull(strstr(cc_conn_detail(c.conn), "Too many open files"));
@@ -113,12 +93,12 @@ START_TEST(a_connection_that_is_open_needs_no_more_descriptors)
 	struct probe p = {0};
 
 	open_h1(&c, NULL);
-	limit_descriptors();
+	before = descriptors_take();
 	get(&c, &p, "/");
 	expect_request(&c, "GET / HTTP/1.1");
 	peer_say(c.peer, OK_HELLO);
 	wait_done(&p);
-	free_descriptors();
+	descriptors_return(before);
 	check_body(&p, "hello");
 	probe_free(&p);
 	client_close(&c);
@@ -139,11 +119,11 @@ START_TEST(a_name_is_not_resolved_without_a_descriptor_and_is_with_one)
 	strcat(peer->address, port);
 	ck_assert_int_eq(client_init(&c, peer, CC_OFFER_H1, NULL, 0), 0);
 	ck_assert_int_eq(resolver_set_servers(c.ctx, dns->address), 0);
-	limit_descriptors();
+	before = descriptors_take();
 	ck_assert_int_eq(client_dial(&c, "http"), 0);
 	ck_assert_int_lt(wake_ups_until_closed(&c), BOUND);
 	turns(c.base, 2);
-	free_descriptors();
+	descriptors_return(before);
 	ck_assert_int_eq(cc_conn_err(c.conn), CC_ERESOLVE);
 	ck_assert_uint_eq(dns->asked, 0);
 	works(&c);

@@ -1,11 +1,9 @@
 /* test_limits.c - the sum of the descriptors, and in which words it is told. */
 #include <check.h>
-#include <fcntl.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "daemon/base/limits.h"
 #include "daemon/listen/spare_fds.h"
+#include "tests/programs.h"
 #include "tests/unit/run.h"
 
 static char text[LIMITS_TEXT_MAX];
@@ -110,19 +108,12 @@ END_TEST
 /* What was not there when it began, or when the last one came back, is asked for again. */
 START_TEST(a_spare_without_descriptors_fills_when_there_are_some)
 {
-	struct rlimit before, none;
 	struct spare_fds r;
-	int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	rlim_t before = descriptors_take();
 
-	ck_assert_int_ge(lowest, 0);
-	close(lowest);
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-	none = before;
-	none.rlim_cur = (rlim_t)lowest;
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
 	spare_fds_init(&r);
 	ck_assert(!spare_fds_take(&r));
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	descriptors_return(before);
 	for (unsigned i = 0; i < LIMITS_SPARE_FDS; i++)
 		ck_assert(spare_fds_take(&r));
 	ck_assert(!spare_fds_take(&r));
