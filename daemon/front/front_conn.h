@@ -26,7 +26,7 @@ struct stream_ops;
  * and then do nothing more with it but look at fc->life.
  */
 struct front_proto {
-	const char *name; /* "http/1.1" */
+	const char *name; /* "h1" */
 	/* The first bytes have come: makes fc->session. false: no memory. May not end fc. */
 	bool (*open)(struct front_conn *fc);
 	/* While ACTIVE: link->in may hold something new. May end fc. */

@@ -467,7 +467,7 @@ static void h1_free(struct front_conn *fc)
 }
 
 const struct front_proto front_h1 = {
-	.name = "http/1.1",
+	.name = "h1",
 	.open = h1_open,
 	.data = h1_data,
 	.eof = h1_eof,
