@@ -355,7 +355,7 @@ START_TEST(waiting_round_trips_that_are_cancelled_never_reach_the_server)
 		}
 	end();
 	for (unsigned i = 0; i < 10; i++) {
-		char text[32];
+		char text[80];
 
 		snprintf(text, sizeof(text), "%s%s", calls[i].path,
 			server.setup->program == NGHTTPD ? "\n" : " ");
