@@ -140,6 +140,7 @@ static bool take_sized(struct client *c, struct answer *a, size_t n)
 static bool take_chunked(struct client *c, struct answer *a)
 {
 	char *body = NULL;
+	size_t room = 0;
 	bool whole = false;
 
 	for (;;) {
@@ -156,8 +157,11 @@ static bool take_chunked(struct client *c, struct answer *a)
 		}
 		while (c->n < n + 2 && fill(c))
 			;
-		body = realloc(body, a->len + n + 1);
-		ck_assert_ptr_nonnull(body);
+		if (a->len + n > room) {
+			room = 2 * (a->len + n);
+			body = realloc(body, room);
+			ck_assert_ptr_nonnull(body);
+		}
 		size_t got = c->n < n ? c->n : n;
 
 		memcpy(body + a->len, c->in, got);
