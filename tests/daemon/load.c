@@ -146,12 +146,19 @@ static void ask(struct running *r, struct caller *c)
 
 /* ---- all of them ------------------------------------------------------- */
 
+static bool has_asked_all(const struct running *r, uint64_t now)
+{
+	const struct load *l = r->l;
+
+	return l->enough || (l->ms && now - r->begun >= l->ms) || (l->most && l->asked >= l->most);
+}
+
 static unsigned allowed(const struct running *r, uint64_t now)
 {
 	const struct load *l = r->l;
 	uint64_t n = l->rate ? (now - r->begun) * l->rate / 1000 : UINT32_MAX;
 
-	if (l->ms && now - r->begun >= l->ms)
+	if (has_asked_all(r, now))
 		n = 0;
 	if (l->most && n > l->most)
 		n = l->most;
@@ -160,10 +167,7 @@ static unsigned allowed(const struct running *r, uint64_t now)
 
 static bool is_over(const struct running *r, uint64_t now)
 {
-	const struct load *l = r->l;
-	bool asked = (l->ms && now - r->begun >= l->ms) || (l->most && l->asked >= l->most);
-
-	return asked && r->idle_count == l->clients;
+	return has_asked_all(r, now) && r->idle_count == r->l->clients;
 }
 
 static void ask_some(struct running *r)

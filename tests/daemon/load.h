@@ -17,6 +17,7 @@ struct load {
 	unsigned clients;
 	unsigned rate;  /* requests a second of all together; 0: as fast as answers come */
 	uint64_t ms;    /* asks for so long; 0: until most */
+	bool enough;    /* set by look: asks no more */
 	unsigned most;  /* requests; 0: until ms is over */
 	unsigned first; /* nonce of the first; counted on */
 	/* Writes the whole request. NULL: load_once. */
