@@ -21,6 +21,15 @@ bool wire_would_block(void)
 	return errno == EAGAIN || errno == EWOULDBLOCK;
 }
 
+/*
+ * The kernel tells of a reset once. When a write has met it, the read behind it returns 0, as it
+ * does behind a FIN; but only behind EPIPE was there one.
+ */
+static bool was_reset(const struct wire *w)
+{
+	return w->send_errno != 0 && w->send_errno != EPIPE;
+}
+
 ssize_t wire_recv(struct wire *w, void *buf, size_t n)
 {
 	ssize_t got;
@@ -33,6 +42,10 @@ ssize_t wire_recv(struct wire *w, void *buf, size_t n)
 		w->drained = (size_t)got < n;
 	else if (got < 0 && wire_would_block())
 		w->drained = true;
+	if (got == 0 && was_reset(w)) {
+		errno = w->send_errno;
+		return -1;
+	}
 	return got;
 }
 
@@ -43,6 +56,8 @@ ssize_t wire_send(struct wire *w, const struct msghdr *msg)
 	do
 		put = w->io->sendmsg(w->fd, msg);
 	while (put < 0 && errno == EINTR);
+	if (put < 0 && !wire_would_block() && !w->send_errno)
+		w->send_errno = errno;
 	return put;
 }
 

@@ -53,6 +53,7 @@ struct wire {
 	const struct io *io;
 	int fd;
 	bool drained;            /* the kernel had no more bytes at the last read */
+	int send_errno;          /* of the first write that failed, 0: none */
 	int err;                 /* of WIRE_BROKEN, enum cc_err */
 	struct cc_buf raw;       /* read from the kernel, not yet by the caller; or put back */
 	struct ssl_st *ssl;      /* NULL: clear text; owned */

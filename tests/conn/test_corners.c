@@ -125,6 +125,89 @@ START_TEST(answer_that_ends_with_the_connection_is_whole_although_writing_fails)
 }
 END_TEST
 
+/* ---- a reset in a body that only ends with the connection ------------------ */
+
+enum meets { WRITE_MEETS_IT, READ_MEETS_IT, BOTH_IN_ONE_TURN, WAYS_TO_MEET };
+
+static void reset_and_send(struct cc_req *req, struct cc_buf *body, void *arg)
+{
+	struct probe *p = arg;
+	struct cc_buf more;
+
+	probe_ops.on_body(req, body, arg);
+	peer_reset(p->client->peer);
+	cc_buf_init(&more, p->client->ctx);
+	ck_assert_int_eq(cc_buf_add(&more, "x", 1), 0);
+	ck_assert_int_eq(cc_req_send(req, &more, false), 0);
+	cc_buf_clear(&more);
+}
+
+static void post_with(struct client *c, struct probe *p, const struct cc_req_ops *ops)
+{
+	struct cc_head *h = head_for(c, "POST", "/up", "content-length: 1000\n");
+
+	p->client = c;
+	ck_assert_int_eq(cc_conn_round_trip(c->conn, h, 0, ops, p, &p->req), 0);
+	cc_head_free(h);
+}
+
+static void open_tcp(struct client *c, bool tls)
+{
+	struct peer *peer = peer_tcp(event_base_new());
+	struct ssl_ctx_st *server = tls ? peer_tls_server("DNS:api.example.test", 30) : NULL;
+	struct ssl_ctx_st *client = tls ? peer_tls_client(server) : NULL;
+	struct cc_transport_opts o = {.tls = client, .tls_name = "api.example.test"};
+
+	if (tls)
+		peer_use_tls(peer, server, "http/1.1");
+	client_open(c, peer, tls ? "https" : "http", CC_OFFER_H1, tls ? &o : NULL);
+	SSL_CTX_free(server);
+	SSL_CTX_free(client);
+	wait_state(c, CC_READY);
+	peer_accept(peer);
+}
+
+static void check_reset(enum meets meets, bool tls)
+{
+	struct cc_req_ops ops = probe_ops;
+	struct client c;
+	struct probe p = {0};
+
+	if (meets == WRITE_MEETS_IT)
+		ops.on_body = reset_and_send;
+	open_tcp(&c, tls);
+	post_with(&c, &p, &ops);
+	expect_request(&c, "POST /up ");
+	peer_say(c.peer, "HTTP/1.1 200 OK\r\n\r\npart");
+	until(c.base, p.bodies == 1);
+	if (meets != WRITE_MEETS_IT)
+		peer_reset(c.peer);
+	if (meets == BOTH_IN_ONE_TURN)
+		ck_assert_int_eq(send_body(&p, "x", false), 0);
+	wait_done(&p);
+	ck_assert_msg(p.result.err == CC_EIO, "met by %d, tls %d: %d", meets, tls, p.result.err);
+	check_body(&p, "part");
+	ck_assert(!p.result.unprocessed);
+	ck_assert_int_eq(cc_conn_err(c.conn), CC_EIO);
+	probe_free(&p);
+	client_close(&c);
+}
+
+/*
+ * The kernel tells an error once: behind a write that failed with ECONNRESET a read brings an end
+ * like any other.
+ */
+START_TEST(reset_is_never_taken_for_the_end_of_a_body_without_length)
+{
+	for (enum meets meets = 0; meets < WAYS_TO_MEET; meets++) {
+		check_reset(meets, false);
+		check_reset(meets, true);
+	}
+}
+END_TEST
+
+/* ---- windows --------------------------------------------------------------- */
+
 START_TEST(window_of_one_byte_is_enough)
 {
 	struct client c;
@@ -474,6 +557,7 @@ int main(void)
 		renegotiation_that_the_server_begins_is_declined,
 		answer_is_whole_although_writing_fails_and_its_reader_is_slow,
 		answer_that_ends_with_the_connection_is_whole_although_writing_fails,
+		reset_is_never_taken_for_the_end_of_a_body_without_length,
 		window_of_one_byte_is_enough,
 		answer_without_a_body_is_short_whatever_length_it_names,
 		connection_is_not_free_while_its_request_is_on_its_way,
