@@ -17,7 +17,8 @@
 #include "daemon/base/log.h"
 #include "daemon/exchange/client_timeout.h"
 #include "daemon/exchange/exchange_int.h"
-#include "daemon/exchange/forward.h"
+#include "daemon/exchange/headers.h"
+#include "daemon/exchange/policy.h"
 #include "daemon/exchange/retry.h"
 #include "daemon/pool/learn.h"
 #include "lib/base/ctx.h"
@@ -186,7 +187,7 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 		exchange_answer(ex, &a);
 		return;
 	}
-	ex->ops->info(ex->stream, head);
+	ex->ops->info(ex->stream, headers_response(head));
 }
 
 /* How long the server keeps the connection, before the field goes with the others of its hop. */
@@ -213,7 +214,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 	cc_buf_clear(&ex->kept); /* nothing is sent again from here on */
 	ex->replayable = false;
 	watch_answer(ex);
-	ex->ops->head(ex->stream, head);
+	ex->ops->head(ex->stream, headers_response(head));
 }
 
 static void on_body(struct cc_req *req, struct cc_buf *body, void *arg)
@@ -453,7 +454,7 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 /* The head becomes one for this upstream. 0 or enum cc_err. */
 static int address(struct exchange *ex, const struct conf_upstream *up)
 {
-	int err = forward_request(ex->head, up);
+	int err = headers_request(ex->head, up);
 
 	ex->base = err == 0 ? strlen(up->base_path) : 0;
 	return err;
@@ -639,21 +640,6 @@ static struct exchange *exchange_new(
 	return ex;
 }
 
-static void refuse_unrouted(struct exchange *ex)
-{
-	struct cc_str host = cc_head_authority(ex->head);
-	struct answer a = exchange_about(ex, REJECT_UNROUTED, 404, "destination_not_found", "");
-	char text[300];
-
-	snprintf(text, sizeof(text),
-		"no upstream is named \"%.*s\"; write http://NAME/... with one of the names listed",
-		(int)(host.n < 128 ? host.n : 128), host.n ? host.p : "");
-	a.detail = text;
-	a.names = ex->env->conf;
-	ex->env->stats.unrouted++;
-	exchange_answer(ex, &a);
-}
-
 /* The head becomes the upstream's. false: it cannot, and is answered. */
 static bool prepare(struct exchange *ex)
 {
@@ -677,36 +663,32 @@ static bool prepare(struct exchange *ex)
 	return false;
 }
 
-/* Goes on with the request, or answers it. */
+static void refuse(struct exchange *ex, const struct policy_refusal *no)
+{
+	struct answer a = exchange_about(ex, no->reason, no->status, no->error, no->detail);
+
+	a.limit = no->limit;
+	a.retry_after = no->retry_after;
+	if (no->lists_upstreams)
+		a.names = ex->env->conf;
+	ex->env->stats.unrouted += no->reason == REJECT_UNROUTED;
+	exchange_answer(ex, &a);
+}
+
+/* Goes on with the request, or answers it. up: NULL: none was found. */
 static void start(struct exchange *ex, const struct conf_upstream *up)
 {
-	const char *why = "";
-	struct answer a;
-	unsigned status = forward_refuse(ex->head, &why);
-	struct pool *pool;
+	struct pool *pool = up ? pool_of(ex->env, up) : NULL;
+	struct policy_refusal no;
+	struct policy_facts facts = {
+		.head = ex->head,
+		.pressure = slabs_pressure(&ex->env->ctx->slabs),
+		.routed = up != NULL,
+		.served = pool != NULL,
+	};
 
-	if (status > 0) {
-		a = exchange_about(ex, REJECT_DENIED, status, "http_request_denied", why);
-		exchange_answer(ex, &a);
-		return;
-	}
-	if (slabs_pressure(&ex->env->ctx->slabs) >= 90) {
-		a = exchange_about(ex, REJECT_MEMORY, 503, "proxy_internal_limit",
-			"buffer memory is used up: daemon.memory_limit");
-		a.limit = "memory_limit";
-		a.retry_after = 1;
-		exchange_answer(ex, &a);
-		return;
-	}
-	if (!up) {
-		refuse_unrouted(ex);
-		return;
-	}
-	pool = pool_of(ex->env, up);
-	if (!pool) {
-		a = exchange_about(ex, REJECT_REMOVED, 503, "destination_unavailable",
-			"the upstream was removed from the configuration");
-		exchange_answer(ex, &a);
+	if (!policy_allows(&facts, &no)) {
+		refuse(ex, &no);
 		return;
 	}
 	bind_pool(ex, pool);

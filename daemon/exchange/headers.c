@@ -1,36 +1,10 @@
-/* forward.c - what changes in a head on its way through. */
+/* headers.c - what changes in a head on its way through. */
 #include <string.h>
-#include <strings.h>
 
 #include <clientconn.h>
 
-#include "daemon/exchange/forward.h"
+#include "daemon/exchange/headers.h"
 #include "lib/base/hop.h"
-#include "lib/base/str.h"
-
-unsigned forward_refuse(const struct cc_head *head, const char **why)
-{
-	struct cc_str method = cc_head_method(head);
-	int expect = cc_head_find(head, CC_T_EXPECT, 0);
-
-	if (str_is(method, "CONNECT")) {
-		*why = "CONNECT makes tunnels; send the request itself, in clear";
-		return 501;
-	}
-	if (str_is(method, "TRACE")) { /* RFC 9110 9.3.8: it would show fields that others added */
-		*why = "TRACE is not forwarded";
-		return 501;
-	}
-	if (expect >= 0) {
-		struct cc_str value = cc_head_value(head, (size_t)expect);
-
-		if (value.n != 12 || strncasecmp(value.p, "100-continue", 12) != 0) {
-			*why = "only Expect: 100-continue is known (RFC 9110 10.1.1)";
-			return 417;
-		}
-	}
-	return 0;
-}
 
 /* What a client says of trailers holds for the upstream, as these pass through (RFC 9110 10.1.4). */
 static int strip(struct cc_head *head)
@@ -41,7 +15,7 @@ static int strip(struct cc_head *head)
 	return trailers ? cc_head_add(head, CC_STR("te"), CC_STR("trailers")) : 0;
 }
 
-int forward_request(struct cc_head *head, const struct conf_upstream *up)
+int headers_request(struct cc_head *head, const struct conf_upstream *up)
 {
 	struct cc_str path = cc_head_path(head);
 	struct cc_str scheme = up->https ? CC_STR("https") : CC_STR("http");
@@ -62,4 +36,12 @@ int forward_request(struct cc_head *head, const struct conf_upstream *up)
 		path = (struct cc_str){joined, base + (asterisk ? 0 : path.n)};
 	}
 	return cc_head_set_request(head, cc_head_method(head), scheme, authority, path);
+}
+
+const struct cc_head *headers_response(const struct cc_head *head)
+{
+	struct cc_head *own = (struct cc_head *)head; /* lent: see headers.h */
+
+	cc_head_strip_hop_by_hop(own);
+	return own;
 }
