@@ -250,7 +250,7 @@ static struct retry_facts facts_of(const struct exchange *ex, const struct cc_re
 		.reused = ex->reused,
 		.multiplexed = ex->multiplexed,
 		.guessed = ex->guessed,
-		.doubtful = ex->doubtful,
+		.maybe_processed = ex->maybe_processed,
 		.idempotent = retry_method_idempotent(method),
 		.safe = retry_method_safe(method),
 		.replayable = ex->replayable,
@@ -318,7 +318,7 @@ static bool try_again(struct exchange *ex, const struct cc_result *res, bool *br
 	*broke = !affordable(ex, &f);
 	if (*broke)
 		return false;
-	ex->doubtful = ex->doubtful || !res->unprocessed;
+	ex->maybe_processed = ex->maybe_processed || !res->unprocessed;
 	count_retry(ex, why, res->err, pause);
 	/* What closed one connection may have closed the others that rested. */
 	ex->waiter.fresh = why != RETRY_REFUSED && why != RETRY_GOAWAY;
@@ -338,13 +338,13 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 		exchange_cut(ex);
 		return;
 	}
-	ex->doubtful = ex->doubtful || !res->unprocessed;
+	ex->maybe_processed = ex->maybe_processed || !res->unprocessed;
 	answer_from_error(&a, res->err, res->phase);
 	if (res->unprocessed)
 		a.reason = REJECT_UNPROCESSED;
 	snprintf(detail, sizeof(detail), "%s%s%s", cc_strerror(res->err),
-		ex->doubtful ? "; the request may have been processed"
-			     : "; the request was surely not processed",
+		ex->maybe_processed ? "; the request may have been processed"
+				    : "; the request was surely not processed",
 		broke ? "; not sent again: retry_budget is used up" : "");
 	a.detail = detail;
 	exchange_answer(ex, &a);

@@ -178,7 +178,7 @@ void exchange_answer(struct exchange *ex, const struct answer *given)
 {
 	struct answer a = *given;
 
-	a.retry_safe = !ex->doubtful && !ex->req; /* a running attempt may be processed */
+	a.retry_safe = !ex->maybe_processed && !ex->req; /* a running attempt may be processed */
 	stop_work(ex);
 	ex->state = EX_OWN_ANSWER;
 	ex->status = a.status;

@@ -29,7 +29,7 @@ struct exchange {
 	bool expects;  /* waits for 100, and has not got one */
 	bool room_wanted;
 	bool reused, multiplexed, guessed; /* of the attempt: see struct retry_facts */
-	bool doubtful;                     /* an attempt that ended may have been processed */
+	bool maybe_processed;              /* an attempt that ended may have been processed */
 	unsigned attempts;
 	unsigned infos;       /* 1xx passed on */
 	struct pool_conn *pc; /* that req is on */

@@ -35,7 +35,7 @@ static enum retry_reason silent_verdict(const struct retry_facts *f, enum conf_r
 {
 	enum retry_reason reason = f->reused ? RETRY_REUSED_CLOSED : RETRY_IDEMPOTENT;
 
-	if (f->doubtful)
+	if (f->maybe_processed)
 		return RETRY_NO;
 	if (policy == CONF_RETRY_IDEMPOTENT)
 		return f->idempotent ? reason : RETRY_NO;

@@ -22,15 +22,15 @@ enum retry_end {
 
 struct retry_facts {
 	enum retry_end end;
-	enum cc_why why;  /* what the upstream said */
-	bool answered;    /* the client saw a byte of the answer */
-	bool reused;      /* the connection had answered requests before */
-	bool multiplexed; /* it carries several at once */
-	bool guessed;     /* sent before the peer told its limits */
-	bool doubtful;    /* an earlier attempt may have been processed */
-	bool idempotent;  /* RFC 9110 9.2.2 */
-	bool safe;        /* GET or HEAD */
-	bool replayable;  /* all of the request body is still here */
+	enum cc_why why;      /* what the upstream said */
+	bool answered;        /* the client saw a byte of the answer */
+	bool reused;          /* the connection had answered requests before */
+	bool multiplexed;     /* it carries several at once */
+	bool guessed;         /* sent before the peer told its limits */
+	bool maybe_processed; /* an earlier attempt may have been processed */
+	bool idempotent;      /* RFC 9110 9.2.2 */
+	bool safe;            /* GET or HEAD */
+	bool replayable;      /* all of the request body is still here */
 	bool client_gone;
 	unsigned attempts; /* made so far */
 };

@@ -113,7 +113,7 @@ START_TEST(what_may_have_been_processed_is_repeated_once)
 {
 	struct retry_facts f = stale_get;
 
-	f.doubtful = true;
+	f.maybe_processed = true;
 	f.attempts = 2;
 	ck_assert_int_eq(safe(&f), RETRY_NO);
 	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_IDEMPOTENT, 2), RETRY_NO);
@@ -324,7 +324,7 @@ static void assert_policy(const struct retry_facts *f, enum conf_retry policy, c
 	struct retry_facts again = *f;
 
 	ck_assert_msg((retry_verdict(f, policy, 2) != RETRY_NO) == repeats(cell), "%s", cell);
-	again.doubtful = true;
+	again.maybe_processed = true;
 	ck_assert_msg((retry_verdict(&again, policy, 2) != RETRY_NO) == (strcmp(cell, "yes") == 0),
 		"%s, a second time", cell);
 }
