@@ -249,7 +249,7 @@ static struct retry_facts facts_of(const struct exchange *ex, const struct cc_re
 		.answered = ex->state == EX_ANSWERING,
 		.reused = ex->reused,
 		.multiplexed = ex->multiplexed,
-		.guessed = ex->guessed,
+		.before_settings = ex->before_settings,
 		.maybe_processed = ex->maybe_processed,
 		.idempotent = retry_method_idempotent(method),
 		.safe = retry_method_safe(method),
@@ -358,7 +358,8 @@ static bool was_reset(const struct exchange *ex, const struct cc_result *res)
 {
 	bool refused = res->err == CC_EREFUSED && res->why == CC_WHY_REFUSED;
 
-	return ex->state == EX_SENDING && (res->err == CC_ERESET || (refused && !ex->guessed));
+	return ex->state == EX_SENDING &&
+	       (res->err == CC_ERESET || (refused && !ex->before_settings));
 }
 
 static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
@@ -427,7 +428,7 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	ex->pc = pc;
 	ex->reused = !pool_is_fresh(pc);
 	ex->multiplexed = cc_conn_multiplexed(pool_conn_cc(pc));
-	ex->guessed = !cc_conn_limits_known(pool_conn_cc(pc));
+	ex->before_settings = !cc_conn_limits_known(pool_conn_cc(pc));
 	res.err = cc_conn_round_trip(pool_conn_cc(pc), ex->head, flags, &req_ops, ex, &ex->req);
 	if (res.err < 0) {
 		ex->req = NULL;

@@ -28,8 +28,8 @@ struct exchange {
 	bool body_end; /* the client sent all of it */
 	bool expects;  /* waits for 100, and has not got one */
 	bool room_wanted;
-	bool reused, multiplexed, guessed; /* of the attempt: see struct retry_facts */
-	bool maybe_processed;              /* an attempt that ended may have been processed */
+	bool reused, multiplexed, before_settings; /* of the attempt: see struct retry_facts */
+	bool maybe_processed; /* an attempt that ended may have been processed */
 	unsigned attempts;
 	unsigned infos;       /* 1xx passed on */
 	struct pool_conn *pc; /* that req is on */

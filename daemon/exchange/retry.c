@@ -94,7 +94,7 @@ bool retry_costs(const struct retry_facts *f)
 	case RETRY_END_UNSENT:
 		return false;
 	case RETRY_END_REFUSED:
-		return !f->guessed;
+		return !f->before_settings;
 	case RETRY_END_GOAWAY:
 		return !met_a_retirement(f);
 	case RETRY_END_SILENT:

@@ -26,7 +26,7 @@ struct retry_facts {
 	bool answered;        /* the client saw a byte of the answer */
 	bool reused;          /* the connection had answered requests before */
 	bool multiplexed;     /* it carries several at once */
-	bool guessed;         /* sent before the peer told its limits */
+	bool before_settings; /* sent before the peer told its limits */
 	bool maybe_processed; /* an earlier attempt may have been processed */
 	bool idempotent;      /* RFC 9110 9.2.2 */
 	bool safe;            /* GET or HEAD */

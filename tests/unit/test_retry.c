@@ -292,9 +292,9 @@ static void set_end(struct retry_facts *f, const char *ended)
 static bool connection_fits(const struct retry_facts *f, const char *words)
 {
 	if (strcmp(words, "settled") == 0)
-		return !f->guessed;
+		return !f->before_settings;
 	if (strcmp(words, "unsettled") == 0)
-		return f->guessed;
+		return f->before_settings;
 	if (strcmp(words, "fresh") == 0)
 		return !f->reused;
 	if (strcmp(words, "any") == 0)
@@ -358,7 +358,7 @@ static void assert_row(char cell[COLUMNS + 1][CELL], unsigned seen[CONNECTIONS][
 	for (unsigned c = 0; c < CONNECTIONS; c++) {
 		f.reused = c & 1;
 		f.multiplexed = c & 2;
-		f.guessed = c & 4;
+		f.before_settings = c & 4;
 		if (!connection_fits(&f, cell[CONNECTION]))
 			continue;
 		for (size_t m = 0; m < METHODS; m++) {
