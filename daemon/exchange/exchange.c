@@ -37,7 +37,7 @@ void exchange_env_init(struct exchange_env *env)
 static void too_late(struct exchange *ex, enum reject_reason reason, const char *limit, uint64_t ms,
 	const char *what)
 {
-	struct answer a = exchange_about(ex, reason, 504, "http_response_timeout", "");
+	struct local_reply a = exchange_about(ex, reason, 504, "http_response_timeout", "");
 	char detail[300];
 
 	if (ex->state == EX_ANSWERING) {
@@ -54,7 +54,7 @@ static void too_late(struct exchange *ex, enum reject_reason reason, const char 
 		a.status = 408;
 		a.error = "http_request_error";
 	}
-	exchange_answer(ex, &a);
+	exchange_reply(ex, &a);
 }
 
 static void body_stalled(struct exchange *ex)
@@ -181,10 +181,10 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 		timer_stop(&ex->continue_timer);
 	}
 	if (++ex->infos > INFOS_MAX) {
-		struct answer a = exchange_about(ex, REJECT_PROTOCOL, 502, "http_protocol_error",
-			"the server sent more than 100 interim responses");
+		struct local_reply a = exchange_about(ex, REJECT_PROTOCOL, 502,
+			"http_protocol_error", "the server sent more than 100 interim responses");
 
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		return;
 	}
 	ex->ops->info(ex->stream, headers_response(head));
@@ -289,9 +289,9 @@ static void go_again(struct exchange *ex, uint64_t pause)
 {
 	cc_buf_clear(&ex->pending);
 	if (cc_buf_share(&ex->pending, &ex->kept) < 0) {
-		struct answer a = exchange_no_memory(ex);
+		struct local_reply a = exchange_no_memory(ex);
 
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		return;
 	}
 	ex->state = EX_PAUSED;
@@ -328,7 +328,7 @@ static bool try_again(struct exchange *ex, const struct cc_result *res, bool *br
 
 static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 {
-	struct answer a = exchange_about(ex, REJECT_INTERNAL, 502, NULL, "");
+	struct local_reply a = exchange_about(ex, REJECT_INTERNAL, 502, NULL, "");
 	char detail[240];
 	bool broke;
 
@@ -339,7 +339,7 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 		return;
 	}
 	ex->maybe_processed = ex->maybe_processed || !res->unprocessed;
-	answer_from_error(&a, res->err, res->phase);
+	local_reply_from_error(&a, res->err, res->phase);
 	if (res->unprocessed)
 		a.reason = REJECT_UNPROCESSED;
 	snprintf(detail, sizeof(detail), "%s%s%s", cc_strerror(res->err),
@@ -347,7 +347,7 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 				    : "; the request was surely not processed",
 		broke ? "; not sent again: retry_budget is used up" : "");
 	a.detail = detail;
-	exchange_answer(ex, &a);
+	exchange_reply(ex, &a);
 }
 
 /*
@@ -439,9 +439,9 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	if (ex->expects)
 		timer_start(ex->env->ctx, &ex->continue_timer, CONTINUE_AFTER);
 	if (!bodiless && (ex->pending.len > 0 || ex->body_end) && !pass_body(ex)) {
-		struct answer a = exchange_no_memory(ex);
+		struct local_reply a = exchange_no_memory(ex);
 
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		return;
 	}
 	if (ex->room_wanted && cc_req_room(ex->req) > 0) {
@@ -498,10 +498,10 @@ static void granted(struct waiter *w, struct pool_conn *pc)
 	struct exchange *ex = container_of(w, struct exchange, waiter);
 
 	if (bind_pool(ex, w->pool) < 0) { /* a reload may have moved the queue */
-		struct answer a = exchange_no_memory(ex);
+		struct local_reply a = exchange_no_memory(ex);
 
 		cc_conn_release(pool_conn_cc(pc));
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		return;
 	}
 	send_on(ex, pc);
@@ -511,7 +511,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 {
 	struct exchange *ex = container_of(w, struct exchange, waiter);
 	struct pool_view now;
-	struct answer a;
+	struct local_reply a;
 	char text[400];
 
 	bind_pool(ex, w->pool); /* for the name in the answer: nothing is sent */
@@ -540,7 +540,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 		a.retry_after = 1;
 		break;
 	case WAITER_CONNECT_FAILED:
-		answer_from_error(&a, err, CC_PHASE_QUEUED);
+		local_reply_from_error(&a, err, CC_PHASE_QUEUED);
 		break;
 	case WAITER_POOL_GONE:
 		a.reason = REJECT_REMOVED;
@@ -548,7 +548,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 		a.detail = "the upstream was removed from the configuration";
 		break;
 	}
-	exchange_answer(ex, &a);
+	exchange_reply(ex, &a);
 }
 
 /*
@@ -580,7 +580,7 @@ static void ask_pool(struct exchange *ex, bool again)
 {
 	struct pool_conn *pc = NULL;
 	struct pool_view now;
-	struct answer a;
+	struct local_reply a;
 	char text[160];
 
 	ex->state = EX_WAITING;
@@ -594,7 +594,7 @@ static void ask_pool(struct exchange *ex, bool again)
 		return;
 	default:
 		a = exchange_no_memory(ex);
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		return;
 	}
 	switch (pool_ask(ex->pool, &ex->waiter, again, &pc)) {
@@ -610,7 +610,7 @@ static void ask_pool(struct exchange *ex, bool again)
 			now.waiting, now.max_queue);
 		a.limit = "max_queue";
 		a.retry_after = 1;
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		break;
 	}
 }
@@ -631,7 +631,7 @@ static struct exchange *exchange_new(
 	ex->began = ctx_now_us(env->ctx);
 	cc_buf_init(&ex->pending, env->ctx);
 	cc_buf_init(&ex->kept, env->ctx);
-	cc_buf_init(&ex->own_body, env->ctx);
+	cc_buf_init(&ex->reply_body, env->ctx);
 	waiter_init(&ex->waiter, granted, not_granted);
 	timer_init(&ex->timer, timer_fired);
 	timer_init(&ex->total, total_over);
@@ -645,7 +645,7 @@ static struct exchange *exchange_new(
 static bool prepare(struct exchange *ex)
 {
 	const struct conf_upstream *up = pool_conf(ex->pool);
-	struct answer a = exchange_about(ex, REJECT_BAD_REQUEST, 400, "http_request_error",
+	struct local_reply a = exchange_about(ex, REJECT_BAD_REQUEST, 400, "http_request_error",
 		"the request head cannot be forwarded");
 	char text[300];
 	uint64_t ms;
@@ -660,20 +660,20 @@ static bool prepare(struct exchange *ex)
 		a.detail = text;
 		a.limit = up->client_timeout_header;
 	}
-	exchange_answer(ex, &a);
+	exchange_reply(ex, &a);
 	return false;
 }
 
 static void refuse(struct exchange *ex, const struct policy_refusal *no)
 {
-	struct answer a = exchange_about(ex, no->reason, no->status, no->error, no->detail);
+	struct local_reply a = exchange_about(ex, no->reason, no->status, no->error, no->detail);
 
 	a.limit = no->limit;
 	a.retry_after = no->retry_after;
 	if (no->lists_upstreams)
 		a.names = ex->env->conf;
 	ex->env->stats.unrouted += no->reason == REJECT_UNROUTED;
-	exchange_answer(ex, &a);
+	exchange_reply(ex, &a);
 }
 
 /* Goes on with the request, or answers it. up: NULL: none was found. */
@@ -738,7 +738,7 @@ static void exchange_body(void *call, struct cc_buf *body, bool eos)
 {
 	struct exchange *ex = call;
 
-	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER || !ex->pool) {
+	if (ex->state == EX_DONE || ex->state == EX_LOCAL_REPLY || !ex->pool) {
 		cc_buf_clear(body);
 		return;
 	}
@@ -763,7 +763,7 @@ static void exchange_trailers(void *call, const struct cc_head *trailers)
 {
 	struct exchange *ex = call;
 
-	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER)
+	if (ex->state == EX_DONE || ex->state == EX_LOCAL_REPLY)
 		return;
 	ex->trailers = cc_head_copy(ex->env->ctx, trailers);
 	if (!ex->trailers) {
@@ -780,7 +780,7 @@ static size_t exchange_room(void *call)
 	struct exchange *ex = call;
 	size_t room;
 
-	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER || !ex->pool)
+	if (ex->state == EX_DONE || ex->state == EX_LOCAL_REPLY || !ex->pool)
 		return SIZE_MAX; /* it is thrown away */
 	if (ex->req) {
 		room = cc_req_room(ex->req);

@@ -173,9 +173,9 @@ struct front_home front_home_of(struct front_conn *fc, const struct cc_head *hea
 	return home;
 }
 
-/* ---- answers of its own -------------------------------------------------- */
+/* ---- local replies -------------------------------------------------- */
 
-static void count_reply(const struct front_conn *fc, const struct answer *a)
+static void count_reply(const struct front_conn *fc, const struct local_reply *a)
 {
 	fc->fl->stats->rejected_by[a->reason]++;
 	if (a->status >= 500)
@@ -184,8 +184,8 @@ static void count_reply(const struct front_conn *fc, const struct answer *a)
 			a->detail);
 }
 
-bool front_reply(
-	struct front_conn *fc, const struct stream_ops *ops, void *stream, const struct answer *a)
+bool front_reply(struct front_conn *fc, const struct stream_ops *ops, void *stream,
+	const struct local_reply *a)
 {
 	struct cc_head *head = cc_head_new(fc->ctx);
 	struct cc_buf body;
@@ -193,7 +193,7 @@ bool front_reply(
 
 	count_reply(fc, a);
 	cc_buf_init(&body, fc->ctx);
-	built = head && answer_build(a, head, &body) == 0;
+	built = head && local_reply_build(a, head, &body) == 0;
 	if (built) {
 		ops->head(stream, head);
 		if (fc->life != FRONT_CLOSED)
@@ -210,7 +210,7 @@ bool front_reply(
 bool front_bad_request(struct front_conn *fc, const struct stream_ops *ops, void *stream,
 	unsigned status, const char *detail)
 {
-	struct answer a = {.status = status, .error = "http_request_error", .detail = detail};
+	struct local_reply a = {.status = status, .error = "http_request_error", .detail = detail};
 
 	fc->fl->stats->bad_requests++;
 	log_line(fc->fl->log, LOG_LEVEL_INFO, "request refused",
@@ -226,7 +226,7 @@ const char *front_limit_name(enum front_limit limit)
 bool front_no_room(struct front_conn *fc, const struct stream_ops *ops, void *stream)
 {
 	bool places = fc->refused == FRONT_MAX_CLIENTS;
-	struct answer a = {
+	struct local_reply a = {
 		.status = 503,
 		.error = "proxy_internal_limit",
 		.reason = places ? REJECT_MAX_CLIENTS : REJECT_DESCRIPTORS,

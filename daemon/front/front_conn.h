@@ -16,7 +16,7 @@
 #include "lib/base/timer.h"
 #include "lib/base/turn.h"
 
-struct answer;
+struct local_reply;
 struct front_conn;
 struct link;
 struct stream_ops;
@@ -117,11 +117,11 @@ bool front_is_last(const struct front_conn *fc);
 /* Asked once a request. here is true for those who cannot move. */
 struct front_home front_home_of(struct front_conn *fc, const struct cc_head *head);
 
-/* ---- answers of the front's own: ops->head, body and end of the stream, at once ---- */
+/* ---- local replies of the front: ops->head, body and end of the stream, at once ---- */
 
 /* Counted and logged. false: no memory, and nothing was called. Ends fc as far as ops do. */
-bool front_reply(
-	struct front_conn *fc, const struct stream_ops *ops, void *stream, const struct answer *a);
+bool front_reply(struct front_conn *fc, const struct stream_ops *ops, void *stream,
+	const struct local_reply *a);
 /* Bytes that are no request. As front_reply. */
 bool front_bad_request(struct front_conn *fc, const struct stream_ops *ops, void *stream,
 	unsigned status, const char *detail);

@@ -130,7 +130,7 @@ static void stream_body(void *stream, struct cc_buf *body)
 	int err;
 
 	if (h->framing == H1_FRAME_NONE || h->framing == H1_FRAME_AS_IS) {
-		cc_buf_clear(body); /* our own answer to HEAD */
+		cc_buf_clear(body); /* a local reply to HEAD */
 		return;
 	}
 	if (h->framing == H1_FRAME_CHUNKED)
