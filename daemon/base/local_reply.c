@@ -146,7 +146,7 @@ static void fill(
 
 void local_reply_from_error(struct local_reply *a, int err, enum cc_phase phase)
 {
-	bool answering = phase >= CC_PHASE_RECEIVING;
+	bool responding = phase >= CC_PHASE_RECEIVING;
 
 	switch (err) {
 	case CC_ERESOLVE:
@@ -181,7 +181,7 @@ void local_reply_from_error(struct local_reply *a, int err, enum cc_phase phase)
 	case CC_ECLOSED:
 	case CC_ERESET:
 	case CC_EREFUSED:
-		fill(a, 502, answering ? "http_response_incomplete" : "connection_terminated",
+		fill(a, 502, responding ? "http_response_incomplete" : "connection_terminated",
 			err == CC_ERESET ? REJECT_RESET : REJECT_CLOSED);
 		break;
 	case CC_ENOMEM:

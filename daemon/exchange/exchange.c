@@ -1,13 +1,13 @@
 /*
- * exchange.c - one forwarded request: route, wait, send, answer, retry.
+ * exchange.c - one forwarded request: route, wait, send, response, retry.
  *
- *   WAITING ──grant──> SENDING ──on_head──> ANSWERING ──> DONE
+ *   WAITING ──grant──> SENDING ──on_head──> RESPONDING ──> DONE
  *      ^                  │ attempt failed, retry_verdict says yes
  *      └───── PAUSED <────┘ (the first repeat does not pause)
  *
- * Until the answer's head came, the request body is kept (up to retry_buffer)
+ * Until the response's head came, the request body is kept (up to retry_buffer)
  * so that an attempt the upstream surely did not process can be made again.
- * From then on a failure cuts the answer: the client sees that it is not whole.
+ * From then on a failure cuts the response: the client sees that it is not whole.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@
 #include "daemon/pool/learn.h"
 #include "lib/base/ctx.h"
 
-#define INFOS_MAX      100 /* interim answers of one request: each may be as large as a head */
+#define INFOS_MAX      100 /* interim responses of one request: each may be as large as a head */
 #define CONTINUE_AFTER 200 /* ms: some servers never answer Expect over HTTP/2 */
 
 void exchange_env_init(struct exchange_env *env)
@@ -33,14 +33,14 @@ void exchange_env_init(struct exchange_env *env)
 
 /* ---- timers ------------------------------------------------------------ */
 
-/* A time is over: the answer is cut if it has begun, else the limit is named. */
+/* A time is over: the response is cut if it has begun, else the limit is named. */
 static void too_late(struct exchange *ex, enum reject_reason reason, const char *limit, uint64_t ms,
 	const char *what)
 {
 	struct local_reply a = exchange_about(ex, reason, 504, "http_response_timeout", "");
 	char detail[300];
 
-	if (ex->state == EX_ANSWERING) {
+	if (ex->state == EX_RESPONDING) {
 		exchange_cut(ex);
 		return;
 	}
@@ -141,8 +141,8 @@ static void watch(struct exchange *ex)
 		timer_stop(&ex->timer);
 }
 
-/* The answer begins. A timer that is due before it can be late goes on, and then finds the rest. */
-static void watch_answer(struct exchange *ex)
+/* The response begins. A timer that is due before it can be late goes on, and then finds the rest. */
+static void watch_response(struct exchange *ex)
 {
 	uint64_t timeout = pool_conf(ex->pool)->body_idle_timeout;
 
@@ -205,7 +205,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 
 	(void)req;
 	histogram_add(&pool_stats(ex->pool)->first_byte, ctx_now_us(ex->env->ctx) - ex->sent);
-	ex->state = EX_ANSWERING;
+	ex->state = EX_RESPONDING;
 	ex->expects = false;
 	ex->status = cc_head_status(head);
 	timer_stop(&ex->continue_timer);
@@ -213,7 +213,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 	take_hint(ex, head);
 	cc_buf_clear(&ex->kept); /* nothing is sent again from here on */
 	ex->replayable = false;
-	watch_answer(ex);
+	watch_response(ex);
 	ex->ops->head(ex->stream, headers_response(head));
 }
 
@@ -246,7 +246,7 @@ static struct retry_facts facts_of(const struct exchange *ex, const struct cc_re
 	return (struct retry_facts){
 		.end = retry_end_of(res),
 		.why = res->why,
-		.answered = ex->state == EX_ANSWERING,
+		.answered = ex->state == EX_RESPONDING,
 		.reused = ex->reused,
 		.multiplexed = ex->multiplexed,
 		.before_settings = ex->before_settings,
@@ -334,7 +334,7 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 
 	if (try_again(ex, res, &broke))
 		return;
-	if (ex->state == EX_ANSWERING) {
+	if (ex->state == EX_RESPONDING) {
 		exchange_cut(ex);
 		return;
 	}
@@ -514,7 +514,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 	struct local_reply a;
 	char text[400];
 
-	bind_pool(ex, w->pool); /* for the name in the answer: nothing is sent */
+	bind_pool(ex, w->pool); /* for the name in the response: nothing is sent */
 	pool_view(ex->pool, &now);
 	a = exchange_about(ex, REJECT_QUEUE_TIMEOUT, 503, "connection_limit_reached", detail);
 	switch (why) {
@@ -731,7 +731,7 @@ static void body_ended(struct exchange *ex)
 {
 	ex->body_end = true;
 	if (ex->state == EX_SENDING)
-		watch(ex); /* from here on the answer is what is waited for */
+		watch(ex); /* from here on the response is what is waited for */
 }
 
 static void exchange_body(void *call, struct cc_buf *body, bool eos)

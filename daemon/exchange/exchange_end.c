@@ -1,5 +1,5 @@
 /*
- * exchange_end.c - how exchanges end: counted and logged once, cut, or with an answer of the daemon's
+ * exchange_end.c - how exchanges end: counted and logged once, cut, or with a response of the daemon's
  * own.
  */
 #include <inttypes.h>

@@ -8,7 +8,7 @@
 #include "daemon/pool/pool.h"
 #include "lib/base/turn.h"
 
-enum exchange_state { EX_WAITING, EX_PAUSED, EX_SENDING, EX_ANSWERING, EX_LOCAL_REPLY, EX_DONE };
+enum exchange_state { EX_WAITING, EX_PAUSED, EX_SENDING, EX_RESPONDING, EX_LOCAL_REPLY, EX_DONE };
 enum ending { END_OK, END_CUT, END_LOCAL_REPLY, END_ABANDONED };
 
 struct exchange {
@@ -43,8 +43,8 @@ struct exchange {
 	struct turn_item turn;     /* local reply, then the memory */
 	uint64_t began;            /* us */
 	uint64_t asked, sent;      /* us: for a connection, on it; of the last attempt */
-	uint64_t received;         /* bytes of the answer's body */
-	unsigned status;           /* of the answer, 0: none */
+	uint64_t received;         /* bytes of the response's body */
+	unsigned status;           /* of the response, 0: none */
 	enum reject_reason reason; /* of local reply */
 	struct cc_head *reply;     /* local reply */
 	struct cc_buf reply_body;

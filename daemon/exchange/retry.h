@@ -14,7 +14,7 @@
 /* How an attempt ended, as far as it matters here. */
 enum retry_end {
 	RETRY_END_OTHER,  /* a reset, a timeout, bad HTTP: the upstream may have acted */
-	RETRY_END_SILENT, /* the connection ended without a byte of the answer: the same */
+	RETRY_END_SILENT, /* the connection ended without a byte of the response: the same */
 	RETRY_END_UNSENT, /* nothing of it left */
 	RETRY_END_REFUSED,
 	RETRY_END_GOAWAY /* above the last stream id */
@@ -23,7 +23,7 @@ enum retry_end {
 struct retry_facts {
 	enum retry_end end;
 	enum cc_why why;      /* what the upstream said */
-	bool answered;        /* the client saw a byte of the answer */
+	bool answered;        /* the client saw a byte of the response */
 	bool reused;          /* the connection had answered requests before */
 	bool multiplexed;     /* it carries several at once */
 	bool before_settings; /* sent before the peer told its limits */

@@ -58,7 +58,7 @@ struct front_listener {
 	struct list conns;                /* struct front_conn */
 	unsigned count;                   /* of conns */
 	unsigned refused;                 /* of these: there is no room for them */
-	bool draining;                    /* connections close after their answer */
+	bool draining;                    /* connections close after their response */
 	bool single_worker;               /* every request's home is here */
 };
 
@@ -66,15 +66,15 @@ struct front_listener {
 bool front_accept(struct front_listener *fl, int fd);
 /* The limit that leaves no room for a client. */
 enum front_limit { FRONT_NO_LIMIT, FRONT_MAX_CLIENTS, FRONT_DESCRIPTORS };
-/* "max_clients", as in the answer. */
+/* "max_clients", as in the response. */
 const char *front_limit_name(enum front_limit limit);
 /* The same for a client that is refused: its request gets 503, and it is closed. */
 bool front_refuse(struct front_listener *fl, int fd, enum front_limit limit);
 /* The same for a client that another worker passed, with n bytes it has sent already. */
 bool front_accept_with(struct front_listener *fl, int fd, const void *bytes, size_t n);
-/* Idle clients are closed now, the others after the answer they wait for. */
+/* Idle clients are closed now, the others after the response they wait for. */
 void front_drain(struct front_listener *fl);
-/* At once, unfinished answers are cut. */
+/* At once, unfinished responses are cut. */
 void front_close_all(struct front_listener *fl);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * front_conn.c - one local client: its life, whatever it speaks.
  *
- * A client that is refused for want of room has its request read like any other, because an answer
+ * A client that is refused for want of room has its request read like any other, because a response
  * that comes before it may be lost; it has a second for it.
  *
  * With several workers an upstream has one as its home, so that its limits stay
@@ -9,8 +9,8 @@
  * whole. One that cannot move (its other requests run, or this worker drains) is
  * served by the pool that stands here, though its home is not.
  *
- * LINGER: the answer is out and the write side shut, but the client may still
- * be sending. Closing now could reset the connection under the answer, so what
+ * LINGER: the response is out and the write side shut, but the client may still
+ * be sending. Closing now could reset the connection under the response, so what
  * comes is read and dropped for a moment.
  */
 #include <string.h>
@@ -30,8 +30,8 @@
 /* Percent of the buffers in use up to which clients are read. Heads are small, and 503 needs one. */
 #define HEADS_UNTIL    97u
 #define BODIES_UNTIL   90u
-#define UNREAD_MAX     65536u /* bytes of answers that a client leaves unread and asks again */
-#define STALL_MS       60000  /* the rest of an answer that closes does not move for so long */
+#define UNREAD_MAX     65536u /* bytes of responses that a client leaves unread and asks again */
+#define STALL_MS       60000  /* the rest of a response that closes does not move for so long */
 #define LINGER_MS      1000
 #define REFUSED_MS     1000       /* for the request of a client that is refused */
 #define LOOK_MS        1000       /* is the client that is not read from still there? */
@@ -149,7 +149,7 @@ void front_hold(struct front_conn *fc)
 	timer_start(fc->ctx, &fc->timer, LOOK_MS);
 }
 
-/* What is there comes from the turn, so that answers do not nest. */
+/* What is there comes from the turn, so that responses do not nest. */
 void front_go_on(struct front_conn *fc)
 {
 	link_pause(fc->link, false);
@@ -280,7 +280,7 @@ static bool knows_proto(struct front_conn *fc)
 
 /*
  * It asks and does not read. Who may have to move to another worker does not ask before the last
- * answer has left, as that cannot move along.
+ * response has left, as that cannot move along.
  */
 static bool owes_reading(const struct front_conn *fc)
 {
@@ -322,7 +322,7 @@ static void on_data(struct link *l)
 		front_close(fc);
 }
 
-/* Of a client that sends no more. shutdown(SHUT_WR) behind its requests: it waits for answers. */
+/* Of a client that sends no more. shutdown(SHUT_WR) behind its requests: it waits for responses. */
 static bool awaits_answer(struct front_conn *fc)
 {
 	switch (fc->life) {
@@ -330,7 +330,7 @@ static bool awaits_answer(struct front_conn *fc)
 		return fc->link->in.len > 0;
 	case FRONT_ACTIVE:
 		return fc->proto && fc->proto->eof(fc);
-	case FRONT_LINGER: /* the rest of the answer still goes out, the timer bounds it */
+	case FRONT_LINGER: /* the rest of the response still goes out, the timer bounds it */
 		return fc->link->out.len > 0;
 	case FRONT_CLOSED:
 		break;

@@ -32,7 +32,7 @@ struct front_proto {
 	/* While ACTIVE: link->in may hold something new. May end fc. */
 	void (*data)(struct front_conn *fc);
 	/*
-	 * While ACTIVE: the client sends no more. true: it waits for answers; false: there is
+	 * While ACTIVE: the client sends no more. true: it waits for responses; false: there is
 	 * nothing to wait for, and the caller closes. May not end fc.
 	 */
 	bool (*eof)(struct front_conn *fc);
@@ -94,7 +94,7 @@ struct front_conn {
 /* At once; what was sent must not look whole, or nothing was. Calls proto->gone. Fine twice. */
 void front_close(struct front_conn *fc);
 /*
- * All answers are in link->out, and no request follows: reads and drops until they have left and
+ * All responses are in link->out, and no request follows: reads and drops until they have left and
  * the client closes. May be the end at once.
  */
 void front_linger(struct front_conn *fc);
