@@ -3,10 +3,10 @@
  *
  *   WAITING ──grant──> SENDING ──on_head──> RESPONDING ──> DONE
  *      ^                  │ attempt failed, retry_verdict says yes
- *      └───── PAUSED <────┘ (the first repeat does not pause)
+ *      └───── PAUSED <────┘ (the first retry does not pause)
  *
  * Until the response's head came, the request body is kept (up to retry_buffer)
- * so that an attempt the upstream surely did not process can be made again.
+ * so that an attempt the upstream surely did not process can be retried.
  * From then on a failure cuts the response: the client sees that it is not whole.
  */
 #include <inttypes.h>
@@ -96,7 +96,7 @@ static void limit_total(struct exchange *ex, uint64_t client_ms)
 		timer_start(ex->env->ctx, &ex->total, ex->total_ms);
 }
 
-static void ask_pool(struct exchange *ex, bool again);
+static void ask_pool(struct exchange *ex, bool is_retry);
 
 static void timer_fired(struct timer *t)
 {
@@ -211,7 +211,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 	timer_stop(&ex->continue_timer);
 	pool_answered(ex->pc, ex->status);
 	take_hint(ex, head);
-	cc_buf_clear(&ex->kept); /* nothing is sent again from here on */
+	cc_buf_clear(&ex->kept); /* nothing is retried from here on */
 	ex->replayable = false;
 	watch_response(ex);
 	ex->ops->head(ex->stream, headers_response(head));
@@ -285,7 +285,7 @@ static void count_retry(struct exchange *ex, enum retry_reason why, int err, uin
 		ex->attempts + 1, pause);
 }
 
-static void go_again(struct exchange *ex, uint64_t pause)
+static void start_retry(struct exchange *ex, uint64_t pause)
 {
 	cc_buf_clear(&ex->pending);
 	if (cc_buf_share(&ex->pending, &ex->kept) < 0) {
@@ -301,8 +301,8 @@ static void go_again(struct exchange *ex, uint64_t pause)
 		timer_start(ex->env->ctx, &ex->timer, pause);
 }
 
-/* false: it is not sent again; *broke: the budget alone forbids it. */
-static bool try_again(struct exchange *ex, const struct cc_result *res, bool *broke)
+/* false: there is no retry; *broke: the budget alone forbids it. */
+static bool retry(struct exchange *ex, const struct cc_result *res, bool *broke)
 {
 	struct retry_facts f = facts_of(ex, res);
 	const struct conf_upstream *up = pool_conf(ex->pool);
@@ -322,7 +322,7 @@ static bool try_again(struct exchange *ex, const struct cc_result *res, bool *br
 	count_retry(ex, why, res->err, pause);
 	/* What closed one connection may have closed the others that rested. */
 	ex->waiter.fresh = why != RETRY_REFUSED && why != RETRY_GOAWAY;
-	go_again(ex, pause);
+	start_retry(ex, pause);
 	return true;
 }
 
@@ -332,7 +332,7 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 	char detail[240];
 	bool broke;
 
-	if (try_again(ex, res, &broke))
+	if (retry(ex, res, &broke))
 		return;
 	if (ex->state == EX_RESPONDING) {
 		exchange_cut(ex);
@@ -576,7 +576,7 @@ static int follow_reload(struct exchange *ex)
 	return pool ? bind_pool(ex, pool) : CC_ECLOSED;
 }
 
-static void ask_pool(struct exchange *ex, bool again)
+static void ask_pool(struct exchange *ex, bool is_retry)
 {
 	struct pool_conn *pc = NULL;
 	struct pool_view now;
@@ -597,7 +597,7 @@ static void ask_pool(struct exchange *ex, bool again)
 		exchange_reply(ex, &a);
 		return;
 	}
-	switch (pool_ask(ex->pool, &ex->waiter, again, &pc)) {
+	switch (pool_ask(ex->pool, &ex->waiter, is_retry, &pc)) {
 	case POOL_GRANTED:
 		send_on(ex, pc);
 		break;

@@ -1,8 +1,8 @@
-/* retry.c - may a request that failed be sent again? Knows nothing but its arguments. */
+/* retry.c - may a request that failed be retried? Knows nothing but its arguments. */
 #include "daemon/exchange/retry.h"
 #include "lib/base/str.h"
 
-#define PAUSE      100  /* ms, before the second repeat; doubles with each */
+#define PAUSE      100  /* ms, before the second retry; doubles with each */
 #define PAUSE_CALM 1000 /* ms, before any, when the server asked for it */
 #define DOUBLINGS  4    /* at most */
 #define IN_ORDER   20   /* attempts more, after connections that answered and then left in order */
@@ -30,7 +30,7 @@ enum retry_end retry_end_of(const struct cc_result *res)
 	return ended && res->phase < CC_PHASE_RECEIVING ? RETRY_END_SILENT : RETRY_END_OTHER;
 }
 
-/* What may have been processed is repeated once: RFC 9110 9.2.2, no retry of a failed retry. */
+/* What may have been processed has one retry: RFC 9110 9.2.2, none of a failed retry. */
 static enum retry_reason silent_verdict(const struct retry_facts *f, enum conf_retry policy)
 {
 	enum retry_reason reason = f->reused ? RETRY_REUSED_CLOSED : RETRY_IDEMPOTENT;
@@ -111,7 +111,7 @@ uint64_t retry_pause(const struct retry_facts *f, uint64_t random)
 	unsigned doublings = f->attempts - (calm ? 1 : 2);
 	uint64_t pause;
 
-	if (!calm && f->attempts < 2) /* the first repeat of a request loses no time */
+	if (!calm && f->attempts < 2) /* the first retry of a request loses no time */
 		return 0;
 	pause = (uint64_t)(calm ? PAUSE_CALM : PAUSE)
 	        << (doublings < DOUBLINGS ? doublings : DOUBLINGS);

@@ -1,4 +1,4 @@
-/* retry.h - may a request that failed be sent again, and when? Pure (doc/errors.md has the table). */
+/* retry.h - may a request that failed be retried, and when? Pure (doc/errors.md has the table). */
 #ifndef RETRY_H
 #define RETRY_H
 
