@@ -320,7 +320,7 @@ static bool retry(struct exchange *ex, const struct cc_result *res, bool *broke)
 		return false;
 	ex->maybe_processed = ex->maybe_processed || !res->unprocessed;
 	count_retry(ex, why, res->err, pause);
-	/* What closed one connection may have closed the others that rested. */
+	/* What closed one connection may have closed the others that were idle. */
 	ex->waiter.fresh = why != RETRY_REFUSED && why != RETRY_GOAWAY;
 	start_retry(ex, pause);
 	return true;

@@ -314,7 +314,7 @@ static void bad_request(struct front_h1 *h)
 	front_close(h->fc);
 }
 
-/* May more of the request be parsed now? Else reading rests, if too much is there. */
+/* May more of the request be parsed now? Else reading pauses, if too much is there. */
 static bool wants_bytes(struct front_h1 *h)
 {
 	struct front_conn *fc = h->fc;
