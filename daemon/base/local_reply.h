@@ -22,7 +22,7 @@ struct local_reply {
 	const char *limit;        /* "max_queue" and the like, NULL: none */
 	const struct conf *names; /* lists all upstreams' names, for 404; NULL */
 	unsigned retry_after;     /* seconds, 0: none */
-	bool retry_safe;          /* surely not processed: the caller may repeat it */
+	bool retry_safe;          /* surely not processed: the client may retry it */
 	enum reject_reason reason; /* what it counts as */
 };
 
