@@ -1,11 +1,12 @@
 /*
- * service.h - what a front asks of whoever answers a request, and what that tells the front's stream.
+ * service.h - what a front asks of whoever answers a request, and what that tells the front's
+ * stream.
  *
  *   front  ── struct service: begin, body, trailers, room, sent, gone ──> call
  *   front <── struct stream_ops: info, head, body, end, cut, room ── call
  *
- * A call is one request on its way to its response. It belongs to the service; the front's stream holds
- * it until end, cut or gone. Its memory goes back at the end of the turn in which it ended.
+ * A call is one request on its way to its response. It belongs to the service; the front's stream
+ * holds it until end, cut or gone. Its memory goes back at the end of the turn in which it ended.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -61,7 +62,9 @@ struct service {
 	size_t (*room)(void *call);
 	/* n body bytes of the response have left for the client. Calls nobody. */
 	void (*sent)(void *call, size_t n);
-	/* The client is gone, or broke its own request: ends the call, no function of ops follows. */
+	/*
+	 * The client is gone, or broke its own request: ends the call, no function of ops follows.
+	 */
 	void (*gone)(void *call);
 };
 

@@ -141,7 +141,7 @@ static void watch(struct exchange *ex)
 		timer_stop(&ex->timer);
 }
 
-/* The response begins. A timer that is due before it can be late goes on, and then finds the rest. */
+/* The response begins. A timer due before it can be late goes on, and then finds the rest. */
 static void watch_response(struct exchange *ex)
 {
 	uint64_t timeout = pool_conf(ex->pool)->body_idle_timeout;

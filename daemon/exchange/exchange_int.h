@@ -1,4 +1,7 @@
-/* exchange_int.h - what the parts of an exchange share: exchange.c moves it, exchange_end.c ends it. */
+/*
+ * exchange_int.h - what the parts of an exchange share: exchange.c moves it, exchange_end.c ends
+ * it.
+ */
 #ifndef EXCHANGE_INT_H
 #define EXCHANGE_INT_H
 
@@ -55,8 +58,8 @@ void exchange_finish(struct exchange *ex, enum ending end);
 /* Finishes, and the client hears that what it got is not whole. */
 void exchange_cut(struct exchange *ex);
 /*
- * The local reply instead of the upstream's. Comes from the turn, so that no caller of ours is
- * called back from inside its call.
+ * A local reply instead of the upstream's response. Comes from the turn, so that no caller of ours
+ * is called back from inside its call.
  */
 void exchange_reply(struct exchange *ex, const struct local_reply *given);
 struct local_reply exchange_about(const struct exchange *ex, enum reject_reason reason,

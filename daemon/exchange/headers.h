@@ -14,10 +14,10 @@
 int headers_request(struct cc_head *head, const struct conf_upstream *up);
 
 /*
- * Makes the head of an upstream's response, or of an interim one, that of the local response: what it
- * returns carries no field that belongs to the upstream's connection. Valid as long as head, which
- * the library lends for the call (on_head, on_info) and reads no such field of any more; it is
- * changed in place, as a copy would cost more than all that is done with most heads.
+ * Makes the head of an upstream's response, or of an interim one, that of the local response: what
+ * it returns carries no field that belongs to the upstream's connection. Valid as long as head,
+ * which the library lends for the call (on_head, on_info) and reads no such field of any more; it
+ * is changed in place, as a copy would cost more than all that is done with most heads.
  */
 const struct cc_head *headers_response(const struct cc_head *head);
 

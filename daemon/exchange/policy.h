@@ -1,6 +1,7 @@
 /*
- * policy.h - is a request forwarded at all? Pure: who asks gives the facts, and gets one answer. A rule
- * that comes is one more fact and one more check, in the order in which clients shall hear of them.
+ * policy.h - is a request forwarded at all? Pure: who asks gives the facts, and gets one answer. A
+ * rule that comes is one more fact and one more check, in the order in which clients shall hear of
+ * them.
  */
 #ifndef POLICY_H
 #define POLICY_H

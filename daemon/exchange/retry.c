@@ -85,8 +85,8 @@ enum retry_reason retry_verdict(const struct retry_facts *f, enum conf_retry pol
 
 /*
  * Free is what never reached the upstream, what it refused because it could not yet say how much
- * it takes, and the orderly end of a connection that had answered. The last is bounded by the responses
- * only while one request is lost with a connection, or the server announces the end.
+ * it takes, and the orderly end of a connection that had answered. The last is bounded by the
+ * responses only while one request is lost with a connection, or the server announces the end.
  */
 bool retry_costs(const struct retry_facts *f)
 {

@@ -26,7 +26,19 @@ struct log;
 struct service;
 struct worker_stats;
 
-/* Where a request is answered. */
+/*
+ * Where a request is answered. A client that cannot move (its worker drains; later, an HTTP/2
+ * client whose other streams run) is served here, by a pool that is not at home: today that dials
+ * the server itself, beyond max_connections. To keep the limits exact it has to dial the home
+ * worker instead, and a client of this kind is then an ordinary one there:
+ *
+ *	pool (not home) ── dial(up, caller): socketpair ──> one end is its connection, HTTP/1.1 or h2c
+ *	other end ── front_accept_with(internal listener, bound to up; caller given) ──> home
+ *
+ * What that wants: a transport that takes a descriptor, an internal front_listener of each upstream
+ * in its home worker (single upstream, no limit of clients, heads as they are), and a caller that
+ * comes along instead of SO_PEERCRED, which names the daemon.
+ */
 struct front_home {
 	const struct conf_upstream *up; /* NULL: it is for none, which the service tells */
 	bool here;                      /* in this worker; else: */
@@ -38,8 +50,8 @@ struct front_owner {
 	/* Asked once for each request; the answer goes to the service, too. */
 	struct front_home (*home_of)(struct front_listener *fl, const struct cc_head *head);
 	/*
-	 * The client goes to that worker, whole, with the bytes of the request that was begun. Takes
-	 * over fd and copies bytes; false: no memory, and fd stays the caller's.
+	 * The client goes to that worker, whole, with the bytes of the request that was begun.
+	 * Takes over fd and copies bytes; false: no memory, and fd stays the caller's.
 	 */
 	bool (*hand_over)(
 		struct front_listener *fl, unsigned worker, int fd, const struct cc_buf *bytes);

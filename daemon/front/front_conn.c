@@ -27,7 +27,9 @@
 #include "lib/base/ctx.h"
 #include "lib/net/link.h"
 
-/* Percent of the buffers in use up to which clients are read. Heads are small, and 503 needs one. */
+/*
+ * Percent of the buffers in use up to which clients are read. Heads are small, and 503 needs one.
+ */
 #define HEADS_UNTIL    97u
 #define BODIES_UNTIL   90u
 #define UNREAD_MAX     65536u /* bytes of responses that a client leaves unread and asks again */

@@ -38,11 +38,14 @@ struct front_proto {
 	bool (*eof)(struct front_conn *fc);
 	/* The kernel took bytes of link->out: services hear what was sent. May not end fc. */
 	void (*written)(struct front_conn *fc);
-	/* Before the link writes: fills link->out. May not end fc nor call a service. NULL: nothing. */
+	/*
+	 * Before the link writes: fills link->out. May not end fc nor call a service. NULL:
+	 * nothing.
+	 */
 	void (*flush)(struct front_conn *fc);
 	/*
-	 * fl->draining was set, and fc has or is about to have a request: no other shall follow. May
-	 * end fc. NULL: who asks fl->draining at the right moment needs no call.
+	 * fl->draining was set, and fc has or is about to have a request: no other shall follow.
+	 * May end fc. NULL: who asks fl->draining at the right moment needs no call.
 	 */
 	void (*drain)(struct front_conn *fc);
 	/* The time of front_await_head is over. May end fc. */

@@ -380,7 +380,10 @@ static void parse(struct front_h1 *h)
 		const char *p = buf_first(&link->in, &n);
 		enum h1_event ev;
 
-		/* Without input the parser may still hold an event: the end of a request without body. */
+		/*
+		 * Without input the parser may still hold an event: the end of a request without
+		 * body.
+		 */
 		ev = h1_parser_feed(h->parser, p ? p : "", n, &used, &data, &len);
 		if (ev != H1_BODY) { /* a body event points into the bytes */
 			if (!take_bytes(h, used))
