@@ -1,5 +1,5 @@
 /*
- * exchange.c - one forwarded request: route, wait, send, response, retry.
+ * exchange.c - one forwarded request: route, wait, send, respond, retry.
  *
  *   WAITING ──grant──> SENDING ──on_head──> RESPONDING ──> DONE
  *      ^                  │ attempt failed, retry_verdict says yes
@@ -8,6 +8,7 @@
  * Until the response's head came, the request body is kept (up to retry_buffer)
  * so that an attempt the upstream surely did not process can be retried.
  * From then on a failure cuts the response: the client sees that it is not whole.
+ * How long all of it may take is in exchange_time.c, how it ends in exchange_end.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "daemon/base/log.h"
 #include "daemon/exchange/client_timeout.h"
 #include "daemon/exchange/exchange_int.h"
+#include "daemon/exchange/exchange_time.h"
 #include "daemon/exchange/headers.h"
 #include "daemon/exchange/policy.h"
 #include "daemon/exchange/retry.h"
@@ -33,122 +35,16 @@ void exchange_env_init(struct exchange_env *env)
 
 /* ---- timers ------------------------------------------------------------ */
 
-/* A time is over: the response is cut if it has begun, else the limit is named. */
-static void too_late(struct exchange *ex, enum reject_reason reason, const char *limit, uint64_t ms,
-	const char *what)
-{
-	struct local_reply a = exchange_about(ex, reason, 504, "http_response_timeout", "");
-	char detail[300];
-
-	if (ex->state == EX_RESPONDING) {
-		exchange_cut(ex);
-		return;
-	}
-	snprintf(detail, sizeof(detail), "%s %s (%" PRIu64 " ms)%s", what, limit, ms,
-		ex->state == EX_WAITING  ? "; it waited for a connection"
-		: ex->state == EX_PAUSED ? "; it waited to be sent again"
-					 : "");
-	a.detail = detail;
-	a.limit = limit;
-	if (reason == REJECT_SLOW_CLIENT) {
-		a.status = 408;
-		a.error = "http_request_error";
-	}
-	exchange_reply(ex, &a);
-}
-
-static void body_stalled(struct exchange *ex)
-{
-	bool slow_client = ex->state == EX_SENDING && !ex->body_end && cc_req_room(ex->req) > 0;
-
-	too_late(ex, slow_client ? REJECT_SLOW_CLIENT : REJECT_BODY_TIMEOUT, "body_idle_timeout",
-		pool_conf(ex->pool)->body_idle_timeout, "the request body did not move for");
-}
-
-static void response_late(struct exchange *ex)
-{
-	pool_unanswered(ex->pc);
-	too_late(ex, REJECT_RESPONSE_TIMEOUT, "response_timeout",
-		pool_conf(ex->pool)->response_timeout,
-		"no response after the request was sent, within");
-}
-
-static void total_over(struct timer *t)
-{
-	struct exchange *ex = container_of(t, struct exchange, total);
-
-	if (ex->total_of_client)
-		too_late(ex, REJECT_CLIENT_TIMEOUT, pool_conf(ex->pool)->client_timeout_header,
-			ex->total_ms, "no whole response within");
-	else
-		too_late(ex, REJECT_TOTAL_TIMEOUT, "total_timeout", ex->total_ms,
-			"no whole response within");
-}
-
-/* client_ms: what the client asked for, 0: nothing. */
-static void limit_total(struct exchange *ex, uint64_t client_ms)
-{
-	uint64_t ms = pool_conf(ex->pool)->total_timeout;
-
-	ex->total_of_client = client_ms > 0 && (ms == 0 || client_ms < ms);
-	ex->total_ms = ex->total_of_client ? client_ms : ms;
-	if (ex->total_ms > 0)
-		timer_start(ex->env->ctx, &ex->total, ex->total_ms);
-}
-
 static void ask_pool(struct exchange *ex, bool is_retry);
 
 static void timer_fired(struct timer *t)
 {
 	struct exchange *ex = container_of(t, struct exchange, timer);
-	bool awaits_head;
-	uint64_t timeout, idle;
 
-	if (ex->state == EX_PAUSED) {
+	if (ex->state == EX_PAUSED)
 		ask_pool(ex, true);
-		return;
-	}
-	awaits_head = ex->state == EX_SENDING && ex->body_end && ex->pending.len == 0;
-	timeout = awaits_head ? pool_conf(ex->pool)->response_timeout
-	                      : pool_conf(ex->pool)->body_idle_timeout;
-	idle = ctx_now(ex->env->ctx) - ex->activity;
-	if (timeout == 0)
-		return;
-	if (idle < timeout)
-		timer_start_rest(ex->env->ctx, &ex->timer, timeout, idle);
-	else if (awaits_head)
-		response_late(ex);
 	else
-		body_stalled(ex);
-}
-
-/* A body moved, or the phase changed: the time begins anew. */
-static void active(struct exchange *ex)
-{
-	ex->activity = ctx_now(ex->env->ctx);
-}
-
-static void watch(struct exchange *ex)
-{
-	uint64_t timeout = ex->state == EX_SENDING && ex->body_end
-	                           ? pool_conf(ex->pool)->response_timeout
-	                           : pool_conf(ex->pool)->body_idle_timeout;
-
-	active(ex);
-	if (timeout > 0)
-		timer_start(ex->env->ctx, &ex->timer, timeout);
-	else
-		timer_stop(&ex->timer);
-}
-
-/* The response begins. A timer due before it can be late goes on, and then finds the rest. */
-static void watch_response(struct exchange *ex)
-{
-	uint64_t timeout = pool_conf(ex->pool)->body_idle_timeout;
-
-	active(ex);
-	if (!timer_running(&ex->timer) || ex->timer.deadline > ex->activity + timeout)
-		watch(ex);
+		exchange_time_check(ex);
 }
 
 static void continue_fired(struct timer *t)
@@ -213,7 +109,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 	take_hint(ex, head);
 	cc_buf_clear(&ex->kept); /* nothing is retried from here on */
 	ex->replayable = false;
-	watch_response(ex);
+	exchange_time_respond(ex);
 	ex->ops->head(ex->stream, headers_response(head));
 }
 
@@ -223,7 +119,7 @@ static void on_body(struct cc_req *req, struct cc_buf *body, void *arg)
 
 	(void)req;
 	ex->received += body->len;
-	active(ex);
+	exchange_time_active(ex);
 	ex->ops->body(ex->stream, body);
 }
 
@@ -232,7 +128,7 @@ static void on_room(struct cc_req *req, void *arg)
 	struct exchange *ex = arg;
 
 	(void)req;
-	active(ex);
+	exchange_time_active(ex);
 	if (ex->room_wanted) {
 		ex->room_wanted = false;
 		ex->ops->room(ex->stream);
@@ -435,7 +331,7 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 		attempt_failed(ex, &res);
 		return;
 	}
-	watch(ex);
+	exchange_time_watch(ex);
 	if (ex->expects)
 		timer_start(ex->env->ctx, &ex->continue_timer, CONTINUE_AFTER);
 	if (!bodiless && (ex->pending.len > 0 || ex->body_end) && !pass_body(ex)) {
@@ -634,7 +530,7 @@ static struct exchange *exchange_new(
 	cc_buf_init(&ex->reply_body, env->ctx);
 	waiter_init(&ex->waiter, granted, not_granted);
 	timer_init(&ex->timer, timer_fired);
-	timer_init(&ex->total, total_over);
+	exchange_time_init(ex);
 	timer_init(&ex->continue_timer, continue_fired);
 	turn_item_init(&ex->turn, exchange_free_run);
 	env->running++;
@@ -652,7 +548,7 @@ static bool prepare(struct exchange *ex)
 	const char *wrong = client_timeout_take(ex->head, up->client_timeout_header, &ms);
 
 	if (!wrong && address(ex, up) == 0) {
-		limit_total(ex, ms);
+		exchange_time_limit(ex, ms);
 		return true;
 	}
 	if (wrong) {
@@ -731,7 +627,7 @@ static void body_ended(struct exchange *ex)
 {
 	ex->body_end = true;
 	if (ex->state == EX_SENDING)
-		watch(ex); /* from here on the response is what is waited for */
+		exchange_time_watch(ex); /* from here on the response is what is waited for */
 }
 
 static void exchange_body(void *call, struct cc_buf *body, bool eos)
@@ -743,7 +639,7 @@ static void exchange_body(void *call, struct cc_buf *body, bool eos)
 		return;
 	}
 	keep(ex, body);
-	active(ex);
+	exchange_time_active(ex);
 	if (eos)
 		body_ended(ex);
 	if (ex->req && ex->pending.len == 0) {
@@ -797,7 +693,7 @@ static void exchange_sent(void *call, size_t n)
 {
 	struct exchange *ex = call;
 
-	active(ex);
+	exchange_time_active(ex);
 	if (ex->req)
 		cc_req_consumed(ex->req, n);
 }

@@ -1,6 +1,6 @@
 /*
- * exchange_int.h - what the parts of an exchange share: exchange.c moves it, exchange_end.c ends
- * it.
+ * exchange_int.h - what the parts of an exchange share: exchange.c moves it, exchange_time.c
+ * limits it, exchange_end.c ends it.
  */
 #ifndef EXCHANGE_INT_H
 #define EXCHANGE_INT_H
