@@ -58,10 +58,10 @@ found=$(grep -rlE '#include "daemon/(exchange|pool)/' daemon/front || true)
 found=$(grep -rl '#include "daemon/front/' daemon/exchange daemon/pool || true)
 [ -z "$found" ] || fail "who answers may not know the fronts, but see $found"
 
-# The daemon knows the library's connections by their public header alone; upstream.c resolves
-# names and asks which addresses failed.
+# The daemon knows the library's connections by their public header alone; lookup.c resolves names,
+# upstream.c asks which addresses failed.
 for header in lib/conn lib/net/dial.h lib/net/order.h lib/net/race.h lib/net/resolve.h; do
-	found=$(grep -rl "#include \"$header" daemon | grep -v '^daemon/pool/upstream.c$' || true)
+	found=$(grep -rl "#include \"$header" daemon | grep -vE '^daemon/pool/(upstream\.c|lookup\.[ch])$' || true)
 	[ -z "$found" ] || fail "$header is included by $found"
 done
 
