@@ -77,7 +77,7 @@ only() {
 	done
 }
 only llhttp lib/codec/h1_codec.c
-only nghttp2 lib/codec/h2_glue.h lib/codec/h2_glue.c lib/conn/h2_conn.c
+only nghttp2 lib/codec/h2_glue.h lib/codec/h2_glue.c
 only openssl lib/net/dial.c lib/net/link_tls.c lib/net/proxy_talk.c lib/net/session.c lib/conn/transport.c \
 	daemon/base/conf_loader.c daemon/base/conf_tls.c
 only libconfig daemon/base/conf.c daemon/base/conf_loader.c daemon/base/conf_loader.h daemon/base/conf_value.c
