@@ -175,7 +175,7 @@ static void count_retry(struct exchange *ex, enum retry_reason why, int err, uin
 {
 	pool_stats(ex->pool)->retried++;
 	pool_stats(ex->pool)->retried_by[why]++;
-	log_always(ex->env->log, LOG_LEVEL_INFO, "sent again",
+	log_always(ex->env->log, LOG_LEVEL_INFO, "retry",
 		"upstream=%s conn=%" PRIu64 " reason=%s error=\"%s\" attempt=%u pause_ms=%" PRIu64,
 		pool_conf(ex->pool)->name, ex->conn_id, retry_reason_name(why), cc_strerror(err),
 		ex->attempts + 1, pause);
@@ -241,7 +241,7 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 	snprintf(detail, sizeof(detail), "%s%s%s", cc_strerror(res->err),
 		ex->maybe_processed ? "; the request may have been processed"
 				    : "; the request was surely not processed",
-		broke ? "; not sent again: retry_budget is used up" : "");
+		broke ? "; no retry: retry_budget is used up" : "");
 	a.detail = detail;
 	exchange_reply(ex, &a);
 }

@@ -52,7 +52,7 @@ static bool is_logged(const struct exchange *ex, enum ending end)
 
 static void access_line(const struct exchange *ex, enum ending end)
 {
-	static const char *const words[] = {"ok", "cut", "own", "abandoned"};
+	static const char *const words[] = {"ok", "cut", "local_reply", "abandoned"};
 	struct cc_str method, path;
 	const char *query;
 	char shown[PATH_SHOWN];

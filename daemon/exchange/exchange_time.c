@@ -23,7 +23,7 @@ static void too_late(struct exchange *ex, enum reject_reason reason, const char 
 	}
 	snprintf(detail, sizeof(detail), "%s %s (%" PRIu64 " ms)%s", what, limit, ms,
 		ex->state == EX_WAITING  ? "; it waited for a connection"
-		: ex->state == EX_PAUSED ? "; it waited to be sent again"
+		: ex->state == EX_PAUSED ? "; it waited for its retry"
 					 : "");
 	a.detail = detail;
 	a.limit = limit;
