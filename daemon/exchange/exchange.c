@@ -71,7 +71,7 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 
 	(void)req;
 	if (cc_head_status(head) == 100) {
-		if (!ex->expects) /* not asked for, or answered by ourselves */
+		if (!ex->expects) /* not asked for, or sent by ourselves */
 			return;
 		ex->expects = false;
 		timer_stop(&ex->continue_timer);
@@ -142,7 +142,7 @@ static struct retry_facts facts_of(const struct exchange *ex, const struct cc_re
 	return (struct retry_facts){
 		.end = retry_end_of(res),
 		.why = res->why,
-		.answered = ex->state == EX_RESPONDING,
+		.response_begun = ex->state == EX_RESPONDING,
 		.reused = ex->reused,
 		.multiplexed = ex->multiplexed,
 		.before_settings = ex->before_settings,
@@ -410,7 +410,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 	struct local_reply a;
 	char text[400];
 
-	bind_pool(ex, w->pool); /* for the name in the response: nothing is sent */
+	bind_pool(ex, w->pool); /* for the name in the local reply: nothing is sent */
 	pool_view(ex->pool, &now);
 	a = exchange_about(ex, REJECT_QUEUE_TIMEOUT, 503, "connection_limit_reached", detail);
 	switch (why) {

@@ -1,6 +1,5 @@
 /*
- * exchange_end.c - how exchanges end: counted and logged once, cut, or with a response of the daemon's
- * own.
+ * exchange_end.c - how exchanges end: counted and logged once, cut, or with a local reply.
  */
 #include <inttypes.h>
 #include <string.h>

@@ -48,7 +48,7 @@ struct exchange {
 	uint64_t asked, sent;      /* us: for a connection, on it; of the last attempt */
 	uint64_t received;         /* bytes of the response's body */
 	unsigned status;           /* of the response, 0: none */
-	enum reject_reason reason; /* of local reply */
+	enum reject_reason reason; /* of the local reply */
 	struct cc_head *reply;     /* local reply */
 	struct cc_buf reply_body;
 };

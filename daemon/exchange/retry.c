@@ -65,7 +65,7 @@ static unsigned attempts_allowed(const struct retry_facts *f, unsigned max)
 
 enum retry_reason retry_verdict(const struct retry_facts *f, enum conf_retry policy, unsigned max)
 {
-	if (policy == CONF_RETRY_NEVER || f->answered || f->client_gone || !f->replayable ||
+	if (policy == CONF_RETRY_NEVER || f->response_begun || f->client_gone || !f->replayable ||
 		f->attempts > attempts_allowed(f, max))
 		return RETRY_NO;
 	switch (f->end) {

@@ -23,8 +23,8 @@ enum retry_end {
 struct retry_facts {
 	enum retry_end end;
 	enum cc_why why;      /* what the upstream said */
-	bool answered;        /* the client saw a byte of the response */
-	bool reused;          /* the connection had answered requests before */
+	bool response_begun;  /* the client saw a byte of it */
+	bool reused;          /* the connection had carried requests before */
 	bool multiplexed;     /* it carries several at once */
 	bool before_settings; /* sent before the peer told its limits */
 	bool maybe_processed; /* an earlier attempt may have been processed */

@@ -3,7 +3,7 @@
  *
  * An address that could not be connected to pauses: it is not dialled until backoff is over; the
  * others are. One that fails eject_after times in a row, be it that connecting fails or that its
- * answers say that nobody is behind it, is ejected: it is not dialled and its connections go.
+ * responses say that nobody is behind it, is ejected: it is not dialled and its connections go.
  */
 #ifndef BACKOFF_H
 #define BACKOFF_H

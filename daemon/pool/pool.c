@@ -313,7 +313,7 @@ static uint64_t pause_after(struct pool *pool, unsigned failures, uint64_t rando
 	       backoff_delay(pool->up->backoff_min, pool->up->backoff_max, failures, random);
 }
 
-/* The server takes connections and closes them without an answer, whatever is sent. */
+/* The server takes connections and closes them without a response, whatever is sent. */
 bool pool_closes_early(const struct pool *pool)
 {
 	return pool->early_closes > EARLY_CLOSES_BORNE;
@@ -415,7 +415,7 @@ static void pool_dial_wanted(struct pool *pool)
 	n = pick_dials(&d);
 	if (n == 0 && successor_may_come(pool, &d))
 		n = 1;
-	if (n > 0 && pool_closes_early(pool)) { /* one a pause, until one brings an answer */
+	if (n > 0 && pool_closes_early(pool)) { /* one a pause, until one brings a response */
 		n = 1;
 		pool->not_before = pause_after(pool, 1, pool_random(pool));
 	}

@@ -80,8 +80,8 @@ void pool_free_all(struct list *pools);
 
 /*
  * A slot for a request: POOL_GRANTED and *ret, whose slot is reserved; or
- * POOL_WAITS: w is listed (at_head: before all others, for a request that is
- * sent again) and hears later; or POOL_QUEUE_FULL.
+ * POOL_WAITS: w is listed (at_head: before all others, for a retry) and hears
+ * later; or POOL_QUEUE_FULL.
  */
 enum pool_answer pool_ask(
 	struct pool *pool, struct waiter *w, bool at_head, struct pool_conn **ret);
@@ -95,15 +95,15 @@ void pool_unuse(struct pool *pool);
 /* The server said in Keep-Alive how long it keeps this connection (ms). */
 void pool_hint(struct pool_conn *pc, uint64_t ms);
 
-/* An answer began on it. 502, 503 and 504 count against its address (eject_after). */
+/* A response began on it. 502, 503 and 504 count against its address (eject_after). */
 void pool_answered(struct pool_conn *pc, unsigned status);
 
-/* An attempt was reset or had no answer in time; that counts against the address (eject_after). */
+/* An attempt was reset or had no response in time; that counts against the address (eject_after). */
 void pool_unanswered(struct pool_conn *pc);
 
 /* The budget of retries grows with each request that is sent for the first time. */
 void pool_credit_request(struct pool *pool);
-/* May one more be sent again (retry_budget)? Counted either way. */
+/* May there be one more retry (retry_budget)? Counted either way. */
 bool pool_take_retry(struct pool *pool);
 
 const struct conf_upstream *pool_conf(

@@ -1,5 +1,5 @@
 /*
- * pool_conn.c - one connection of a pool: dialled, up, answered on, closed.
+ * pool_conn.c - one connection of a pool: dialled, up, used, closed.
  *
  *   CONNECTING ──> AVAILABLE <──> FULL ──> DRAINING ──> freed
  *
@@ -311,7 +311,7 @@ static bool was_useless(const struct pool_conn *pc)
 				     ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE);
 }
 
-/* It closed at once, whatever was sent on it, without any answer. */
+/* It closed at once, whatever was sent on it, without any response. */
 static bool was_closed_early(const struct pool_conn *pc)
 {
 	enum cc_reason reason = cc_conn_reason(pc->cc);

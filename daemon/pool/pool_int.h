@@ -43,7 +43,7 @@ struct pool_conn {
 	uint64_t completed;           /* requests, when it was idle last */
 	enum close_cause retired_for; /* what the pool drained it for; NONE: it did not */
 	bool ready;                   /* it came up: logged */
-	bool useful;                  /* an answer came */
+	bool useful;                  /* a response came */
 	bool limits_known;            /* its limits are known */
 	bool address_lost;            /* its address has vanished: it goes when another is up */
 	bool watched; /* carries no more requests: how long does the server keep it? */
@@ -71,7 +71,7 @@ struct pool {
 	struct queue want_fresh;   /* struct waiter that are fresh: before the others */
 	struct timer later;        /* dials that wait for their time */
 	unsigned failures;         /* rounds of connects in a row that failed */
-	unsigned early_closes;     /* connections in a row that closed before any answer */
+	unsigned early_closes;     /* connections in a row that closed before any response */
 	uint64_t not_before;  /* ms: nothing is dialled, as all addresses pause or the pool does */
 	uint64_t round_until; /* ms: what fails before it is the same round */
 	int failed_err;       /* of the last one */
@@ -128,7 +128,7 @@ void pool_connected(struct pool *pool);
  * its address pauses (upstream.h) and the others need not; else all do.
  */
 void pool_failed(struct pool *pool, int err, const char *detail, bool of_address);
-/* The server takes connections and closes them without an answer, whatever is sent. */
+/* The server takes connections and closes them without a response, whatever is sent. */
 bool pool_closes_early(const struct pool *pool);
 /* Slots may have come free, connections may be wanted; the last connection may be gone. */
 void pool_changed(struct pool *pool);

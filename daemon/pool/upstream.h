@@ -90,8 +90,8 @@ uint64_t upstream_ready_at(const struct upstream *u);
  * connections should go when others are there.
  */
 bool endpoint_useless(struct endpoint *ep);      /* it closed unused: like a connect that failed */
-bool endpoint_failed(struct endpoint *ep);       /* an answer that says that nobody is behind it */
-void endpoint_succeeded(struct endpoint *ep);    /* a good answer: the row of failures is over */
+bool endpoint_failed(struct endpoint *ep);       /* a response that says that nobody is behind it */
+void endpoint_succeeded(struct endpoint *ep);    /* a good response: the row of failures is over */
 bool endpoint_is_bad(const struct endpoint *ep); /* gone, or ejected while others are well */
 /* A connection that upstream_connected counted is no more. */
 void endpoint_closed(struct endpoint *ep);

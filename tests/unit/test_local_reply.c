@@ -158,8 +158,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("response");
-	TCase *t = tcase_create("response");
+	Suite *s = suite_create("local_reply");
+	TCase *t = tcase_create("local_reply");
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, an_answer_names_cause_upstream_and_limit);
