@@ -105,7 +105,7 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 	ex->expects = false;
 	ex->status = cc_head_status(head);
 	timer_stop(&ex->continue_timer);
-	pool_answered(ex->pc, ex->status);
+	pool_response_began(ex->pc, ex->status);
 	take_hint(ex, head);
 	cc_buf_clear(&ex->kept); /* nothing is retried from here on */
 	ex->replayable = false;
@@ -269,7 +269,7 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 	timer_stop(&ex->timer);
 	timer_stop(&ex->continue_timer);
 	if (was_reset(ex, res))
-		pool_unanswered(ex->pc);
+		pool_no_response(ex->pc);
 	if (res->err < 0) {
 		attempt_failed(ex, res);
 		return;

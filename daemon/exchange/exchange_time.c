@@ -44,7 +44,7 @@ static void body_stalled(struct exchange *ex)
 
 static void response_late(struct exchange *ex)
 {
-	pool_unanswered(ex->pc);
+	pool_no_response(ex->pc);
 	too_late(ex, REJECT_RESPONSE_TIMEOUT, "response_timeout",
 		pool_conf(ex->pool)->response_timeout,
 		"no response after the request was sent, within");

@@ -325,7 +325,7 @@ static void on_data(struct link *l)
 }
 
 /* Of a client that sends no more. shutdown(SHUT_WR) behind its requests: it waits for responses. */
-static bool awaits_answer(struct front_conn *fc)
+static bool awaits_response(struct front_conn *fc)
 {
 	switch (fc->life) {
 	case FRONT_IDLE:
@@ -345,7 +345,7 @@ static void on_eof(struct link *l, bool clean)
 	struct front_conn *fc = l->owner;
 
 	(void)clean;
-	if (!awaits_answer(fc) || link_peer_gone(l))
+	if (!awaits_response(fc) || link_peer_gone(l))
 		front_close(fc);
 }
 

@@ -96,10 +96,10 @@ void pool_unuse(struct pool *pool);
 void pool_hint(struct pool_conn *pc, uint64_t ms);
 
 /* A response began on it. 502, 503 and 504 count against its address (eject_after). */
-void pool_answered(struct pool_conn *pc, unsigned status);
+void pool_response_began(struct pool_conn *pc, unsigned status);
 
 /* An attempt was reset or had no response in time; that counts against the address (eject_after). */
-void pool_unanswered(struct pool_conn *pc);
+void pool_no_response(struct pool_conn *pc);
 
 /* The budget of retries grows with each request that is sent for the first time. */
 void pool_credit_request(struct pool *pool);

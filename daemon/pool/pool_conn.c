@@ -219,7 +219,7 @@ static bool is_gateway_failure(unsigned status)
 	return status >= 502 && status <= 504;
 }
 
-void pool_answered(struct pool_conn *pc, unsigned status)
+void pool_response_began(struct pool_conn *pc, unsigned status)
 {
 	struct pool *pool = pc->pool;
 
@@ -235,7 +235,7 @@ void pool_answered(struct pool_conn *pc, unsigned status)
 	pool->early_closes = 0;
 }
 
-void pool_unanswered(struct pool_conn *pc)
+void pool_no_response(struct pool_conn *pc)
 {
 	if (endpoint_failed(pc->endpoint))
 		eject(pc->pool, pc->endpoint);
