@@ -29,8 +29,10 @@ struct local_reply {
 /* Fills head (reset first) and body. 0 or CC_ENOMEM. */
 int local_reply_build(const struct local_reply *a, struct cc_head *head, struct cc_buf *body);
 
-/* What a failed round trip or connection means for the client: status, error and reason are set, and
- * limit if it is one. */
+/*
+ * What a failed round trip or connection means for the client: status, error and reason are set,
+ * and limit if it is one.
+ */
 void local_reply_from_error(struct local_reply *a, int err, enum cc_phase phase);
 
 #endif

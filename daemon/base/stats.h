@@ -22,7 +22,10 @@
 #define HISTOGRAM_STEPS   4u   /* an octave, equally wide */
 #define HISTOGRAM_BUCKETS (HISTOGRAM_OCTAVES * HISTOGRAM_STEPS + 2)
 
-/* How often durations were in which range; zeroed: none was seen. Ranges are known to 25 % or better. */
+/*
+ * How often durations were in which range; zeroed: none was seen. Ranges are known to 25 % or
+ * better.
+ */
 struct histogram {
 	uint64_t count
 		[HISTOGRAM_BUCKETS];   /* the first: up to HISTOGRAM_FIRST; the last: above all */

@@ -247,8 +247,8 @@ static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 }
 
 /*
- * The server did not want it. Not so before its limit was known, or above the last stream of a GOAWAY:
- * there we came too early or too late.
+ * The server did not want it. Not so before its limit was known, or above the last stream of a
+ * GOAWAY: there we came too early or too late.
  */
 static bool was_reset(const struct exchange *ex, const struct cc_result *res)
 {
@@ -448,8 +448,8 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 }
 
 /*
- * The pool that has the upstream's name now; NULL: the configuration dropped it. up may be of an older
- * configuration: a listener that a reload removed keeps its own, and so does a draining pool.
+ * The pool that has the upstream's name now; NULL: the configuration dropped it. up may be of an
+ * older configuration: a listener that a reload removed keeps its own, and so does a draining pool.
  */
 static struct pool *pool_of(const struct exchange_env *env, const struct conf_upstream *up)
 {
@@ -461,7 +461,9 @@ static struct pool *pool_of(const struct exchange_env *env, const struct conf_up
 	return up ? env->pools[up->index] : NULL;
 }
 
-/* 0; CC_ECLOSED: the configuration dropped the upstream; or the head cannot be made the new one's. */
+/*
+ * 0; CC_ECLOSED: the configuration dropped the upstream; or the head cannot be made the new one's.
+ */
 static int follow_reload(struct exchange *ex)
 {
 	struct pool *pool;

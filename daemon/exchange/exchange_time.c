@@ -1,5 +1,6 @@
 /*
- * exchange_time.c - how long an exchange may take: response_timeout, body_idle_timeout, total_timeout.
+ * exchange_time.c - how long an exchange may take: response_timeout, body_idle_timeout,
+ * total_timeout.
  *
  * One timer stands for the phase and is not moved with each byte: what moved is noted in activity,
  * and the timer that fires waits for the rest. Another one stands for the whole.

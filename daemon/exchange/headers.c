@@ -6,7 +6,9 @@
 #include "daemon/exchange/headers.h"
 #include "lib/base/hop.h"
 
-/* What a client says of trailers holds for the upstream, as these pass through (RFC 9110 10.1.4). */
+/*
+ * What a client says of trailers holds for the upstream, as these pass through (RFC 9110 10.1.4).
+ */
 static int strip(struct cc_head *head)
 {
 	bool trailers = head_takes_trailers(head);

@@ -55,8 +55,8 @@ static bool met_a_retirement(const struct retry_facts *f)
 }
 
 /*
- * Each connection that retires has answered requests, so others get on while this one has bad luck: on
- * a slow machine it may meet several in a row, and an error would be of our making.
+ * Each connection that retires has answered requests, so others get on while this one has bad luck:
+ * on a slow machine it may meet several in a row, and an error would be of our making.
  */
 static unsigned attempts_allowed(const struct retry_facts *f, unsigned max)
 {

@@ -32,7 +32,7 @@ struct worker_stats;
  * the server itself, beyond max_connections. To keep the limits exact it has to dial the home
  * worker instead, and a client of this kind is then an ordinary one there:
  *
- *	pool (not home) ── dial(up, caller): socketpair ──> one end is its connection, HTTP/1.1 or h2c
+ *	pool (not home) ── dial(up, caller): socketpair ──> one end is its connection, h1 or h2c
  *	other end ── front_accept_with(internal listener, bound to up; caller given) ──> home
  *
  * What that wants: a transport that takes a descriptor, an internal front_listener of each upstream

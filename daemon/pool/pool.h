@@ -71,7 +71,10 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 	const struct pool_owner *owner, bool home, struct pool **ret);
 /* The same upstream with other settings; connections live on. 0 or CC_ENOMEM: the old ones stay. */
 int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up);
-/* No new requests; frees itself when the last connection and the last user are gone. to: gets the waiters; NULL: they fail. */
+/*
+ * No new requests; frees itself when the last connection and the last user are gone. to: gets the
+ * waiters; NULL: they fail.
+ */
 void pool_drain(struct pool *pool, struct pool *to);
 void pool_free(struct pool *pool); /* at once: end of the worker */
 /* It stands in the list, beside others, until it is freed. */
@@ -98,7 +101,9 @@ void pool_hint(struct pool_conn *pc, uint64_t ms);
 /* A response began on it. 502, 503 and 504 count against its address (eject_after). */
 void pool_response_began(struct pool_conn *pc, unsigned status);
 
-/* An attempt was reset or had no response in time; that counts against the address (eject_after). */
+/*
+ * An attempt was reset or had no response in time; that counts against the address (eject_after).
+ */
 void pool_no_response(struct pool_conn *pc);
 
 /* The budget of retries grows with each request that is sent for the first time. */

@@ -4,8 +4,8 @@
  *   CONNECTING ──> AVAILABLE <──> FULL ──> DRAINING ──> freed
  *
  * The list of a connection follows from the library's numbers alone (list_of), so it cannot
- * disagree with them. Nothing here runs inside a call of the library: hooks come from the turn. What is
- * learned from how it went goes to the pool (pool_failed) and to its address (upstream.h).
+ * disagree with them. Nothing here runs inside a call of the library: hooks come from the turn.
+ * What is learned from how it went goes to the pool (pool_failed) and to its address (upstream.h).
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -95,7 +95,9 @@ struct pool {
 
 /* ---- pool_conn.c ------------------------------------------------------- */
 
-/* Begins to connect. 0; CC_ERESOLVE: the addresses are not known, ops->resolved comes; CC_ENOMEM. */
+/*
+ * Begins to connect. 0; CC_ERESOLVE: the addresses are not known, ops->resolved comes; CC_ENOMEM.
+ */
 int pool_conn_dial(struct pool *pool);
 /* The library's numbers have changed, or may have: the lists follow. Nothing is retired here. */
 void pool_look(struct pool_conn *pc);
@@ -124,8 +126,8 @@ unsigned pool_waiting(const struct pool *pool);
 /* One came up. */
 void pool_connected(struct pool *pool);
 /*
- * One could not be opened, or was closed unused; err and detail say why, for the waiters. of_address:
- * its address pauses (upstream.h) and the others need not; else all do.
+ * One could not be opened, or was closed unused; err and detail say why, for the waiters.
+ * of_address: its address pauses (upstream.h) and the others need not; else all do.
  */
 void pool_failed(struct pool *pool, int err, const char *detail, bool of_address);
 /* The server takes connections and closes them without a response, whatever is sent. */

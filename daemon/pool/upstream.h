@@ -46,7 +46,9 @@ struct upstream_ops {
 	 * that gave NULL.
 	 */
 	void (*resolved)(void *arg, int err, const char *detail);
-	/* It has vanished and has connections: they drain when others are there. Before resolved. */
+	/*
+	 * It has vanished and has connections: they drain when others are there. Before resolved.
+	 */
 	void (*gone)(void *arg, struct endpoint *ep);
 };
 

@@ -204,8 +204,7 @@ void model_check_still(struct model *m)
 		done_sent, cancelled, (unsigned long long)m->completed);
 	carried = m->completed + cc_conn_in_flight(m->conn) - m->reserved;
 	if (m->state == CC_CLOSED && m->peer->gone)
-		ahead +=
-			cancelled; /* HEADERS that were given up between a write that failed and its news */
+		ahead += cancelled; /* given up between a write that failed and its news */
 	if (!m->peer->muted)
 		claim(m, carried >= m->peer->started && carried <= m->peer->started + ahead,
 			"C %llu F %u reserved %u, the peer saw %u begin",

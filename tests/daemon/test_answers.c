@@ -104,7 +104,9 @@ START_TEST(a_bad_request_after_head_gets_its_body)
 }
 END_TEST
 
-/* The answer is there before the body: the rest is taken or the connection closes, never mixed up. */
+/*
+ * The answer is there before the body: the rest is taken or the connection closes, never mixed up.
+ */
 START_TEST(own_answers_to_uploads_do_not_mix_with_the_body)
 {
 	struct client *c;

@@ -24,8 +24,8 @@ static void assert_small(unsigned long before)
 }
 
 /*
- * Small requests for some time, and at least so many. On a machine that stands now and then a few of
- * them may be slow; neighbours that are held up would all be.
+ * Small requests for some time, and at least so many. On a machine that stands now and then a few
+ * of them may be slow; neighbours that are held up would all be.
  */
 static void small_requests(uint64_t ms, unsigned least, unsigned long before)
 {
@@ -278,7 +278,9 @@ static void ask_for_more_than_the_limit(struct client **c, size_t n)
 	}
 }
 
-/* What they do not take is more than the limit: reading from the server rests, none is cut for it. */
+/*
+ * What they do not take is more than the limit: reading from the server rests, none is cut for it.
+ */
 START_TEST(memory_limit_cuts_nobody_before_body_idle_timeout)
 {
 	struct client *c[60];

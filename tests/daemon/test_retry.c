@@ -1,6 +1,6 @@
 /*
- * test_retry.c - what is sent again and why, how often, when, and at whose expense: the origin counts what
- * reaches it, and the daemon's log and counters must say the same.
+ * test_retry.c - what is sent again and why, how often, when, and at whose expense: the origin
+ * counts what reaches it, and the daemon's log and counters must say the same.
  */
 #include <signal.h>
 #include <stdatomic.h>
@@ -386,8 +386,8 @@ static void ask_in_outage(unsigned nonce, char out[LOAD_REQUEST_MAX])
 }
 
 /*
- * A fifth more, the floor of ten seconds, and what each connection may be sent before the server told
- * how much it takes. Pauses between connections would hide the budget.
+ * A fifth more, the floor of ten seconds, and what each connection may be sent before the server
+ * told how much it takes. Pauses between connections would hide the budget.
  */
 START_TEST(an_outage_at_a_steady_rate_gets_little_more_than_what_is_asked)
 {

@@ -1,6 +1,6 @@
 /*
- * test_front.c - a client over a socket pair, a listener, and a service that the test plays: no pool,
- * no server, and a clock that the test sets.
+ * test_front.c - a client over a socket pair, a listener, and a service that the test plays: no
+ * pool, no server, and a clock that the test sets.
  */
 #include <check.h>
 #include <stdio.h>
