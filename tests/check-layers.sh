@@ -2,7 +2,9 @@
 # Fails when an #include points upward: a folder is a layer, and may include only itself and the
 # folders listed before it. Headers of one folder may include each other (a struct that holds
 # another), but never in a circle; NAME_int.h is for its own folder alone, lib/base/head_int.h for lib.
-# Also fails when a library is visible outside of the files that wrap it.
+# Also fails when the fronts and who answers their requests know each other, when the daemon includes
+# the inside of the library's connections, or when a library of others is included outside of the files
+# that wrap it.
 set -eu
 cd "$(dirname "$0")/.."
 
