@@ -368,7 +368,7 @@ static void confirm_late(struct timer *t)
 	struct h2_conn *h = container_of(t, struct h2_conn, confirm);
 
 	conn_draining(h->conn, CC_REASON_PING_TIMEOUT, CC_ETIMEOUT,
-		"no answer to the PING behind a cancelled request");
+		"no acknowledgement of the PING behind a cancelled request");
 }
 
 static int make_session(struct h2_conn *h)
