@@ -221,7 +221,7 @@ void model_check_still(struct model *m)
 		m->available, cc_conn_available(m->conn));
 }
 
-/* Who was never heard may be sent again; who was heard must not be told so. */
+/* Who was never heard may be retried; who was heard must not be told so. */
 static void check_unprocessed(struct model *m, const struct want *w)
 {
 	const struct heard *h = auto_peer_find(m->peer, w->token);

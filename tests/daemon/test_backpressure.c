@@ -370,7 +370,7 @@ static void answer_and_take_the_rest(struct origin_conn *oc)
 	oc_wait_hangup(oc);
 }
 
-/* Nothing is sent again then: retry_buffer, as large as the memory here, does not fill. */
+/* Nothing is retried then: retry_buffer, as large as the memory here, does not fill. */
 START_TEST(what_is_uploaded_behind_the_head_of_the_answer_is_not_kept)
 {
 	static char piece[65536];

@@ -612,7 +612,7 @@ START_TEST(wrong_lengths_after_goaway_leak_nothing)
 }
 END_TEST
 
-/* ---- what is sent again, and what is not ---- */
+/* ---- what is retried, and what is not ---- */
 
 START_TEST(keep_alive_connections_that_vanish_hurt_no_get)
 {

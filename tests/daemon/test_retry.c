@@ -1,5 +1,5 @@
 /*
- * test_retry.c - what is sent again and why, how often, when, and at whose expense: the origin
+ * test_retry.c - what is retried and why, how often, when, and at whose expense: the origin
  * counts what reaches it, and the daemon's log and counters must say the same.
  */
 #include <signal.h>
@@ -221,7 +221,7 @@ START_TEST(retry_never_means_never)
 }
 END_TEST
 
-/* What is sent again must still be held. */
+/* What is retried must still be held. */
 START_TEST(bodies_that_fit_into_retry_buffer_are_sent_again)
 {
 	static const unsigned sizes[] = {63 * 1024, 64 * 1024, 65 * 1024};
