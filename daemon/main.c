@@ -71,24 +71,26 @@ static void complain_lines(char *text)
 		complain("%s", line);
 }
 
+static const char usage[] =
+	"Usage: connpoold [-t] [-c FILE]\n"
+	"       connpoold [-t] --upstream [NAME=]URL ... --listen PATH ...\n"
+	"\n"
+	"Forwards HTTP requests from local Unix sockets to HTTPS servers, over few\n"
+	"connections that are kept open and shared.\n"
+	"\n"
+	"  -c, --config FILE          the configuration [" DEFAULT_FILE "]\n"
+	"  -t, --test                 check the configuration, print all errors, exit 0 or 1\n"
+	"      --upstream [NAME=]URL  no file: forward to this server; may be repeated\n"
+	"      --listen PATH          no file: listen on this socket; may be repeated\n"
+	"  -V, --version              print the version\n"
+	"  -h, --help                 print this text\n"
+	"\n"
+	"Signals: TERM and INT finish what runs and stop, a second one stops at once;\n"
+	"HUP reloads the configuration; USR1 logs the counters. See connpoold(8).\n";
+
 static int print_usage(void)
 {
-	return printf("Usage: connpoold [-t] [-c FILE]\n"
-		      "       connpoold [-t] --upstream [NAME=]URL ... --listen PATH ...\n"
-		      "\n"
-		      "Forwards HTTP requests from local Unix sockets to HTTPS servers, over few\n"
-		      "connections that are kept open and shared.\n"
-		      "\n"
-		      "  -c, --config FILE          the configuration [%s]\n"
-		      "  -t, --test                 check the configuration, print all errors, exit 0 or 1\n"
-		      "      --upstream [NAME=]URL  no file: forward to this server; may be repeated\n"
-		      "      --listen PATH          no file: listen on this socket; may be repeated\n"
-		      "  -V, --version              print the version\n"
-		      "  -h, --help                 print this text\n"
-		      "\n"
-		      "Signals: TERM and INT finish what runs and stop, a second one stops at once;\n"
-		      "HUP reloads the configuration; USR1 logs the counters. See connpoold(8).\n",
-		       DEFAULT_FILE) < 0;
+	return fputs(usage, stdout) < 0;
 }
 
 /* ---- options -------------------------------------------------------------------------------- */
@@ -176,7 +178,9 @@ static void prepare_process(void)
 {
 	int fd;
 
-	/* Without 0, 1 and 2 a socket would get one of these numbers, and log lines would go to it. */
+	/*
+	 * Without 0, 1 and 2 a socket would get one of these numbers, and log lines would go to it.
+	 */
 	do
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	while (fd >= 0 && fd <= STDERR_FILENO);
@@ -186,7 +190,10 @@ static void prepare_process(void)
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
 #ifndef SANITIZED
-	/* Private keys and credentials live in memory: neither core files nor debuggers of this user. */
+	/*
+	 * Private keys and credentials live in memory: neither core files nor debuggers of this
+	 * user.
+	 */
 	prctl(PR_SET_DUMPABLE, 0);
 #endif
 }

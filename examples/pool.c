@@ -77,7 +77,7 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 	struct job *job = arg;
 
 	(void)req;
-	if (res->err < 0 && res->unprocessed) { /* RFC 9113 8.7: may be sent again */
+	if (res->err < 0 && res->unprocessed) { /* RFC 9113 8.7: may be retried */
 		job->pool->again++;
 		job_wait(job);
 	} else {
@@ -194,7 +194,7 @@ static int report(const struct pool *p)
 		lost += p->jobs[i].answers == 0;
 		doubled += p->jobs[i].answers > 1;
 	}
-	printf("%u requests, %u lost, %u doubled, %u sent again, %u connections\n", REQUESTS, lost,
+	printf("%u requests, %u lost, %u doubled, %u retried, %u connections\n", REQUESTS, lost,
 		doubled, p->again, p->dialled);
 	return lost || doubled ? 1 : 0;
 }

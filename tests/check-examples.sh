@@ -120,7 +120,7 @@ pool_loses_nothing() {
 	shift
 	: >"$dir/nginx.log"
 	example 0 pool "$@"
-	says "^$requests requests, 0 lost, 0 doubled, [0-9]+ sent again, [0-9]+ connections\$" \
+	says "^$requests requests, 0 lost, 0 doubled, [0-9]+ retried, [0-9]+ connections\$" \
 		"pool $name"
 	connections=$(sed 's/.* \([0-9]*\) connections$/\1/' "$dir/out")
 	[ "$connections" -ge $((requests / 100)) ] ||

@@ -2,7 +2,9 @@
 # Fails when an #include points upward: a folder is a layer, and may include only itself and the
 # folders listed before it. Headers of one folder may include each other (a struct that holds
 # another), but never in a circle; NAME_int.h is for its own folder alone, lib/base/head_int.h for lib.
-# Also fails when a library is visible outside of the files that wrap it.
+# Also fails when the fronts and who answers their requests know each other, when the daemon includes
+# the inside of the library's connections, or when a library of others is included outside of the files
+# that wrap it.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -58,10 +60,10 @@ found=$(grep -rlE '#include "daemon/(exchange|pool)/' daemon/front || true)
 found=$(grep -rl '#include "daemon/front/' daemon/exchange daemon/pool || true)
 [ -z "$found" ] || fail "who answers may not know the fronts, but see $found"
 
-# The daemon knows the library's connections by their public header alone; upstream.c resolves
-# names and asks which addresses failed.
+# The daemon knows the library's connections by their public header alone; lookup.c resolves names,
+# upstream.c asks which addresses failed.
 for header in lib/conn lib/net/dial.h lib/net/order.h lib/net/race.h lib/net/resolve.h; do
-	found=$(grep -rl "#include \"$header" daemon | grep -v '^daemon/pool/upstream.c$' || true)
+	found=$(grep -rl "#include \"$header" daemon | grep -vE '^daemon/pool/(upstream\.c|lookup\.[ch])$' || true)
 	[ -z "$found" ] || fail "$header is included by $found"
 done
 
@@ -77,7 +79,7 @@ only() {
 	done
 }
 only llhttp lib/codec/h1_codec.c
-only nghttp2 lib/codec/h2_glue.h lib/codec/h2_glue.c lib/conn/h2_conn.c
+only nghttp2 lib/codec/h2_glue.h lib/codec/h2_glue.c
 only openssl lib/net/dial.c lib/net/link_tls.c lib/net/proxy_talk.c lib/net/session.c lib/conn/transport.c \
 	daemon/base/conf_loader.c daemon/base/conf_tls.c
 only libconfig daemon/base/conf.c daemon/base/conf_loader.c daemon/base/conf_loader.h daemon/base/conf_value.c

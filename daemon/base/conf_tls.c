@@ -159,7 +159,7 @@ static void list_cipher(const STACK_OF(SSL_CIPHER) * all, int i, bool *listed, c
 /*
  * The ciphers and their order are the system's, but each AES-128-GCM comes in
  * front of its AES-256-GCM, as in browsers: it is as safe in practice, and large
- * answers cost a tenth less of the whole request. The server still decides.
+ * responses cost a tenth less of the whole request. The server still decides.
  */
 static void prefer_short_keys(SSL_CTX *ctx)
 {

@@ -24,9 +24,9 @@ uint64_t limits_own(const struct limits_needs *n);
 /* What limit leaves to clients, whatever n->clients is; 0: nothing. */
 uint64_t limits_clients_left(const struct limits_needs *n, uint64_t limit);
 /*
- * Is it enough? text gets the sum in words, and what to do if it is not: "descriptors: 3 x 8 upstream
- * + 12 connecting + 1000 clients + 27 of our own = 1063, limit is 1024: raise LimitNOFILE= or
- * lower max_clients".
+ * Is it enough? text gets the sum in words, and what to do if it is not: "descriptors: 3 x 8
+ * upstream + 12 connecting + 1000 clients + 27 of our own = 1063, limit is 1024: raise LimitNOFILE=
+ * or lower max_clients".
  */
 bool limits_fit(const struct limits_needs *n, uint64_t limit, char text[LIMITS_TEXT_MAX]);
 

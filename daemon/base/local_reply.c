@@ -1,4 +1,4 @@
-/* local_reply.c - the answers that the daemon gives itself. */
+/* local_reply.c - local replies, which the daemon gives itself. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static json_t *names_of(const struct conf *conf)
 	return list;
 }
 
-static char *body_of(const struct answer *a)
+static char *body_of(const struct local_reply *a)
 {
 	json_t *j = json_object();
 	char *text;
@@ -82,7 +82,7 @@ static void add_quoted(char *out, size_t size, const char *s)
 	out[n] = '\0';
 }
 
-static void proxy_status(const struct answer *a, char *out, size_t size)
+static void proxy_status(const struct local_reply *a, char *out, size_t size)
 {
 	snprintf(out, size, "connpoold; error=%s", a->error);
 	if (a->upstream) {
@@ -100,7 +100,7 @@ static int add(struct cc_head *head, struct cc_str name, const char *value)
 	return cc_head_add(head, name, (struct cc_str){value, strlen(value)});
 }
 
-static int fill_head(const struct answer *a, struct cc_head *head, size_t length)
+static int fill_head(const struct local_reply *a, struct cc_head *head, size_t length)
 {
 	char text[512];
 	int err = cc_head_set_status(head, a->status);
@@ -121,7 +121,7 @@ static int fill_head(const struct answer *a, struct cc_head *head, size_t length
 	return err;
 }
 
-int answer_build(const struct answer *a, struct cc_head *head, struct cc_buf *body)
+int local_reply_build(const struct local_reply *a, struct cc_head *head, struct cc_buf *body)
 {
 	char *text = body_of(a);
 	int err;
@@ -136,16 +136,17 @@ int answer_build(const struct answer *a, struct cc_head *head, struct cc_buf *bo
 	return err;
 }
 
-static void fill(struct answer *a, unsigned status, const char *error, enum reject_reason reason)
+static void fill(
+	struct local_reply *a, unsigned status, const char *error, enum reject_reason reason)
 {
 	a->status = status;
 	a->error = error;
 	a->reason = reason;
 }
 
-void answer_from_error(struct answer *a, int err, enum cc_phase phase)
+void local_reply_from_error(struct local_reply *a, int err, enum cc_phase phase)
 {
-	bool answering = phase >= CC_PHASE_RECEIVING;
+	bool responding = phase >= CC_PHASE_RECEIVING;
 
 	switch (err) {
 	case CC_ERESOLVE:
@@ -180,7 +181,7 @@ void answer_from_error(struct answer *a, int err, enum cc_phase phase)
 	case CC_ECLOSED:
 	case CC_ERESET:
 	case CC_EREFUSED:
-		fill(a, 502, answering ? "http_response_incomplete" : "connection_terminated",
+		fill(a, 502, responding ? "http_response_incomplete" : "connection_terminated",
 			err == CC_ERESET ? REJECT_RESET : REJECT_CLOSED);
 		break;
 	case CC_ENOMEM:

@@ -1,8 +1,9 @@
 /*
- * log.c - finished lines go through one byte ring a thread to the control thread, which writes them.
+ * log.c - finished lines go through one byte ring a thread to the control thread, which writes
+ * them.
  *
  *   worker:   log_line -> limit -> line -> ring[head]     never waits, drops when the ring is full
- *   control:  log_set_drain -> ring[tail] -> out_fd       waits at most WRITE_WAIT for a slow reader
+ *   control:  log_set_drain -> ring[tail] -> out_fd       waits WRITE_WAIT for a slow reader
  *
  * A ring has one writer and one reader, so two counters are all the locking it needs. The writer
  * wakes the reader only when the ring was empty.
@@ -24,8 +25,8 @@
 
 #define RING_SIZE      (256 * 1024) /* a power of two */
 #define LINE_SIZE      1024
-#define LINE_TAIL      80 /* kept free in a line for what is added behind its fields */
-#define CHUNK_SIZE     4096 /* PIPE_BUF: a pipe that polls as writable takes so much without blocking */
+#define LINE_TAIL      80   /* kept free in a line for what is added behind its fields */
+#define CHUNK_SIZE     4096 /* PIPE_BUF: a pipe that polls as writable takes so much at once */
 #define WRITE_WAIT     1000 /* ms; well below any watchdog, the control thread has other duties */
 #define LIMITS         64
 #define LINES_A_SECOND 10

@@ -1,11 +1,12 @@
 /*
- * service.h - what a front asks of whoever answers a request, and what that tells the front's stream.
+ * service.h - what a front asks of whoever answers a request, and what that tells the front's
+ * stream.
  *
  *   front  ── struct service: begin, body, trailers, room, sent, gone ──> call
  *   front <── struct stream_ops: info, head, body, end, cut, room ── call
  *
- * A call is one request on its way to its answer. It belongs to the service; the front's stream holds
- * it until end, cut or gone. Its memory goes back at the end of the turn in which it ended.
+ * A call is one request on its way to its response. It belongs to the service; the front's stream
+ * holds it until end, cut or gone. Its memory goes back at the end of the turn in which it ended.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -39,7 +40,7 @@ struct stream_ops {
 	/* Takes all of body. The service hears by sent when bytes have left. */
 	void (*body)(void *stream, struct cc_buf *body);
 	void (*end)(void *stream, const struct cc_head *trailers); /* NULL: there are none */
-	/* The answer cannot be completed: what was sent must not look whole. */
+	/* The response cannot be completed: what was sent must not look whole. */
 	void (*cut)(void *stream);
 	/* What room() says is above 0 again. */
 	void (*room)(void *stream);
@@ -59,9 +60,11 @@ struct service {
 	void (*trailers)(void *call, const struct cc_head *trailers);
 	/* Body bytes worth giving now; 0: wait for ops->room. Calls nobody. */
 	size_t (*room)(void *call);
-	/* n body bytes of the answer have left for the client. Calls nobody. */
+	/* n body bytes of the response have left for the client. Calls nobody. */
 	void (*sent)(void *call, size_t n);
-	/* The client is gone, or broke its own request: ends the call, no function of ops follows. */
+	/*
+	 * The client is gone, or broke its own request: ends the call, no function of ops follows.
+	 */
 	void (*gone)(void *call);
 };
 

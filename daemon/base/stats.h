@@ -22,7 +22,10 @@
 #define HISTOGRAM_STEPS   4u   /* an octave, equally wide */
 #define HISTOGRAM_BUCKETS (HISTOGRAM_OCTAVES * HISTOGRAM_STEPS + 2)
 
-/* How often durations were in which range; zeroed: none was seen. Ranges are known to 25 % or better. */
+/*
+ * How often durations were in which range; zeroed: none was seen. Ranges are known to 25 % or
+ * better.
+ */
 struct histogram {
 	uint64_t count
 		[HISTOGRAM_BUCKETS];   /* the first: up to HISTOGRAM_FIRST; the last: above all */
@@ -41,13 +44,13 @@ uint64_t histogram_bound(unsigned bucket);
 
 /* ---- reasons ----------------------------------------------------------- */
 
-/* Why a request was sent again: name, word. */
+/* Why a request was retried: name, word. */
 #define RETRY_REASONS(X)                                                                           \
 	X(UNSENT, "unsent")               /* nothing of it left */                                 \
 	X(REFUSED, "refused")             /* RST_STREAM(REFUSED_STREAM) */                         \
 	X(GOAWAY, "goaway")               /* above its last stream id */                           \
-	X(REUSED_CLOSED, "reused_closed") /* the connection ended, and had answered before */      \
-	X(IDEMPOTENT, "idempotent")       /* the connection ended without having answered */
+	X(REUSED_CLOSED, "reused_closed") /* the connection ended, and had been used before */     \
+	X(IDEMPOTENT, "idempotent")       /* the connection ended without any response */
 
 enum retry_reason {
 	RETRY_NO, /* it is not */
@@ -59,7 +62,7 @@ enum retry_reason {
 
 const char *retry_reason_name(enum retry_reason reason); /* "goaway"; "no" */
 
-/* Why the daemon answered by itself: name, word. */
+/* Why the daemon made a local reply: name, word. */
 #define REJECT_REASONS(X)                                                                          \
 	X(BAD_REQUEST, "bad_request")                                                              \
 	X(DENIED, "denied")     /* a method or an expectation that is not forwarded */             \
@@ -72,10 +75,10 @@ const char *retry_reason_name(enum retry_reason reason); /* "goaway"; "no" */
 	X(CONNECT, "connect")                                                                      \
 	X(TLS, "tls")                                                                              \
 	X(CONNECT_TIMEOUT, "connect_timeout")                                                      \
-	X(CLOSED, "closed")           /* the connection ended without an answer */                 \
+	X(CLOSED, "closed")           /* the connection ended without a response */                \
 	X(RESET, "reset")             /* RST_STREAM */                                             \
-	X(UNPROCESSED, "unprocessed") /* refused or unsent, and not to be sent again */            \
-	X(PROTOCOL, "protocol")       /* the answer broke HTTP */                                  \
+	X(UNPROCESSED, "unprocessed") /* refused or unsent, and not to be retried */               \
+	X(PROTOCOL, "protocol")       /* the response broke HTTP */                                \
 	X(PING_TIMEOUT, "ping_timeout")                                                            \
 	X(RESPONSE_TIMEOUT, "response_timeout")                                                    \
 	X(BODY_TIMEOUT, "body_idle_timeout")                                                       \
@@ -139,12 +142,12 @@ enum close_cause close_cause_of(enum cc_reason reason);
 
 #define POOL_COUNTERS(X)                                                                           \
 	X(requests, "requests that were routed here")                                              \
-	X(answered, "answers passed on to the end")                                                \
-	X(cut, "answers that ended early")                                                         \
-	X(rejected, "answered by the daemon itself")                                               \
+	X(answered, "responses passed on to the end")                                              \
+	X(cut, "responses that ended early")                                                       \
+	X(rejected, "local replies")                                                               \
 	X(abandoned, "given up by the client")                                                     \
 	X(moved, "taken over by the pool that a reload put in this one's place")                   \
-	X(attempts, "requests given to a connection, repeats included")                            \
+	X(attempts, "requests given to a connection, retries included")                            \
 	X(reused, "attempts on a connection that had carried others")                              \
 	X(retried, "attempts after the first")                                                     \
 	X(retry_denied, "attempts after the first that retry_budget did not allow")                \
@@ -157,8 +160,8 @@ enum close_cause close_cause_of(enum cc_reason reason);
 #define POOL_DURATIONS(X)                                                                          \
 	X(wait, "from asking for a connection to getting it, of each attempt")                     \
 	X(connect, "from the beginning of a connection to its first use")                          \
-	X(first_byte, "from sending an attempt to the head of its answer")                         \
-	X(total, "from the head of the request to the end of the answer, of those answered")
+	X(first_byte, "from sending an attempt to the head of its response")                       \
+	X(total, "from the head of the request to the end of the response, of those answered")
 
 struct pool_stats {
 #define X(name, text) uint64_t name;

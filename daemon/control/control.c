@@ -256,7 +256,9 @@ static bool start_workers(struct control *c, const struct control_opts *o)
 	return false;
 }
 
-/* One that comes now has nothing left to end, but without its event it would end us as a failure. */
+/*
+ * One that comes now has nothing left to end, but without its event it would end us as a failure.
+ */
 static void refuse_signals(void)
 {
 	sigset_t all;

@@ -15,7 +15,9 @@
 struct event_base;
 struct notify;
 
-/* Takes the passed sockets and starts the watchdog in base. NULL: *error is a malloc'ed sentence. */
+/*
+ * Takes the passed sockets and starts the watchdog in base. NULL: *error is a malloc'ed sentence.
+ */
 struct notify *notify_new(struct event_base *base, char **error);
 void notify_free(struct notify *n); /* NULL is fine */
 
@@ -25,7 +27,9 @@ const struct listener_fd *notify_sockets(const struct notify *n, unsigned *count
 /* From now on the watchdog is fed only when alive() says so: asked four times in WatchdogSec=. */
 void notify_watch(struct notify *n, bool (*alive)(void *arg), void *arg);
 
-/* READY=1, after the start and after each reload, with the status line shown by systemctl status. */
+/*
+ * READY=1, after the start and after each reload, with the status line shown by systemctl status.
+ */
 void notify_ready(struct notify *n, const char *status);
 void notify_reloading(struct notify *n);
 /* The stop may take so long (ms), whatever TimeoutStopSec says. */

@@ -99,7 +99,9 @@ void log_lines(struct log *l, enum log_level level, const char *what, char *text
 		log_always(l, level, what, "text=\"%s\"", line);
 }
 
-/* The old configuration stays in force; systemd hears that the reload is over, and that it failed. */
+/*
+ * The old configuration stays in force; systemd hears that the reload is over, and that it failed.
+ */
 static void fail(struct reload *r, char *errors)
 {
 	char status[256], *rest = errors, *first;
@@ -162,9 +164,10 @@ static void say_over(struct reload *r)
 		return;
 	}
 	log_line(r->opts.log, LOG_LEVEL_ERROR, "reload failed",
-		"kept=\"a part of the configuration before\" reason=\"out of memory or descriptors\"");
-	notify_ready(r->opts.notify,
-		"Reload incomplete, out of memory or descriptors: reload again when there are some.");
+		"kept=\"a part of the configuration before\" "
+		"reason=\"out of memory or descriptors\"");
+	notify_ready(r->opts.notify, "Reload incomplete, out of memory or descriptors: "
+				     "reload again when there are some.");
 }
 
 /* One worker has it, complete or as far as its memory goes. */

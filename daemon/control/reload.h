@@ -31,7 +31,10 @@ struct reload_opts {      /* all borrowed; they outlive the reload */
 		*workers; /* conf->workers of them, started by the time of reload_begin */
 };
 
-/* Takes over the references of what is in force at the start. NULL: no memory, they stay the caller's. */
+/*
+ * Takes over the references of what is in force at the start. NULL: no memory, they stay the
+ * caller's.
+ */
 struct reload *reload_new(
 	const struct reload_opts *opts, struct conf *conf, struct listener_set *listeners);
 void reload_free(struct reload *r); /* NULL is fine */

@@ -1,13 +1,14 @@
 /*
- * exchange.c - one forwarded request: route, wait, send, answer, retry.
+ * exchange.c - one forwarded request: route, wait, send, respond, retry.
  *
- *   WAITING ──grant──> SENDING ──on_head──> ANSWERING ──> DONE
+ *   WAITING ──grant──> SENDING ──on_head──> RESPONDING ──> DONE
  *      ^                  │ attempt failed, retry_verdict says yes
- *      └───── PAUSED <────┘ (the first repeat does not pause)
+ *      └───── PAUSED <────┘ (the first retry does not pause)
  *
- * Until the answer's head came, the request body is kept (up to retry_buffer)
- * so that an attempt the upstream surely did not process can be made again.
- * From then on a failure cuts the answer: the client sees that it is not whole.
+ * Until the response's head came, the request body is kept (up to retry_buffer)
+ * so that an attempt the upstream surely did not process can be retried.
+ * From then on a failure cuts the response: the client sees that it is not whole.
+ * How long all of it may take is in exchange_time.c, how it ends in exchange_end.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,12 +18,14 @@
 #include "daemon/base/log.h"
 #include "daemon/exchange/client_timeout.h"
 #include "daemon/exchange/exchange_int.h"
-#include "daemon/exchange/forward.h"
+#include "daemon/exchange/exchange_time.h"
+#include "daemon/exchange/headers.h"
+#include "daemon/exchange/policy.h"
 #include "daemon/exchange/retry.h"
 #include "daemon/pool/learn.h"
 #include "lib/base/ctx.h"
 
-#define INFOS_MAX      100 /* interim answers of one request: each may be as large as a head */
+#define INFOS_MAX      100 /* interim responses of one request: each may be as large as a head */
 #define CONTINUE_AFTER 200 /* ms: some servers never answer Expect over HTTP/2 */
 
 void exchange_env_init(struct exchange_env *env)
@@ -32,122 +35,16 @@ void exchange_env_init(struct exchange_env *env)
 
 /* ---- timers ------------------------------------------------------------ */
 
-/* A time is over: the answer is cut if it has begun, else the limit is named. */
-static void too_late(struct exchange *ex, enum reject_reason reason, const char *limit, uint64_t ms,
-	const char *what)
-{
-	struct answer a = exchange_about(ex, reason, 504, "http_response_timeout", "");
-	char detail[300];
-
-	if (ex->state == EX_ANSWERING) {
-		exchange_cut(ex);
-		return;
-	}
-	snprintf(detail, sizeof(detail), "%s %s (%" PRIu64 " ms)%s", what, limit, ms,
-		ex->state == EX_WAITING  ? "; it waited for a connection"
-		: ex->state == EX_PAUSED ? "; it waited to be sent again"
-					 : "");
-	a.detail = detail;
-	a.limit = limit;
-	if (reason == REJECT_SLOW_CLIENT) {
-		a.status = 408;
-		a.error = "http_request_error";
-	}
-	exchange_answer(ex, &a);
-}
-
-static void body_stalled(struct exchange *ex)
-{
-	bool slow_client = ex->state == EX_SENDING && !ex->body_end && cc_req_room(ex->req) > 0;
-
-	too_late(ex, slow_client ? REJECT_SLOW_CLIENT : REJECT_BODY_TIMEOUT, "body_idle_timeout",
-		pool_conf(ex->pool)->body_idle_timeout, "the request body did not move for");
-}
-
-static void response_late(struct exchange *ex)
-{
-	pool_unanswered(ex->pc);
-	too_late(ex, REJECT_RESPONSE_TIMEOUT, "response_timeout",
-		pool_conf(ex->pool)->response_timeout,
-		"no response after the request was sent, within");
-}
-
-static void total_over(struct timer *t)
-{
-	struct exchange *ex = container_of(t, struct exchange, total);
-
-	if (ex->total_of_client)
-		too_late(ex, REJECT_CLIENT_TIMEOUT, pool_conf(ex->pool)->client_timeout_header,
-			ex->total_ms, "no whole response within");
-	else
-		too_late(ex, REJECT_TOTAL_TIMEOUT, "total_timeout", ex->total_ms,
-			"no whole response within");
-}
-
-/* client_ms: what the client asked for, 0: nothing. */
-static void limit_total(struct exchange *ex, uint64_t client_ms)
-{
-	uint64_t ms = pool_conf(ex->pool)->total_timeout;
-
-	ex->total_of_client = client_ms > 0 && (ms == 0 || client_ms < ms);
-	ex->total_ms = ex->total_of_client ? client_ms : ms;
-	if (ex->total_ms > 0)
-		timer_start(ex->env->ctx, &ex->total, ex->total_ms);
-}
-
-static void ask_pool(struct exchange *ex, bool again);
+static void ask_pool(struct exchange *ex, bool is_retry);
 
 static void timer_fired(struct timer *t)
 {
 	struct exchange *ex = container_of(t, struct exchange, timer);
-	bool awaits_head;
-	uint64_t timeout, idle;
 
-	if (ex->state == EX_PAUSED) {
+	if (ex->state == EX_PAUSED)
 		ask_pool(ex, true);
-		return;
-	}
-	awaits_head = ex->state == EX_SENDING && ex->body_end && ex->pending.len == 0;
-	timeout = awaits_head ? pool_conf(ex->pool)->response_timeout
-	                      : pool_conf(ex->pool)->body_idle_timeout;
-	idle = ctx_now(ex->env->ctx) - ex->activity;
-	if (timeout == 0)
-		return;
-	if (idle < timeout)
-		timer_start_rest(ex->env->ctx, &ex->timer, timeout, idle);
-	else if (awaits_head)
-		response_late(ex);
 	else
-		body_stalled(ex);
-}
-
-/* A body moved, or the phase changed: the time begins anew. */
-static void active(struct exchange *ex)
-{
-	ex->activity = ctx_now(ex->env->ctx);
-}
-
-static void watch(struct exchange *ex)
-{
-	uint64_t timeout = ex->state == EX_SENDING && ex->body_end
-	                           ? pool_conf(ex->pool)->response_timeout
-	                           : pool_conf(ex->pool)->body_idle_timeout;
-
-	active(ex);
-	if (timeout > 0)
-		timer_start(ex->env->ctx, &ex->timer, timeout);
-	else
-		timer_stop(&ex->timer);
-}
-
-/* The answer begins. A timer that is due before it can be late goes on, and then finds the rest. */
-static void watch_answer(struct exchange *ex)
-{
-	uint64_t timeout = pool_conf(ex->pool)->body_idle_timeout;
-
-	active(ex);
-	if (!timer_running(&ex->timer) || ex->timer.deadline > ex->activity + timeout)
-		watch(ex);
+		exchange_time_check(ex);
 }
 
 static void continue_fired(struct timer *t)
@@ -174,19 +71,19 @@ static void on_info(struct cc_req *req, const struct cc_head *head, void *arg)
 
 	(void)req;
 	if (cc_head_status(head) == 100) {
-		if (!ex->expects) /* not asked for, or answered by ourselves */
+		if (!ex->expects) /* not asked for, or sent by ourselves */
 			return;
 		ex->expects = false;
 		timer_stop(&ex->continue_timer);
 	}
 	if (++ex->infos > INFOS_MAX) {
-		struct answer a = exchange_about(ex, REJECT_PROTOCOL, 502, "http_protocol_error",
-			"the server sent more than 100 interim responses");
+		struct local_reply a = exchange_about(ex, REJECT_PROTOCOL, 502,
+			"http_protocol_error", "the server sent more than 100 interim responses");
 
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		return;
 	}
-	ex->ops->info(ex->stream, head);
+	ex->ops->info(ex->stream, headers_response(head));
 }
 
 /* How long the server keeps the connection, before the field goes with the others of its hop. */
@@ -204,16 +101,16 @@ static void on_head(struct cc_req *req, const struct cc_head *head, void *arg)
 
 	(void)req;
 	histogram_add(&pool_stats(ex->pool)->first_byte, ctx_now_us(ex->env->ctx) - ex->sent);
-	ex->state = EX_ANSWERING;
+	ex->state = EX_RESPONDING;
 	ex->expects = false;
 	ex->status = cc_head_status(head);
 	timer_stop(&ex->continue_timer);
-	pool_answered(ex->pc, ex->status);
+	pool_response_began(ex->pc, ex->status);
 	take_hint(ex, head);
-	cc_buf_clear(&ex->kept); /* nothing is sent again from here on */
+	cc_buf_clear(&ex->kept); /* nothing is retried from here on */
 	ex->replayable = false;
-	watch_answer(ex);
-	ex->ops->head(ex->stream, head);
+	exchange_time_respond(ex);
+	ex->ops->head(ex->stream, headers_response(head));
 }
 
 static void on_body(struct cc_req *req, struct cc_buf *body, void *arg)
@@ -222,7 +119,7 @@ static void on_body(struct cc_req *req, struct cc_buf *body, void *arg)
 
 	(void)req;
 	ex->received += body->len;
-	active(ex);
+	exchange_time_active(ex);
 	ex->ops->body(ex->stream, body);
 }
 
@@ -231,7 +128,7 @@ static void on_room(struct cc_req *req, void *arg)
 	struct exchange *ex = arg;
 
 	(void)req;
-	active(ex);
+	exchange_time_active(ex);
 	if (ex->room_wanted) {
 		ex->room_wanted = false;
 		ex->ops->room(ex->stream);
@@ -245,11 +142,11 @@ static struct retry_facts facts_of(const struct exchange *ex, const struct cc_re
 	return (struct retry_facts){
 		.end = retry_end_of(res),
 		.why = res->why,
-		.answered = ex->state == EX_ANSWERING,
+		.response_begun = ex->state == EX_RESPONDING,
 		.reused = ex->reused,
 		.multiplexed = ex->multiplexed,
-		.guessed = ex->guessed,
-		.doubtful = ex->doubtful,
+		.before_settings = ex->before_settings,
+		.maybe_processed = ex->maybe_processed,
 		.idempotent = retry_method_idempotent(method),
 		.safe = retry_method_safe(method),
 		.replayable = ex->replayable,
@@ -278,19 +175,19 @@ static void count_retry(struct exchange *ex, enum retry_reason why, int err, uin
 {
 	pool_stats(ex->pool)->retried++;
 	pool_stats(ex->pool)->retried_by[why]++;
-	log_always(ex->env->log, LOG_LEVEL_INFO, "sent again",
+	log_always(ex->env->log, LOG_LEVEL_INFO, "retry",
 		"upstream=%s conn=%" PRIu64 " reason=%s error=\"%s\" attempt=%u pause_ms=%" PRIu64,
 		pool_conf(ex->pool)->name, ex->conn_id, retry_reason_name(why), cc_strerror(err),
 		ex->attempts + 1, pause);
 }
 
-static void go_again(struct exchange *ex, uint64_t pause)
+static void start_retry(struct exchange *ex, uint64_t pause)
 {
 	cc_buf_clear(&ex->pending);
 	if (cc_buf_share(&ex->pending, &ex->kept) < 0) {
-		struct answer a = exchange_no_memory(ex);
+		struct local_reply a = exchange_no_memory(ex);
 
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		return;
 	}
 	ex->state = EX_PAUSED;
@@ -300,8 +197,8 @@ static void go_again(struct exchange *ex, uint64_t pause)
 		timer_start(ex->env->ctx, &ex->timer, pause);
 }
 
-/* false: it is not sent again; *broke: the budget alone forbids it. */
-static bool try_again(struct exchange *ex, const struct cc_result *res, bool *broke)
+/* false: there is no retry; *broke: the budget alone forbids it. */
+static bool retry(struct exchange *ex, const struct cc_result *res, bool *broke)
 {
 	struct retry_facts f = facts_of(ex, res);
 	const struct conf_upstream *up = pool_conf(ex->pool);
@@ -317,47 +214,48 @@ static bool try_again(struct exchange *ex, const struct cc_result *res, bool *br
 	*broke = !affordable(ex, &f);
 	if (*broke)
 		return false;
-	ex->doubtful = ex->doubtful || !res->unprocessed;
+	ex->maybe_processed = ex->maybe_processed || !res->unprocessed;
 	count_retry(ex, why, res->err, pause);
-	/* What closed one connection may have closed the others that rested. */
+	/* What closed one connection may have closed the others that were idle. */
 	ex->waiter.fresh = why != RETRY_REFUSED && why != RETRY_GOAWAY;
-	go_again(ex, pause);
+	start_retry(ex, pause);
 	return true;
 }
 
 static void attempt_failed(struct exchange *ex, const struct cc_result *res)
 {
-	struct answer a = exchange_about(ex, REJECT_INTERNAL, 502, NULL, "");
+	struct local_reply a = exchange_about(ex, REJECT_INTERNAL, 502, NULL, "");
 	char detail[240];
 	bool broke;
 
-	if (try_again(ex, res, &broke))
+	if (retry(ex, res, &broke))
 		return;
-	if (ex->state == EX_ANSWERING) {
+	if (ex->state == EX_RESPONDING) {
 		exchange_cut(ex);
 		return;
 	}
-	ex->doubtful = ex->doubtful || !res->unprocessed;
-	answer_from_error(&a, res->err, res->phase);
+	ex->maybe_processed = ex->maybe_processed || !res->unprocessed;
+	local_reply_from_error(&a, res->err, res->phase);
 	if (res->unprocessed)
 		a.reason = REJECT_UNPROCESSED;
 	snprintf(detail, sizeof(detail), "%s%s%s", cc_strerror(res->err),
-		ex->doubtful ? "; the request may have been processed"
-			     : "; the request was surely not processed",
-		broke ? "; not sent again: retry_budget is used up" : "");
+		ex->maybe_processed ? "; the request may have been processed"
+				    : "; the request was surely not processed",
+		broke ? "; no retry: retry_budget is used up" : "");
 	a.detail = detail;
-	exchange_answer(ex, &a);
+	exchange_reply(ex, &a);
 }
 
 /*
- * The server did not want it. Not so before its limit was known, or above the last stream of a GOAWAY:
- * there we came too early or too late.
+ * The server did not want it. Not so before its limit was known, or above the last stream of a
+ * GOAWAY: there we came too early or too late.
  */
 static bool was_reset(const struct exchange *ex, const struct cc_result *res)
 {
 	bool refused = res->err == CC_EREFUSED && res->why == CC_WHY_REFUSED;
 
-	return ex->state == EX_SENDING && (res->err == CC_ERESET || (refused && !ex->guessed));
+	return ex->state == EX_SENDING &&
+	       (res->err == CC_ERESET || (refused && !ex->before_settings));
 }
 
 static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
@@ -371,7 +269,7 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 	timer_stop(&ex->timer);
 	timer_stop(&ex->continue_timer);
 	if (was_reset(ex, res))
-		pool_unanswered(ex->pc);
+		pool_no_response(ex->pc);
 	if (res->err < 0) {
 		attempt_failed(ex, res);
 		return;
@@ -426,20 +324,20 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 	ex->pc = pc;
 	ex->reused = !pool_is_fresh(pc);
 	ex->multiplexed = cc_conn_multiplexed(pool_conn_cc(pc));
-	ex->guessed = !cc_conn_limits_known(pool_conn_cc(pc));
+	ex->before_settings = !cc_conn_limits_known(pool_conn_cc(pc));
 	res.err = cc_conn_round_trip(pool_conn_cc(pc), ex->head, flags, &req_ops, ex, &ex->req);
 	if (res.err < 0) {
 		ex->req = NULL;
 		attempt_failed(ex, &res);
 		return;
 	}
-	watch(ex);
+	exchange_time_watch(ex);
 	if (ex->expects)
 		timer_start(ex->env->ctx, &ex->continue_timer, CONTINUE_AFTER);
 	if (!bodiless && (ex->pending.len > 0 || ex->body_end) && !pass_body(ex)) {
-		struct answer a = exchange_no_memory(ex);
+		struct local_reply a = exchange_no_memory(ex);
 
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		return;
 	}
 	if (ex->room_wanted && cc_req_room(ex->req) > 0) {
@@ -453,7 +351,7 @@ static void send_on(struct exchange *ex, struct pool_conn *pc)
 /* The head becomes one for this upstream. 0 or enum cc_err. */
 static int address(struct exchange *ex, const struct conf_upstream *up)
 {
-	int err = forward_request(ex->head, up);
+	int err = headers_request(ex->head, up);
 
 	ex->base = err == 0 ? strlen(up->base_path) : 0;
 	return err;
@@ -496,10 +394,10 @@ static void granted(struct waiter *w, struct pool_conn *pc)
 	struct exchange *ex = container_of(w, struct exchange, waiter);
 
 	if (bind_pool(ex, w->pool) < 0) { /* a reload may have moved the queue */
-		struct answer a = exchange_no_memory(ex);
+		struct local_reply a = exchange_no_memory(ex);
 
 		cc_conn_release(pool_conn_cc(pc));
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		return;
 	}
 	send_on(ex, pc);
@@ -509,10 +407,10 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 {
 	struct exchange *ex = container_of(w, struct exchange, waiter);
 	struct pool_view now;
-	struct answer a;
+	struct local_reply a;
 	char text[400];
 
-	bind_pool(ex, w->pool); /* for the name in the answer: nothing is sent */
+	bind_pool(ex, w->pool); /* for the name in the local reply: nothing is sent */
 	pool_view(ex->pool, &now);
 	a = exchange_about(ex, REJECT_QUEUE_TIMEOUT, 503, "connection_limit_reached", detail);
 	switch (why) {
@@ -538,7 +436,7 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 		a.retry_after = 1;
 		break;
 	case WAITER_CONNECT_FAILED:
-		answer_from_error(&a, err, CC_PHASE_QUEUED);
+		local_reply_from_error(&a, err, CC_PHASE_QUEUED);
 		break;
 	case WAITER_POOL_GONE:
 		a.reason = REJECT_REMOVED;
@@ -546,12 +444,12 @@ static void not_granted(struct waiter *w, enum waiter_failure why, int err, cons
 		a.detail = "the upstream was removed from the configuration";
 		break;
 	}
-	exchange_answer(ex, &a);
+	exchange_reply(ex, &a);
 }
 
 /*
- * The pool that has the upstream's name now; NULL: the configuration dropped it. up may be of an older
- * configuration: a listener that a reload removed keeps its own, and so does a draining pool.
+ * The pool that has the upstream's name now; NULL: the configuration dropped it. up may be of an
+ * older configuration: a listener that a reload removed keeps its own, and so does a draining pool.
  */
 static struct pool *pool_of(const struct exchange_env *env, const struct conf_upstream *up)
 {
@@ -563,7 +461,9 @@ static struct pool *pool_of(const struct exchange_env *env, const struct conf_up
 	return up ? env->pools[up->index] : NULL;
 }
 
-/* 0; CC_ECLOSED: the configuration dropped the upstream; or the head cannot be made the new one's. */
+/*
+ * 0; CC_ECLOSED: the configuration dropped the upstream; or the head cannot be made the new one's.
+ */
 static int follow_reload(struct exchange *ex)
 {
 	struct pool *pool;
@@ -574,11 +474,11 @@ static int follow_reload(struct exchange *ex)
 	return pool ? bind_pool(ex, pool) : CC_ECLOSED;
 }
 
-static void ask_pool(struct exchange *ex, bool again)
+static void ask_pool(struct exchange *ex, bool is_retry)
 {
 	struct pool_conn *pc = NULL;
 	struct pool_view now;
-	struct answer a;
+	struct local_reply a;
 	char text[160];
 
 	ex->state = EX_WAITING;
@@ -592,10 +492,10 @@ static void ask_pool(struct exchange *ex, bool again)
 		return;
 	default:
 		a = exchange_no_memory(ex);
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		return;
 	}
-	switch (pool_ask(ex->pool, &ex->waiter, again, &pc)) {
+	switch (pool_ask(ex->pool, &ex->waiter, is_retry, &pc)) {
 	case POOL_GRANTED:
 		send_on(ex, pc);
 		break;
@@ -608,7 +508,7 @@ static void ask_pool(struct exchange *ex, bool again)
 			now.waiting, now.max_queue);
 		a.limit = "max_queue";
 		a.retry_after = 1;
-		exchange_answer(ex, &a);
+		exchange_reply(ex, &a);
 		break;
 	}
 }
@@ -629,43 +529,28 @@ static struct exchange *exchange_new(
 	ex->began = ctx_now_us(env->ctx);
 	cc_buf_init(&ex->pending, env->ctx);
 	cc_buf_init(&ex->kept, env->ctx);
-	cc_buf_init(&ex->own_body, env->ctx);
+	cc_buf_init(&ex->reply_body, env->ctx);
 	waiter_init(&ex->waiter, granted, not_granted);
 	timer_init(&ex->timer, timer_fired);
-	timer_init(&ex->total, total_over);
+	exchange_time_init(ex);
 	timer_init(&ex->continue_timer, continue_fired);
 	turn_item_init(&ex->turn, exchange_free_run);
 	env->running++;
 	return ex;
 }
 
-static void refuse_unrouted(struct exchange *ex)
-{
-	struct cc_str host = cc_head_authority(ex->head);
-	struct answer a = exchange_about(ex, REJECT_UNROUTED, 404, "destination_not_found", "");
-	char text[300];
-
-	snprintf(text, sizeof(text),
-		"no upstream is named \"%.*s\"; write http://NAME/... with one of the names listed",
-		(int)(host.n < 128 ? host.n : 128), host.n ? host.p : "");
-	a.detail = text;
-	a.names = ex->env->conf;
-	ex->env->stats.unrouted++;
-	exchange_answer(ex, &a);
-}
-
 /* The head becomes the upstream's. false: it cannot, and is answered. */
 static bool prepare(struct exchange *ex)
 {
 	const struct conf_upstream *up = pool_conf(ex->pool);
-	struct answer a = exchange_about(ex, REJECT_BAD_REQUEST, 400, "http_request_error",
+	struct local_reply a = exchange_about(ex, REJECT_BAD_REQUEST, 400, "http_request_error",
 		"the request head cannot be forwarded");
 	char text[300];
 	uint64_t ms;
 	const char *wrong = client_timeout_take(ex->head, up->client_timeout_header, &ms);
 
 	if (!wrong && address(ex, up) == 0) {
-		limit_total(ex, ms);
+		exchange_time_limit(ex, ms);
 		return true;
 	}
 	if (wrong) {
@@ -673,40 +558,36 @@ static bool prepare(struct exchange *ex)
 		a.detail = text;
 		a.limit = up->client_timeout_header;
 	}
-	exchange_answer(ex, &a);
+	exchange_reply(ex, &a);
 	return false;
 }
 
-/* Goes on with the request, or answers it. */
+static void refuse(struct exchange *ex, const struct policy_refusal *no)
+{
+	struct local_reply a = exchange_about(ex, no->reason, no->status, no->error, no->detail);
+
+	a.limit = no->limit;
+	a.retry_after = no->retry_after;
+	if (no->lists_upstreams)
+		a.names = ex->env->conf;
+	ex->env->stats.unrouted += no->reason == REJECT_UNROUTED;
+	exchange_reply(ex, &a);
+}
+
+/* Goes on with the request, or answers it. up: NULL: none was found. */
 static void start(struct exchange *ex, const struct conf_upstream *up)
 {
-	const char *why = "";
-	struct answer a;
-	unsigned status = forward_refuse(ex->head, &why);
-	struct pool *pool;
+	struct pool *pool = up ? pool_of(ex->env, up) : NULL;
+	struct policy_refusal no;
+	struct policy_facts facts = {
+		.head = ex->head,
+		.pressure = slabs_pressure(&ex->env->ctx->slabs),
+		.routed = up != NULL,
+		.served = pool != NULL,
+	};
 
-	if (status > 0) {
-		a = exchange_about(ex, REJECT_DENIED, status, "http_request_denied", why);
-		exchange_answer(ex, &a);
-		return;
-	}
-	if (slabs_pressure(&ex->env->ctx->slabs) >= 90) {
-		a = exchange_about(ex, REJECT_MEMORY, 503, "proxy_internal_limit",
-			"buffer memory is used up: daemon.memory_limit");
-		a.limit = "memory_limit";
-		a.retry_after = 1;
-		exchange_answer(ex, &a);
-		return;
-	}
-	if (!up) {
-		refuse_unrouted(ex);
-		return;
-	}
-	pool = pool_of(ex->env, up);
-	if (!pool) {
-		a = exchange_about(ex, REJECT_REMOVED, 503, "destination_unavailable",
-			"the upstream was removed from the configuration");
-		exchange_answer(ex, &a);
+	if (!policy_allows(&facts, &no)) {
+		refuse(ex, &no);
 		return;
 	}
 	bind_pool(ex, pool);
@@ -748,19 +629,19 @@ static void body_ended(struct exchange *ex)
 {
 	ex->body_end = true;
 	if (ex->state == EX_SENDING)
-		watch(ex); /* from here on the answer is what is waited for */
+		exchange_time_watch(ex); /* from here on the response is what is waited for */
 }
 
 static void exchange_body(void *call, struct cc_buf *body, bool eos)
 {
 	struct exchange *ex = call;
 
-	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER || !ex->pool) {
+	if (ex->state == EX_DONE || ex->state == EX_LOCAL_REPLY || !ex->pool) {
 		cc_buf_clear(body);
 		return;
 	}
 	keep(ex, body);
-	active(ex);
+	exchange_time_active(ex);
 	if (eos)
 		body_ended(ex);
 	if (ex->req && ex->pending.len == 0) {
@@ -780,7 +661,7 @@ static void exchange_trailers(void *call, const struct cc_head *trailers)
 {
 	struct exchange *ex = call;
 
-	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER)
+	if (ex->state == EX_DONE || ex->state == EX_LOCAL_REPLY)
 		return;
 	ex->trailers = cc_head_copy(ex->env->ctx, trailers);
 	if (!ex->trailers) {
@@ -797,7 +678,7 @@ static size_t exchange_room(void *call)
 	struct exchange *ex = call;
 	size_t room;
 
-	if (ex->state == EX_DONE || ex->state == EX_OWN_ANSWER || !ex->pool)
+	if (ex->state == EX_DONE || ex->state == EX_LOCAL_REPLY || !ex->pool)
 		return SIZE_MAX; /* it is thrown away */
 	if (ex->req) {
 		room = cc_req_room(ex->req);
@@ -814,7 +695,7 @@ static void exchange_sent(void *call, size_t n)
 {
 	struct exchange *ex = call;
 
-	active(ex);
+	exchange_time_active(ex);
 	if (ex->req)
 		cc_req_consumed(ex->req, n);
 }

@@ -1,5 +1,5 @@
 /*
- * exchange.h - one forwarded request, from its head to the end of its answer.
+ * exchange.h - one forwarded request, from its head to the end of its response.
  *
  *   front  ── exchange_service: begin, body, trailers, room, sent, gone ──> exchange
  *   front <── stream_ops: info, head, body, end, cut, room ── exchange

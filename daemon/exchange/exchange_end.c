@@ -1,6 +1,5 @@
 /*
- * exchange_end.c - how exchanges end: counted and logged once, cut, or with an answer of the daemon's
- * own.
+ * exchange_end.c - how exchanges end: counted and logged once, cut, or with a local reply.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -18,10 +17,10 @@ void exchange_free_run(struct turn_item *item)
 
 	cc_head_free(ex->head);
 	cc_head_free(ex->trailers);
-	cc_head_free(ex->own);
+	cc_head_free(ex->reply);
 	cc_buf_clear(&ex->pending);
 	cc_buf_clear(&ex->kept);
-	cc_buf_clear(&ex->own_body);
+	cc_buf_clear(&ex->reply_body);
 	env->running--;
 	mem_cache_put(&env->exchanges, env->ctx, ex);
 }
@@ -52,7 +51,7 @@ static bool is_logged(const struct exchange *ex, enum ending end)
 
 static void access_line(const struct exchange *ex, enum ending end)
 {
-	static const char *const words[] = {"ok", "cut", "own", "abandoned"};
+	static const char *const words[] = {"ok", "cut", "local_reply", "abandoned"};
 	struct cc_str method, path;
 	const char *query;
 	char shown[PATH_SHOWN];
@@ -85,7 +84,7 @@ static void count_rejected(struct exchange *ex)
 /* The one place where requests that ended are counted, so that the sums of stats.h hold. */
 static void count(struct exchange *ex, enum ending end)
 {
-	if (end == END_OWN) {
+	if (end == END_LOCAL_REPLY) {
 		count_rejected(ex);
 		return;
 	}
@@ -140,9 +139,9 @@ void exchange_cut(struct exchange *ex)
 		ops->cut(stream);
 }
 
-/* ---- answers of our own ------------------------------------------------ */
+/* ---- local replies ------------------------------------------------ */
 
-static void own_answer_run(struct turn_item *item)
+static void local_reply_run(struct turn_item *item)
 {
 	struct exchange *ex = container_of(item, struct exchange, turn);
 	const struct stream_ops *ops = ex->ops;
@@ -150,21 +149,21 @@ static void own_answer_run(struct turn_item *item)
 
 	if (!ops)
 		return;
-	if (!ex->own) { /* no memory */
+	if (!ex->reply) { /* no memory */
 		exchange_cut(ex);
 		return;
 	}
-	ops->head(stream, ex->own);
+	ops->head(stream, ex->reply);
 	if (ex->state == EX_DONE)
 		return;
-	ops->body(stream, &ex->own_body);
+	ops->body(stream, &ex->reply_body);
 	if (ex->state == EX_DONE)
 		return;
-	exchange_finish(ex, END_OWN);
+	exchange_finish(ex, END_LOCAL_REPLY);
 	ops->end(stream, NULL);
 }
 
-static void log_failed(const struct exchange *ex, const struct answer *a)
+static void log_failed(const struct exchange *ex, const struct local_reply *a)
 {
 	if (a->status < 500)
 		return;
@@ -174,29 +173,29 @@ static void log_failed(const struct exchange *ex, const struct answer *a)
 		ex->attempts);
 }
 
-void exchange_answer(struct exchange *ex, const struct answer *given)
+void exchange_reply(struct exchange *ex, const struct local_reply *given)
 {
-	struct answer a = *given;
+	struct local_reply a = *given;
 
-	a.retry_safe = !ex->doubtful && !ex->req; /* a running attempt may be processed */
+	a.retry_safe = !ex->maybe_processed && !ex->req; /* a running attempt may be processed */
 	stop_work(ex);
-	ex->state = EX_OWN_ANSWER;
+	ex->state = EX_LOCAL_REPLY;
 	ex->status = a.status;
 	ex->reason = a.reason;
 	log_failed(ex, &a);
-	ex->own = cc_head_new(ex->env->ctx);
-	if (ex->own && answer_build(&a, ex->own, &ex->own_body) < 0) {
-		cc_head_free(ex->own);
-		ex->own = NULL;
+	ex->reply = cc_head_new(ex->env->ctx);
+	if (ex->reply && local_reply_build(&a, ex->reply, &ex->reply_body) < 0) {
+		cc_head_free(ex->reply);
+		ex->reply = NULL;
 	}
-	ex->turn.run = own_answer_run;
+	ex->turn.run = local_reply_run;
 	turn_add(ex->env->ctx, TURN_NOTIFY, &ex->turn);
 }
 
-struct answer exchange_about(const struct exchange *ex, enum reject_reason reason, unsigned status,
-	const char *error, const char *detail)
+struct local_reply exchange_about(const struct exchange *ex, enum reject_reason reason,
+	unsigned status, const char *error, const char *detail)
 {
-	return (struct answer){
+	return (struct local_reply){
 		.reason = reason,
 		.status = status,
 		.error = error,
@@ -205,7 +204,7 @@ struct answer exchange_about(const struct exchange *ex, enum reject_reason reaso
 	};
 }
 
-struct answer exchange_no_memory(const struct exchange *ex)
+struct local_reply exchange_no_memory(const struct exchange *ex)
 {
 	return exchange_about(ex, REJECT_MEMORY, 503, "proxy_internal_error", "out of memory");
 }

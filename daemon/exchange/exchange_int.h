@@ -1,4 +1,7 @@
-/* exchange_int.h - what the parts of an exchange share: exchange.c moves it, exchange_end.c ends it. */
+/*
+ * exchange_int.h - what the parts of an exchange share: exchange.c moves it, exchange_time.c
+ * limits it, exchange_end.c ends it.
+ */
 #ifndef EXCHANGE_INT_H
 #define EXCHANGE_INT_H
 
@@ -8,8 +11,8 @@
 #include "daemon/pool/pool.h"
 #include "lib/base/turn.h"
 
-enum exchange_state { EX_WAITING, EX_PAUSED, EX_SENDING, EX_ANSWERING, EX_OWN_ANSWER, EX_DONE };
-enum ending { END_OK, END_CUT, END_OWN, END_ABANDONED };
+enum exchange_state { EX_WAITING, EX_PAUSED, EX_SENDING, EX_RESPONDING, EX_LOCAL_REPLY, EX_DONE };
+enum ending { END_OK, END_CUT, END_LOCAL_REPLY, END_ABANDONED };
 
 struct exchange {
 	struct exchange_env *env;
@@ -28,8 +31,8 @@ struct exchange {
 	bool body_end; /* the client sent all of it */
 	bool expects;  /* waits for 100, and has not got one */
 	bool room_wanted;
-	bool reused, multiplexed, guessed; /* of the attempt: see struct retry_facts */
-	bool doubtful;                     /* an attempt that ended may have been processed */
+	bool reused, multiplexed, before_settings; /* of the attempt: see struct retry_facts */
+	bool maybe_processed; /* an attempt that ended may have been processed */
 	unsigned attempts;
 	unsigned infos;       /* 1xx passed on */
 	struct pool_conn *pc; /* that req is on */
@@ -40,14 +43,14 @@ struct exchange {
 	uint64_t total_ms;  /* 0: none */
 	bool total_of_client;
 	struct timer continue_timer;
-	struct turn_item turn;     /* own answer, then the memory */
+	struct turn_item turn;     /* local reply, then the memory */
 	uint64_t began;            /* us */
 	uint64_t asked, sent;      /* us: for a connection, on it; of the last attempt */
-	uint64_t received;         /* bytes of the answer's body */
-	unsigned status;           /* of the answer, 0: none */
-	enum reject_reason reason; /* of the daemon's own answer */
-	struct cc_head *own;       /* the daemon's own answer */
-	struct cc_buf own_body;
+	uint64_t received;         /* bytes of the response's body */
+	unsigned status;           /* of the response, 0: none */
+	enum reject_reason reason; /* of the local reply */
+	struct cc_head *reply;     /* local reply */
+	struct cc_buf reply_body;
 };
 
 /* Everything stops; the memory goes back at the end of the turn. */
@@ -55,13 +58,13 @@ void exchange_finish(struct exchange *ex, enum ending end);
 /* Finishes, and the client hears that what it got is not whole. */
 void exchange_cut(struct exchange *ex);
 /*
- * The daemon's own answer instead of the upstream's. Comes from the turn, so that no caller of ours is
- * called back from inside its call.
+ * A local reply instead of the upstream's response. Comes from the turn, so that no caller of ours
+ * is called back from inside its call.
  */
-void exchange_answer(struct exchange *ex, const struct answer *given);
-struct answer exchange_about(const struct exchange *ex, enum reject_reason reason, unsigned status,
-	const char *error, const char *detail);
-struct answer exchange_no_memory(const struct exchange *ex);
+void exchange_reply(struct exchange *ex, const struct local_reply *given);
+struct local_reply exchange_about(const struct exchange *ex, enum reject_reason reason,
+	unsigned status, const char *error, const char *detail);
+struct local_reply exchange_no_memory(const struct exchange *ex);
 void exchange_free_run(struct turn_item *item); /* in ex->turn when nothing else is */
 
 #endif

@@ -1,8 +1,8 @@
-/* retry.c - may a request that failed be sent again? Knows nothing but its arguments. */
+/* retry.c - may a request that failed be retried? Knows nothing but its arguments. */
 #include "daemon/exchange/retry.h"
 #include "lib/base/str.h"
 
-#define PAUSE      100  /* ms, before the second repeat; doubles with each */
+#define PAUSE      100  /* ms, before the second retry; doubles with each */
 #define PAUSE_CALM 1000 /* ms, before any, when the server asked for it */
 #define DOUBLINGS  4    /* at most */
 #define IN_ORDER   20   /* attempts more, after connections that answered and then left in order */
@@ -30,12 +30,12 @@ enum retry_end retry_end_of(const struct cc_result *res)
 	return ended && res->phase < CC_PHASE_RECEIVING ? RETRY_END_SILENT : RETRY_END_OTHER;
 }
 
-/* What may have been processed is repeated once: RFC 9110 9.2.2, no retry of a failed retry. */
+/* What may have been processed has one retry: RFC 9110 9.2.2, none of a failed retry. */
 static enum retry_reason silent_verdict(const struct retry_facts *f, enum conf_retry policy)
 {
 	enum retry_reason reason = f->reused ? RETRY_REUSED_CLOSED : RETRY_IDEMPOTENT;
 
-	if (f->doubtful)
+	if (f->maybe_processed)
 		return RETRY_NO;
 	if (policy == CONF_RETRY_IDEMPOTENT)
 		return f->idempotent ? reason : RETRY_NO;
@@ -55,8 +55,8 @@ static bool met_a_retirement(const struct retry_facts *f)
 }
 
 /*
- * Each connection that retires has answered requests, so others get on while this one has bad luck: on
- * a slow machine it may meet several in a row, and an error would be of our making.
+ * Each connection that retires has answered requests, so others get on while this one has bad luck:
+ * on a slow machine it may meet several in a row, and an error would be of our making.
  */
 static unsigned attempts_allowed(const struct retry_facts *f, unsigned max)
 {
@@ -65,7 +65,7 @@ static unsigned attempts_allowed(const struct retry_facts *f, unsigned max)
 
 enum retry_reason retry_verdict(const struct retry_facts *f, enum conf_retry policy, unsigned max)
 {
-	if (policy == CONF_RETRY_NEVER || f->answered || f->client_gone || !f->replayable ||
+	if (policy == CONF_RETRY_NEVER || f->response_begun || f->client_gone || !f->replayable ||
 		f->attempts > attempts_allowed(f, max))
 		return RETRY_NO;
 	switch (f->end) {
@@ -85,8 +85,8 @@ enum retry_reason retry_verdict(const struct retry_facts *f, enum conf_retry pol
 
 /*
  * Free is what never reached the upstream, what it refused because it could not yet say how much
- * it takes, and the orderly end of a connection that had answered. The last is bounded by the answers
- * only while one request is lost with a connection, or the server announces the end.
+ * it takes, and the orderly end of a connection that had answered. The last is bounded by the
+ * responses only while one request is lost with a connection, or the server announces the end.
  */
 bool retry_costs(const struct retry_facts *f)
 {
@@ -94,7 +94,7 @@ bool retry_costs(const struct retry_facts *f)
 	case RETRY_END_UNSENT:
 		return false;
 	case RETRY_END_REFUSED:
-		return !f->guessed;
+		return !f->before_settings;
 	case RETRY_END_GOAWAY:
 		return !met_a_retirement(f);
 	case RETRY_END_SILENT:
@@ -111,7 +111,7 @@ uint64_t retry_pause(const struct retry_facts *f, uint64_t random)
 	unsigned doublings = f->attempts - (calm ? 1 : 2);
 	uint64_t pause;
 
-	if (!calm && f->attempts < 2) /* the first repeat of a request loses no time */
+	if (!calm && f->attempts < 2) /* the first retry of a request loses no time */
 		return 0;
 	pause = (uint64_t)(calm ? PAUSE_CALM : PAUSE)
 	        << (doublings < DOUBLINGS ? doublings : DOUBLINGS);

@@ -1,4 +1,4 @@
-/* retry.h - may a request that failed be sent again, and when? Pure (doc/errors.md has the table). */
+/* retry.h - may a request that failed be retried, and when? Pure (doc/errors.md has the table). */
 #ifndef RETRY_H
 #define RETRY_H
 
@@ -14,7 +14,7 @@
 /* How an attempt ended, as far as it matters here. */
 enum retry_end {
 	RETRY_END_OTHER,  /* a reset, a timeout, bad HTTP: the upstream may have acted */
-	RETRY_END_SILENT, /* the connection ended without a byte of the answer: the same */
+	RETRY_END_SILENT, /* the connection ended without a byte of the response: the same */
 	RETRY_END_UNSENT, /* nothing of it left */
 	RETRY_END_REFUSED,
 	RETRY_END_GOAWAY /* above the last stream id */
@@ -22,15 +22,15 @@ enum retry_end {
 
 struct retry_facts {
 	enum retry_end end;
-	enum cc_why why;  /* what the upstream said */
-	bool answered;    /* the client saw a byte of the answer */
-	bool reused;      /* the connection had answered requests before */
-	bool multiplexed; /* it carries several at once */
-	bool guessed;     /* sent before the peer told its limits */
-	bool doubtful;    /* an earlier attempt may have been processed */
-	bool idempotent;  /* RFC 9110 9.2.2 */
-	bool safe;        /* GET or HEAD */
-	bool replayable;  /* all of the request body is still here */
+	enum cc_why why;      /* what the upstream said */
+	bool response_begun;  /* the client saw a byte of it */
+	bool reused;          /* the connection had carried requests before */
+	bool multiplexed;     /* it carries several at once */
+	bool before_settings; /* sent before the peer told its limits */
+	bool maybe_processed; /* an earlier attempt may have been processed */
+	bool idempotent;      /* RFC 9110 9.2.2 */
+	bool safe;            /* GET or HEAD */
+	bool replayable;      /* all of the request body is still here */
 	bool client_gone;
 	unsigned attempts; /* made so far */
 };

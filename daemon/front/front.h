@@ -26,7 +26,19 @@ struct log;
 struct service;
 struct worker_stats;
 
-/* Where a request is answered. */
+/*
+ * Where a request is answered. A client that cannot move (its worker drains; later, an HTTP/2
+ * client whose other streams run) is served here, by a pool that is not at home: today that dials
+ * the server itself, beyond max_connections. To keep the limits exact it has to dial the home
+ * worker instead, and a client of this kind is then an ordinary one there:
+ *
+ *	pool (not home) ── dial(up, caller): socketpair ──> one end is its connection, h1 or h2c
+ *	other end ── front_accept_with(internal listener, bound to up; caller given) ──> home
+ *
+ * What that wants: a transport that takes a descriptor, an internal front_listener of each upstream
+ * in its home worker (single upstream, no limit of clients, heads as they are), and a caller that
+ * comes along instead of SO_PEERCRED, which names the daemon.
+ */
 struct front_home {
 	const struct conf_upstream *up; /* NULL: it is for none, which the service tells */
 	bool here;                      /* in this worker; else: */
@@ -38,8 +50,8 @@ struct front_owner {
 	/* Asked once for each request; the answer goes to the service, too. */
 	struct front_home (*home_of)(struct front_listener *fl, const struct cc_head *head);
 	/*
-	 * The client goes to that worker, whole, with the bytes of the request that was begun. Takes
-	 * over fd and copies bytes; false: no memory, and fd stays the caller's.
+	 * The client goes to that worker, whole, with the bytes of the request that was begun.
+	 * Takes over fd and copies bytes; false: no memory, and fd stays the caller's.
 	 */
 	bool (*hand_over)(
 		struct front_listener *fl, unsigned worker, int fd, const struct cc_buf *bytes);
@@ -58,7 +70,7 @@ struct front_listener {
 	struct list conns;                /* struct front_conn */
 	unsigned count;                   /* of conns */
 	unsigned refused;                 /* of these: there is no room for them */
-	bool draining;                    /* connections close after their answer */
+	bool draining;                    /* connections close after their response */
 	bool single_worker;               /* every request's home is here */
 };
 
@@ -66,15 +78,15 @@ struct front_listener {
 bool front_accept(struct front_listener *fl, int fd);
 /* The limit that leaves no room for a client. */
 enum front_limit { FRONT_NO_LIMIT, FRONT_MAX_CLIENTS, FRONT_DESCRIPTORS };
-/* "max_clients", as in the answer. */
+/* "max_clients", as in the response. */
 const char *front_limit_name(enum front_limit limit);
 /* The same for a client that is refused: its request gets 503, and it is closed. */
 bool front_refuse(struct front_listener *fl, int fd, enum front_limit limit);
 /* The same for a client that another worker passed, with n bytes it has sent already. */
 bool front_accept_with(struct front_listener *fl, int fd, const void *bytes, size_t n);
-/* Idle clients are closed now, the others after the answer they wait for. */
+/* Idle clients are closed now, the others after the response they wait for. */
 void front_drain(struct front_listener *fl);
-/* At once, unfinished answers are cut. */
+/* At once, unfinished responses are cut. */
 void front_close_all(struct front_listener *fl);
 
 #endif

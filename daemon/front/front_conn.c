@@ -1,7 +1,7 @@
 /*
  * front_conn.c - one local client: its life, whatever it speaks.
  *
- * A client that is refused for want of room has its request read like any other, because an answer
+ * A client that is refused for want of room has its request read like any other, because a response
  * that comes before it may be lost; it has a second for it.
  *
  * With several workers an upstream has one as its home, so that its limits stay
@@ -9,8 +9,8 @@
  * whole. One that cannot move (its other requests run, or this worker drains) is
  * served by the pool that stands here, though its home is not.
  *
- * LINGER: the answer is out and the write side shut, but the client may still
- * be sending. Closing now could reset the connection under the answer, so what
+ * LINGER: the response is out and the write side shut, but the client may still
+ * be sending. Closing now could reset the connection under the response, so what
  * comes is read and dropped for a moment.
  */
 #include <string.h>
@@ -27,11 +27,13 @@
 #include "lib/base/ctx.h"
 #include "lib/net/link.h"
 
-/* Percent of the buffers in use up to which clients are read. Heads are small, and 503 needs one. */
+/*
+ * Percent of the buffers in use up to which clients are read. Heads are small, and 503 needs one.
+ */
 #define HEADS_UNTIL    97u
 #define BODIES_UNTIL   90u
-#define UNREAD_MAX     65536u /* bytes of answers that a client leaves unread and asks again */
-#define STALL_MS       60000  /* the rest of an answer that closes does not move for so long */
+#define UNREAD_MAX     65536u /* bytes of responses that a client leaves unread and asks again */
+#define STALL_MS       60000  /* the rest of a response that closes does not move for so long */
 #define LINGER_MS      1000
 #define REFUSED_MS     1000       /* for the request of a client that is refused */
 #define LOOK_MS        1000       /* is the client that is not read from still there? */
@@ -149,7 +151,7 @@ void front_hold(struct front_conn *fc)
 	timer_start(fc->ctx, &fc->timer, LOOK_MS);
 }
 
-/* What is there comes from the turn, so that answers do not nest. */
+/* What is there comes from the turn, so that responses do not nest. */
 void front_go_on(struct front_conn *fc)
 {
 	link_pause(fc->link, false);
@@ -173,9 +175,9 @@ struct front_home front_home_of(struct front_conn *fc, const struct cc_head *hea
 	return home;
 }
 
-/* ---- answers of its own -------------------------------------------------- */
+/* ---- local replies -------------------------------------------------- */
 
-static void count_reply(const struct front_conn *fc, const struct answer *a)
+static void count_reply(const struct front_conn *fc, const struct local_reply *a)
 {
 	fc->fl->stats->rejected_by[a->reason]++;
 	if (a->status >= 500)
@@ -184,8 +186,8 @@ static void count_reply(const struct front_conn *fc, const struct answer *a)
 			a->detail);
 }
 
-bool front_reply(
-	struct front_conn *fc, const struct stream_ops *ops, void *stream, const struct answer *a)
+bool front_reply(struct front_conn *fc, const struct stream_ops *ops, void *stream,
+	const struct local_reply *a)
 {
 	struct cc_head *head = cc_head_new(fc->ctx);
 	struct cc_buf body;
@@ -193,7 +195,7 @@ bool front_reply(
 
 	count_reply(fc, a);
 	cc_buf_init(&body, fc->ctx);
-	built = head && answer_build(a, head, &body) == 0;
+	built = head && local_reply_build(a, head, &body) == 0;
 	if (built) {
 		ops->head(stream, head);
 		if (fc->life != FRONT_CLOSED)
@@ -210,7 +212,7 @@ bool front_reply(
 bool front_bad_request(struct front_conn *fc, const struct stream_ops *ops, void *stream,
 	unsigned status, const char *detail)
 {
-	struct answer a = {.status = status, .error = "http_request_error", .detail = detail};
+	struct local_reply a = {.status = status, .error = "http_request_error", .detail = detail};
 
 	fc->fl->stats->bad_requests++;
 	log_line(fc->fl->log, LOG_LEVEL_INFO, "request refused",
@@ -226,7 +228,7 @@ const char *front_limit_name(enum front_limit limit)
 bool front_no_room(struct front_conn *fc, const struct stream_ops *ops, void *stream)
 {
 	bool places = fc->refused == FRONT_MAX_CLIENTS;
-	struct answer a = {
+	struct local_reply a = {
 		.status = 503,
 		.error = "proxy_internal_limit",
 		.reason = places ? REJECT_MAX_CLIENTS : REJECT_DESCRIPTORS,
@@ -280,7 +282,7 @@ static bool knows_proto(struct front_conn *fc)
 
 /*
  * It asks and does not read. Who may have to move to another worker does not ask before the last
- * answer has left, as that cannot move along.
+ * response has left, as that cannot move along.
  */
 static bool owes_reading(const struct front_conn *fc)
 {
@@ -322,15 +324,15 @@ static void on_data(struct link *l)
 		front_close(fc);
 }
 
-/* Of a client that sends no more. shutdown(SHUT_WR) behind its requests: it waits for answers. */
-static bool awaits_answer(struct front_conn *fc)
+/* Of a client that sends no more. shutdown(SHUT_WR) behind its requests: it waits for responses. */
+static bool awaits_response(struct front_conn *fc)
 {
 	switch (fc->life) {
 	case FRONT_IDLE:
 		return fc->link->in.len > 0;
 	case FRONT_ACTIVE:
 		return fc->proto && fc->proto->eof(fc);
-	case FRONT_LINGER: /* the rest of the answer still goes out, the timer bounds it */
+	case FRONT_LINGER: /* the rest of the response still goes out, the timer bounds it */
 		return fc->link->out.len > 0;
 	case FRONT_CLOSED:
 		break;
@@ -343,7 +345,7 @@ static void on_eof(struct link *l, bool clean)
 	struct front_conn *fc = l->owner;
 
 	(void)clean;
-	if (!awaits_answer(fc) || link_peer_gone(l))
+	if (!awaits_response(fc) || link_peer_gone(l))
 		front_close(fc);
 }
 

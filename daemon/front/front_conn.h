@@ -16,7 +16,7 @@
 #include "lib/base/timer.h"
 #include "lib/base/turn.h"
 
-struct answer;
+struct local_reply;
 struct front_conn;
 struct link;
 struct stream_ops;
@@ -32,17 +32,20 @@ struct front_proto {
 	/* While ACTIVE: link->in may hold something new. May end fc. */
 	void (*data)(struct front_conn *fc);
 	/*
-	 * While ACTIVE: the client sends no more. true: it waits for answers; false: there is
+	 * While ACTIVE: the client sends no more. true: it waits for responses; false: there is
 	 * nothing to wait for, and the caller closes. May not end fc.
 	 */
 	bool (*eof)(struct front_conn *fc);
 	/* The kernel took bytes of link->out: services hear what was sent. May not end fc. */
 	void (*written)(struct front_conn *fc);
-	/* Before the link writes: fills link->out. May not end fc nor call a service. NULL: nothing. */
+	/*
+	 * Before the link writes: fills link->out. May not end fc nor call a service. NULL:
+	 * nothing.
+	 */
 	void (*flush)(struct front_conn *fc);
 	/*
-	 * fl->draining was set, and fc has or is about to have a request: no other shall follow. May
-	 * end fc. NULL: who asks fl->draining at the right moment needs no call.
+	 * fl->draining was set, and fc has or is about to have a request: no other shall follow.
+	 * May end fc. NULL: who asks fl->draining at the right moment needs no call.
 	 */
 	void (*drain)(struct front_conn *fc);
 	/* The time of front_await_head is over. May end fc. */
@@ -94,7 +97,7 @@ struct front_conn {
 /* At once; what was sent must not look whole, or nothing was. Calls proto->gone. Fine twice. */
 void front_close(struct front_conn *fc);
 /*
- * All answers are in link->out, and no request follows: reads and drops until they have left and
+ * All responses are in link->out, and no request follows: reads and drops until they have left and
  * the client closes. May be the end at once.
  */
 void front_linger(struct front_conn *fc);
@@ -117,11 +120,11 @@ bool front_is_last(const struct front_conn *fc);
 /* Asked once a request. here is true for those who cannot move. */
 struct front_home front_home_of(struct front_conn *fc, const struct cc_head *head);
 
-/* ---- answers of the front's own: ops->head, body and end of the stream, at once ---- */
+/* ---- local replies of the front: ops->head, body and end of the stream, at once ---- */
 
 /* Counted and logged. false: no memory, and nothing was called. Ends fc as far as ops do. */
-bool front_reply(
-	struct front_conn *fc, const struct stream_ops *ops, void *stream, const struct answer *a);
+bool front_reply(struct front_conn *fc, const struct stream_ops *ops, void *stream,
+	const struct local_reply *a);
 /* Bytes that are no request. As front_reply. */
 bool front_bad_request(struct front_conn *fc, const struct stream_ops *ops, void *stream,
 	unsigned status, const char *detail);

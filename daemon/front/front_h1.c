@@ -5,7 +5,7 @@
  *   response:  NONE ──head──> BODY ──end──> DONE
  *
  * One request at a time: what a client pipelines waits in link->in until the
- * answer before it is written, so answers come in order by themselves. While a
+ * response before it is written, so responses come in order by themselves. While a
  * request runs the socket is still watched: a client that hangs up stops
  * its upstream request.
  *
@@ -34,8 +34,8 @@ struct front_h1 {
 	struct h1_parser *parser; /* NULL: no request was begun */
 	struct cc_buf raw;        /* the head's bytes so far, unless there is one worker */
 	struct cc_head *head;     /* being built; then the service's */
-	void *call;               /* of the service, until its answer is complete */
-	size_t owed;              /* answer body bytes in link->out not yet told to the service */
+	void *call;               /* of the service, until its response is complete */
+	size_t owed;              /* response body bytes in link->out not yet told to the service */
 	enum h1_request request;  /* how far it was parsed */
 	enum h1_response response;
 	enum h1_framing framing; /* of the response */
@@ -53,7 +53,7 @@ static void call_gone(struct front_h1 *h)
 	h->call = NULL;
 }
 
-/* Request and answer are complete, or the answer is and the request cannot be. May end fc. */
+/* Request and response are complete, or the response is and the request cannot be. May end fc. */
 static void request_over(struct front_h1 *h)
 {
 	h->owed = 0;
@@ -67,11 +67,11 @@ static void request_over(struct front_h1 *h)
 	front_idle(h->fc);
 }
 
-/* ---- answers ----------------------------------------------------------- */
+/* ---- responses ----------------------------------------------------------- */
 
 static void broken_write(struct front_h1 *h)
 {
-	front_close(h->fc); /* no memory for the answer: what is out must not look whole */
+	front_close(h->fc); /* no memory for the response: what is out must not look whole */
 }
 
 static void stream_info(void *stream, const struct cc_head *head)
@@ -130,7 +130,7 @@ static void stream_body(void *stream, struct cc_buf *body)
 	int err;
 
 	if (h->framing == H1_FRAME_NONE || h->framing == H1_FRAME_AS_IS) {
-		cc_buf_clear(body); /* our own answer to HEAD */
+		cc_buf_clear(body); /* a local reply to HEAD */
 		return;
 	}
 	if (h->framing == H1_FRAME_CHUNKED)
@@ -299,7 +299,7 @@ static void request_came(struct front_h1 *h)
 	h->fc->fl->service->body(h->call, &none, true);
 }
 
-/* Bad bytes: an answer if none began, else the connection breaks off. */
+/* Bad bytes: a response if none began, else the connection breaks off. */
 static void bad_request(struct front_h1 *h)
 {
 	const struct h1_error *e = h1_parser_error(h->parser);
@@ -314,7 +314,7 @@ static void bad_request(struct front_h1 *h)
 	front_close(h->fc);
 }
 
-/* May more of the request be parsed now? Else reading rests, if too much is there. */
+/* May more of the request be parsed now? Else reading pauses, if too much is there. */
 static bool wants_bytes(struct front_h1 *h)
 {
 	struct front_conn *fc = h->fc;
@@ -380,7 +380,10 @@ static void parse(struct front_h1 *h)
 		const char *p = buf_first(&link->in, &n);
 		enum h1_event ev;
 
-		/* Without input the parser may still hold an event: the end of a request without body. */
+		/*
+		 * Without input the parser may still hold an event: the end of a request without
+		 * body.
+		 */
 		ev = h1_parser_feed(h->parser, p ? p : "", n, &used, &data, &len);
 		if (ev != H1_BODY) { /* a body event points into the bytes */
 			if (!take_bytes(h, used))

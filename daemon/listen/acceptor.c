@@ -86,7 +86,7 @@ static void pause_accept(struct acceptor *a, const char *why)
 {
 	event_del(a->accept);
 	timer_start(a->set->env->ctx, &a->again, ACCEPT_PAUSE);
-	log_line(a->set->env->log, LOG_LEVEL_WARNING, "accepting rests",
+	log_line(a->set->env->log, LOG_LEVEL_WARNING, "accepting paused",
 		"listener=%s reason=\"%s\" clients=%u", a->front.conf->name, why, a->set->clients);
 }
 

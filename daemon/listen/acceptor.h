@@ -38,8 +38,8 @@ struct acceptor_ops {
 	struct front_home (*home_of)(
 		const struct conf_listener *l, const struct cc_head *head, void *arg);
 	/*
-	 * The client fd of that listening descriptor goes to that worker, with what it has sent. Takes
-	 * over fd; false: no memory, it stays.
+	 * The client fd of that listening descriptor goes to that worker, with what it has sent.
+	 * Takes over fd; false: no memory, it stays.
 	 */
 	bool (*hand_over)(
 		int listener, unsigned worker, int fd, const struct cc_buf *bytes, void *arg);

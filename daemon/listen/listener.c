@@ -198,8 +198,9 @@ static bool all_inherited_are_used(const struct opening *o, const struct listene
 			         s->entries[j].sock->fd == o->inherited[i].fd;
 		if (users == 0)
 			return listener_error(o->error,
-				"systemd passed a socket named \"%s\", but no listener takes it; give "
-				"a listener that name, or change FileDescriptorName= of the socket unit",
+				"systemd passed a socket named \"%s\", but no listener takes it; "
+				"give a listener that name, or change FileDescriptorName= of the "
+				"socket unit",
 				o->inherited[i].name);
 	}
 	return true;

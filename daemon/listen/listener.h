@@ -30,9 +30,9 @@ struct listener_fd { /* from systemd */
 /*
  * The listeners of conf: an inherited one of the same name takes the place of path; a listener that
  * old (may be NULL) already has for the same path is shared. A stale socket file (nobody accepts
- * on it) is replaced; a live one, or any other kind of file, is an error. mode and group are set before the first client
- * can connect. With exactly one inherited socket and exactly one listener the names need not match;
- * an inherited socket that no listener takes is an error.
+ * on it) is replaced; a live one, or any other kind of file, is an error. mode and group are set
+ * before the first client can connect. With exactly one inherited socket and exactly one listener
+ * the names need not match; an inherited socket that no listener takes is an error.
  * All or nothing: on failure NULL and *error, a malloc'ed sentence; old stays untouched.
  */
 struct listener_set *listener_set_open(const struct conf *conf, const struct listener_fd *inherited,
@@ -40,8 +40,8 @@ struct listener_set *listener_set_open(const struct conf *conf, const struct lis
 struct listener_set *listener_set_ref(struct listener_set *s); /* atomic */
 void listener_set_unref(struct listener_set *s);               /* NULL is fine */
 /*
- * Unlinks what was bound here and is not in keep (may be NULL), without closing it: nobody new can come, and
- * those whom the kernel has queued can still be accepted. For the beginning of a drain.
+ * Unlinks what was bound here and is not in keep (may be NULL), without closing it: nobody new can
+ * come, and those whom the kernel has queued can still be accepted. For the beginning of a drain.
  */
 void listener_set_retire(struct listener_set *s, const struct listener_set *keep);
 /* Index as in conf->listeners. */

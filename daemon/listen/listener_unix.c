@@ -146,7 +146,7 @@ static bool clear_path(const struct conf_listener *c, const struct sockaddr_un *
 	struct stat st;
 
 	if (lstat(c->path, &st) < 0)
-		return true; /* nothing there; other reasons come back from bind, with a better name */
+		return true; /* nothing there; other reasons get a better name by bind */
 	if (!S_ISSOCK(st.st_mode))
 		return listener_error(error,
 			"listener %s: %s exists and is not a socket; remove it or choose "

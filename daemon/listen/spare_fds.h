@@ -18,7 +18,9 @@ struct spare_fds {
 /* Without memory or descriptors it holds fewer than it should. */
 void spare_fds_init(struct spare_fds *s);
 void spare_fds_clear(struct spare_fds *s);
-/* The next descriptor that is asked for is there. false: all are lent, or could not be had again. */
+/*
+ * The next descriptor that is asked for is there. false: all are lent, or could not be had again.
+ */
 bool spare_fds_take(struct spare_fds *s);
 /* It is closed again; those that are missing are opened. */
 void spare_fds_give_back(struct spare_fds *s);

@@ -3,7 +3,7 @@
  *
  * An address that could not be connected to pauses: it is not dialled until backoff is over; the
  * others are. One that fails eject_after times in a row, be it that connecting fails or that its
- * answers say that nobody is behind it, is ejected: it is not dialled and its connections go.
+ * responses say that nobody is behind it, is ejected: it is not dialled and its connections go.
  */
 #ifndef BACKOFF_H
 #define BACKOFF_H
@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 /*
- * Pause in ms after so many failed connects in a row (at least 1): min, then 1.6 times the one before
- * up to max, each 20 % longer or shorter at random, so that many daemons do not come back
+ * Pause in ms after so many failed connects in a row (at least 1): min, then 1.6 times the one
+ * before up to max, each 20 % longer or shorter at random, so that many daemons do not come back
  * at once. random: any number.
  */
 uint64_t backoff_delay(uint64_t min, uint64_t max, unsigned failures, uint64_t random);
@@ -39,8 +39,8 @@ bool address_is_ejected(const struct address_health *a, uint64_t now);
 bool address_pauses(const struct address_health *a, uint64_t now);
 bool address_is_well(const struct address_health *a, uint64_t now); /* neither of these */
 /*
- * When the first of n addresses may be dialled, in ms; 0: one may now, or there are none. One that is
- * ejected is better than none, so only pauses count.
+ * When the first of n addresses may be dialled, in ms; 0: one may now, or there are none. One that
+ * is ejected is better than none, so only pauses count.
  */
 uint64_t addresses_ready_at(const struct address_health *all, unsigned n, uint64_t now);
 

@@ -1,9 +1,9 @@
 /*
- * budget.h - how many requests of an upstream may be sent again, so that an upstream in trouble is not
+ * budget.h - how many requests of an upstream may be retried, so that an upstream in trouble is not
  * sent a multiple of its load. Pure.
  *
  * In any ten seconds: a share of the requests of that time, and some for each second, so that an
- * upstream with few requests can repeat one too.
+ * upstream with few requests can retry one too.
  */
 #ifndef BUDGET_H
 #define BUDGET_H
@@ -27,7 +27,7 @@ struct budget {
 };
 
 void budget_request(struct budget *b, uint64_t now); /* a first attempt; now in ms */
-/* May one be sent again? true: it is counted. */
+/* May there be a retry? true: it is counted. */
 bool budget_take(struct budget *b, const struct budget_rules *r, uint64_t now);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * learn.h - how long a connection may be idle, learned from the server; and how long it may live. Pure.
+ * learn.h - how long a connection may be idle, learned from the server; and how long it may live.
+ * Pure.
  *
  * A server closes connections that are idle for its own timeout. A request sent in the moment in
  * which it does so is lost, so the pool should stop using the connection first. It is told the
@@ -51,8 +52,8 @@ void learn_closed(struct learn *l, uint64_t idle, uint64_t now);
  */
 uint64_t learn_limit(const struct learn *l, const struct learn_rules *r, uint64_t hint);
 /*
- * At learn_limit: 0 to close the connection; or it may be kept, unused, until it was idle for so long,
- * to be told by learn_closed or learn_outlived. One connection at a time.
+ * At learn_limit: 0 to close the connection; or it may be kept, unused, until it was idle for so
+ * long, to be told by learn_closed or learn_outlived. One connection at a time.
  */
 uint64_t learn_watch(const struct learn *l, const struct learn_rules *r, uint64_t now);
 void learn_outlived(struct learn *l, uint64_t idle, uint64_t now);
@@ -61,8 +62,8 @@ void learn_outlived(struct learn *l, uint64_t idle, uint64_t now);
 uint64_t learn_hint(struct cc_str value);
 
 /*
- * How long one connection may live: drawn once for each from the last jitter percent of max, so that
- * those opened together do not end together. 0: for ever, as max. random: any number.
+ * How long one connection may live: drawn once for each from the last jitter percent of max, so
+ * that those opened together do not end together. 0: for ever, as max. random: any number.
  */
 uint64_t lifetime_draw(uint64_t max, unsigned jitter, uint64_t random);
 

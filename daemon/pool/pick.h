@@ -75,7 +75,9 @@ unsigned pick_dials(const struct pick_demand *d);
  * reserve. UINT64_MAX: it does not; what happens to connections and requests may.
  */
 uint64_t pick_dials_again(const struct pick_demand *d);
-/* How many idle connections to close, so that max_idle of them remain and min_connections in all. */
+/*
+ * How many idle connections to close, so that max_idle of them remain and min_connections in all.
+ */
 unsigned pick_surplus(
 	unsigned idle, unsigned max_idle, unsigned connections, unsigned min_connections);
 

@@ -23,7 +23,7 @@
 
 #define GRANTS_A_ROUND     64
 #define EARLY_CLOSES_BORNE 3     /* one request may be the reason; several hardly are */
-#define FRESH_AGE          1000u /* ms: no server is that quick to give up one that was never used */
+#define FRESH_AGE          1000u /* ms: no server gives up one so soon that was never used */
 #define FRESH_PATIENCE     1000u /* ms */
 #define NO_MEMORY_PAUSE    1000u /* ms until it is tried again */
 
@@ -95,7 +95,9 @@ static bool nothing_is_up(const struct pool *pool)
 	return pool_up(pool) == 0;
 }
 
-/* What kept it waiting: name servers, a server that cannot be reached, or too many requests for it. */
+/*
+ * What kept it waiting: name servers, a server that cannot be reached, or too many requests for it.
+ */
 static void queue_timeout(struct timer *t)
 {
 	struct waiter *w = container_of(t, struct waiter, timer);
@@ -313,7 +315,7 @@ static uint64_t pause_after(struct pool *pool, unsigned failures, uint64_t rando
 	       backoff_delay(pool->up->backoff_min, pool->up->backoff_max, failures, random);
 }
 
-/* The server takes connections and closes them without an answer, whatever is sent. */
+/* The server takes connections and closes them without a response, whatever is sent. */
 bool pool_closes_early(const struct pool *pool)
 {
 	return pool->early_closes > EARLY_CLOSES_BORNE;
@@ -343,7 +345,9 @@ static struct pick_demand demand_of(const struct pool *pool)
 	};
 }
 
-/* For one that retires for its age, one whose address has vanished, or one that left with requests. */
+/*
+ * For one that retires for its age, one whose address has vanished, or one that left with requests.
+ */
 static bool wants_successor(const struct pool *pool)
 {
 	return pool->count[POOL_CONNECTING] == 0 &&
@@ -415,7 +419,7 @@ static void pool_dial_wanted(struct pool *pool)
 	n = pick_dials(&d);
 	if (n == 0 && successor_may_come(pool, &d))
 		n = 1;
-	if (n > 0 && pool_closes_early(pool)) { /* one a pause, until one brings an answer */
+	if (n > 0 && pool_closes_early(pool)) { /* one a pause, until one brings a response */
 		n = 1;
 		pool->not_before = pause_after(pool, 1, pool_random(pool));
 	}
@@ -472,8 +476,8 @@ static void count_round(struct pool *pool)
 }
 
 /*
- * An address pauses alone; what is not its fault, or nobody's, stops them all, but not for long if it
- * was something that we lack ourselves: that may be there again at any time.
+ * An address pauses alone; what is not its fault, or nobody's, stops them all, but not for long if
+ * it was something that we lack ourselves: that may be there again at any time.
  */
 static uint64_t next_dial(struct pool *pool, int err, bool of_address)
 {

@@ -71,7 +71,10 @@ int pool_new(struct cc_ctx *ctx, struct log *log, struct conf *conf, const struc
 	const struct pool_owner *owner, bool home, struct pool **ret);
 /* The same upstream with other settings; connections live on. 0 or CC_ENOMEM: the old ones stay. */
 int pool_reconfigure(struct pool *pool, struct conf *conf, const struct conf_upstream *up);
-/* No new requests; frees itself when the last connection and the last user are gone. to: gets the waiters; NULL: they fail. */
+/*
+ * No new requests; frees itself when the last connection and the last user are gone. to: gets the
+ * waiters; NULL: they fail.
+ */
 void pool_drain(struct pool *pool, struct pool *to);
 void pool_free(struct pool *pool); /* at once: end of the worker */
 /* It stands in the list, beside others, until it is freed. */
@@ -80,8 +83,8 @@ void pool_free_all(struct list *pools);
 
 /*
  * A slot for a request: POOL_GRANTED and *ret, whose slot is reserved; or
- * POOL_WAITS: w is listed (at_head: before all others, for a request that is
- * sent again) and hears later; or POOL_QUEUE_FULL.
+ * POOL_WAITS: w is listed (at_head: before all others, for a retry) and hears
+ * later; or POOL_QUEUE_FULL.
  */
 enum pool_answer pool_ask(
 	struct pool *pool, struct waiter *w, bool at_head, struct pool_conn **ret);
@@ -95,15 +98,17 @@ void pool_unuse(struct pool *pool);
 /* The server said in Keep-Alive how long it keeps this connection (ms). */
 void pool_hint(struct pool_conn *pc, uint64_t ms);
 
-/* An answer began on it. 502, 503 and 504 count against its address (eject_after). */
-void pool_answered(struct pool_conn *pc, unsigned status);
+/* A response began on it. 502, 503 and 504 count against its address (eject_after). */
+void pool_response_began(struct pool_conn *pc, unsigned status);
 
-/* An attempt was reset or had no answer in time; that counts against the address (eject_after). */
-void pool_unanswered(struct pool_conn *pc);
+/*
+ * An attempt was reset or had no response in time; that counts against the address (eject_after).
+ */
+void pool_no_response(struct pool_conn *pc);
 
 /* The budget of retries grows with each request that is sent for the first time. */
 void pool_credit_request(struct pool *pool);
-/* May one more be sent again (retry_budget)? Counted either way. */
+/* May there be one more retry (retry_budget)? Counted either way. */
 bool pool_take_retry(struct pool *pool);
 
 const struct conf_upstream *pool_conf(

@@ -1,11 +1,11 @@
 /*
- * pool_conn.c - one connection of a pool: dialled, up, answered on, closed.
+ * pool_conn.c - one connection of a pool: dialled, up, used, closed.
  *
  *   CONNECTING ──> AVAILABLE <──> FULL ──> DRAINING ──> freed
  *
  * The list of a connection follows from the library's numbers alone (list_of), so it cannot
- * disagree with them. Nothing here runs inside a call of the library: hooks come from the turn. What is
- * learned from how it went goes to the pool (pool_failed) and to its address (upstream.h).
+ * disagree with them. Nothing here runs inside a call of the library: hooks come from the turn.
+ * What is learned from how it went goes to the pool (pool_failed) and to its address (upstream.h).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -219,7 +219,7 @@ static bool is_gateway_failure(unsigned status)
 	return status >= 502 && status <= 504;
 }
 
-void pool_answered(struct pool_conn *pc, unsigned status)
+void pool_response_began(struct pool_conn *pc, unsigned status)
 {
 	struct pool *pool = pc->pool;
 
@@ -235,7 +235,7 @@ void pool_answered(struct pool_conn *pc, unsigned status)
 	pool->early_closes = 0;
 }
 
-void pool_unanswered(struct pool_conn *pc)
+void pool_no_response(struct pool_conn *pc)
 {
 	if (endpoint_failed(pc->endpoint))
 		eject(pc->pool, pc->endpoint);
@@ -311,7 +311,7 @@ static bool was_useless(const struct pool_conn *pc)
 				     ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE);
 }
 
-/* It closed at once, whatever was sent on it, without any answer. */
+/* It closed at once, whatever was sent on it, without any response. */
 static bool was_closed_early(const struct pool_conn *pc)
 {
 	enum cc_reason reason = cc_conn_reason(pc->cc);

@@ -43,7 +43,7 @@ struct pool_conn {
 	uint64_t completed;           /* requests, when it was idle last */
 	enum close_cause retired_for; /* what the pool drained it for; NONE: it did not */
 	bool ready;                   /* it came up: logged */
-	bool useful;                  /* an answer came */
+	bool useful;                  /* a response came */
 	bool limits_known;            /* its limits are known */
 	bool address_lost;            /* its address has vanished: it goes when another is up */
 	bool watched; /* carries no more requests: how long does the server keep it? */
@@ -71,7 +71,7 @@ struct pool {
 	struct queue want_fresh;   /* struct waiter that are fresh: before the others */
 	struct timer later;        /* dials that wait for their time */
 	unsigned failures;         /* rounds of connects in a row that failed */
-	unsigned early_closes;     /* connections in a row that closed before any answer */
+	unsigned early_closes;     /* connections in a row that closed before any response */
 	uint64_t not_before;  /* ms: nothing is dialled, as all addresses pause or the pool does */
 	uint64_t round_until; /* ms: what fails before it is the same round */
 	int failed_err;       /* of the last one */
@@ -95,7 +95,9 @@ struct pool {
 
 /* ---- pool_conn.c ------------------------------------------------------- */
 
-/* Begins to connect. 0; CC_ERESOLVE: the addresses are not known, ops->resolved comes; CC_ENOMEM. */
+/*
+ * Begins to connect. 0; CC_ERESOLVE: the addresses are not known, ops->resolved comes; CC_ENOMEM.
+ */
 int pool_conn_dial(struct pool *pool);
 /* The library's numbers have changed, or may have: the lists follow. Nothing is retired here. */
 void pool_look(struct pool_conn *pc);
@@ -124,11 +126,11 @@ unsigned pool_waiting(const struct pool *pool);
 /* One came up. */
 void pool_connected(struct pool *pool);
 /*
- * One could not be opened, or was closed unused; err and detail say why, for the waiters. of_address:
- * its address pauses (upstream.h) and the others need not; else all do.
+ * One could not be opened, or was closed unused; err and detail say why, for the waiters.
+ * of_address: its address pauses (upstream.h) and the others need not; else all do.
  */
 void pool_failed(struct pool *pool, int err, const char *detail, bool of_address);
-/* The server takes connections and closes them without an answer, whatever is sent. */
+/* The server takes connections and closes them without a response, whatever is sent. */
 bool pool_closes_early(const struct pool *pool);
 /* Slots may have come free, connections may be wanted; the last connection may be gone. */
 void pool_changed(struct pool *pool);

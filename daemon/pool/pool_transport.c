@@ -17,7 +17,7 @@ static size_t at_least(size_t n, size_t least)
 }
 
 /*
- * What an answer may hold that its client does not read. All of one connection at once, and, above
+ * What a response may hold that its client does not read. All of one connection at once, and, above
  * WINDOW_FAIR, all of the upstream leave room in the worker's buffers for those who read.
  */
 static size_t window_of(const struct conf *conf, const struct conf_upstream *up)

@@ -1,7 +1,7 @@
 /*
  * queue.h - requests that wait for a connection, and in which order they get one.
  *
- *	first    requests sent again: they had their turn, and go before everything
+ *	first    retries: they had their turn, and go before everything
  *	lanes    one a user, served in turn; within a lane first come, first served
  *
  * So of U users with waiting requests, each gets every U-th slot, however many the others have.

@@ -1,12 +1,12 @@
 /*
- * upstream.c - resolves the name of an upstream, compares the answers, counts its connections.
+ * upstream.c - the addresses of an upstream: when its name is looked up, what an answer changes,
+ * how well each does and how many connections it has.
  *
  *   EXPIRED ──target──> lookup ──answer──> known until its time is over ──in use──> lookup
  *      └──────────────────── its time is over, not in use ────────────────┘
  *
- * A lookup is a list of services, each with the name of a host, looked up one after the other.
- * A name that is no service is a list of one. What they bring is collected in fresh and becomes
- * entries when all have answered.
+ * How a name is looked up is in lookup.c, how health is counted in backoff.c, which address comes
+ * next in spread.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +15,7 @@
 
 #include "daemon/base/conf.h"
 #include "daemon/pool/backoff.h"
+#include "daemon/pool/lookup.h"
 #include "daemon/pool/spread.h"
 #include "daemon/pool/upstream.h"
 #include "lib/base/ctx.h"
@@ -24,7 +25,6 @@
 #include "lib/net/address.h"
 #include "lib/net/order.h"
 #include "lib/net/race.h"
-#include "lib/net/resolve.h"
 
 #define TTL_LEAST      1000u /* ms: not asked more often */
 #define PATIENCE       1000u /* ms that an old answer is not used, while a new one is waited for */
@@ -38,11 +38,6 @@ struct entry { /* what an endpoint is besides */
 	unsigned priority, weight;
 	uint64_t failed_at; /* ms, the last failure that was counted */
 	bool unreported;    /* gone, and the pool does not know it */
-};
-
-struct fresh { /* one address of the answer that is being collected */
-	struct address addr;
-	unsigned priority, weight;
 };
 
 struct upstream {
@@ -62,19 +57,10 @@ struct upstream {
 	bool asked;             /* a target was wanted since the last answer */
 	bool waiting;           /* it got none: resolved must come */
 	unsigned empty_answers; /* times in a row that there was nothing */
-	int err;                /* of the last lookup */
-	struct timer timer;     /* lookup NULL: the time of the answer; else patience */
+	struct timer timer;     /* a lookup runs: patience; else the time of the answer */
 	struct turn_item tell;
 
-	struct lookup *lookup; /* NULL: none runs */
-	struct service services[SERVICES_MAX];
-	unsigned service_count, service_next;
-	struct fresh fresh[SPREAD_MAX];
-	unsigned fresh_count;
-	bool incomplete; /* of some host nobody knows */
-	uint32_t ttl;    /* s, of the answer that is being collected */
-
-	char detail[640];
+	struct lookup_all lookup;
 	char target[SPREAD_MAX * 56]; /* an address has at most 54 letters */
 };
 
@@ -275,14 +261,7 @@ static struct entry *entry_add(struct upstream *u, const struct address *addr)
 	return p;
 }
 
-static void lookup_failed(struct upstream *u, int err, bool none, const char *name, const char *why)
-{
-	u->incomplete |= !none;
-	u->err = err;
-	snprintf(u->detail, sizeof(u->detail), "resolve %s: %s", name, why);
-}
-
-static void merge_fresh(struct upstream *u, struct merged *m, const struct fresh *f)
+static void merge_fresh(struct upstream *u, struct merged *m, const struct found *f)
 {
 	struct entry *p = find_address(u, &f->addr);
 	bool known = p && !p->ep.gone;
@@ -294,7 +273,7 @@ static void merge_fresh(struct upstream *u, struct merged *m, const struct fresh
 	if (!p)
 		p = entry_add(u, &f->addr);
 	if (!p) {
-		lookup_failed(u, CC_ENOMEM, false, u->up->host, cc_strerror(CC_ENOMEM));
+		lookup_failed(&u->lookup, CC_ENOMEM, false, u->up->host, cc_strerror(CC_ENOMEM));
 		return; /* like one that was not told */
 	}
 	if (p->ep.gone) { /* it is back */
@@ -335,7 +314,7 @@ static void tell_gone(struct upstream *u)
 	} while (unreported);
 }
 
-/* fresh becomes entries. What is not in it is gone, unless a part of the answer is missing. */
+/* What was found becomes entries. What is not in it is gone, unless a part is missing. */
 static bool merge(struct upstream *u)
 {
 	struct entry *last = u->last < u->count ? u->entries[u->last] : NULL;
@@ -344,9 +323,9 @@ static bool merge(struct upstream *u)
 	struct merged m = {0};
 
 	memcpy(old, u->entries, sizeof(old));
-	for (unsigned i = 0; i < u->fresh_count; i++)
-		merge_fresh(u, &m, &u->fresh[i]);
-	for (unsigned i = 0; u->incomplete && i < old_count; i++)
+	for (unsigned i = 0; i < u->lookup.count; i++)
+		merge_fresh(u, &m, &u->lookup.found[i]);
+	for (unsigned i = 0; u->lookup.incomplete && i < old_count; i++)
 		merge_entry(u, &m, old[i], true);
 
 	memcpy(u->entries, m.entries, sizeof(m.entries));
@@ -378,7 +357,7 @@ static void tell(struct turn_item *item)
 	if (u->count > 0)
 		u->ops->resolved(u->arg, 0, "");
 	else
-		u->ops->resolved(u->arg, u->err, u->detail);
+		u->ops->resolved(u->arg, u->lookup.err, u->lookup.detail);
 }
 
 static void tell_soon(struct upstream *u)
@@ -405,7 +384,7 @@ static uint64_t clamped(const struct conf_upstream *up, uint64_t ms)
 	return ms < TTL_LEAST ? TTL_LEAST : ms;
 }
 
-static void lookup_over(struct upstream *u, uint64_t ms)
+static void valid_for(struct upstream *u, uint64_t ms)
 {
 	u->asked = u->expired = false;
 	timer_start(u->ctx, &u->timer, ms);
@@ -416,7 +395,7 @@ static void take_answer(struct upstream *u)
 	bool changed = merge(u);
 
 	u->empty_answers = 0;
-	lookup_over(u, clamped(u->up, u->incomplete ? 0 : rounded(u->ttl) * 1000));
+	valid_for(u, clamped(u->up, u->lookup.incomplete ? 0 : rounded(u->lookup.ttl) * 1000));
 	if (changed || u->waiting)
 		tell_soon(u);
 }
@@ -426,127 +405,29 @@ static void take_failure(struct upstream *u)
 {
 	bool keep, changed = false;
 
-	u->empty_answers = u->incomplete ? 0 : u->empty_answers + 1;
+	u->empty_answers = u->lookup.incomplete ? 0 : u->empty_answers + 1;
 	keep = u->up->dns_keep_stale && u->empty_answers < EMPTY_BELIEVED;
-	lookup_over(u, clamped(u->up, 0));
+	valid_for(u, clamped(u->up, 0));
 	if (!keep) {
-		u->incomplete = false;
+		u->lookup.incomplete = false;
 		changed = merge(u);
 	}
 	if (changed || u->waiting)
 		tell_soon(u);
 }
 
-static void lookup_end(struct upstream *u)
+static void lookup_done(struct lookup_all *l)
 {
+	struct upstream *u = container_of(l, struct upstream, lookup);
+
 	timer_stop(&u->timer);
-	if (u->fresh_count > 0)
+	if (u->lookup.count > 0)
 		take_answer(u);
 	else
 		take_failure(u);
 }
 
 /* ---- lookups ------------------------------------------------------------- */
-
-static void next_service(struct upstream *u);
-
-static sa_family_t family_of(const struct conf_upstream *up)
-{
-	switch (up->address_family) {
-	case CONF_FAMILY_IPV4:
-		return AF_INET;
-	case CONF_FAMILY_IPV6:
-		return AF_INET6;
-	case CONF_FAMILY_ANY:
-		break;
-	}
-	return AF_UNSPEC;
-}
-
-static void keep_ttl(struct upstream *u, uint32_t ttl)
-{
-	if (ttl < u->ttl)
-		u->ttl = ttl;
-}
-
-static void on_addresses(void *arg, const struct resolved *found)
-{
-	struct upstream *u = arg;
-	const struct service *s = &u->services[u->service_next - 1];
-
-	u->lookup = NULL;
-	if (found->err < 0)
-		lookup_failed(u, found->err, found->none, s->host, found->detail);
-	else
-		keep_ttl(u, found->ttl);
-	for (unsigned i = 0; i < found->n && u->fresh_count < SPREAD_MAX; i++)
-		u->fresh[u->fresh_count++] =
-			(struct fresh){found->addrs[i], s->priority, s->weight};
-	next_service(u);
-}
-
-/* The addresses of the next host; behind the last one the answer is complete. */
-static void next_service(struct upstream *u)
-{
-	while (u->service_next < u->service_count) {
-		const struct service *s = &u->services[u->service_next++];
-		int err = resolve_start(
-			u->ctx, s->host, s->port, family_of(u->up), on_addresses, u, &u->lookup);
-
-		if (err == 0)
-			return;
-		lookup_failed(u, err, false, s->host, cc_strerror(err));
-	}
-	lookup_end(u);
-}
-
-static uint32_t by_chance(void *arg, uint32_t n)
-{
-	(void)arg;
-	return (uint32_t)(chance() % ((uint64_t)n + 1));
-}
-
-static void on_services(void *arg, const struct resolved *found)
-{
-	struct upstream *u = arg;
-
-	u->lookup = NULL;
-	if (found->err < 0) {
-		lookup_failed(u, found->err, found->none, u->up->srv, found->detail);
-		lookup_end(u);
-		return;
-	}
-	keep_ttl(u, found->ttl);
-	memcpy(u->services, found->services, found->n * sizeof(u->services[0]));
-	u->service_count = found->n;
-	order_services(u->services, found->n, by_chance, NULL);
-	next_service(u);
-}
-
-static void begin_services(struct upstream *u)
-{
-	int err = resolve_services(u->ctx, u->up->srv, on_services, u, &u->lookup);
-
-	if (err == 0)
-		return;
-	lookup_failed(u, err, false, u->up->srv, cc_strerror(err));
-	lookup_end(u);
-}
-
-static void lookup_begin(struct upstream *u)
-{
-	u->fresh_count = u->service_count = u->service_next = 0;
-	u->incomplete = false;
-	u->ttl = UINT32_MAX;
-	if (*u->up->srv) {
-		begin_services(u);
-		return;
-	}
-	u->services[0] = (struct service){.port = u->up->port};
-	snprintf(u->services[0].host, sizeof(u->services[0].host), "%s", u->up->host);
-	u->service_count = 1;
-	next_service(u);
-}
 
 static bool in_use(const struct upstream *u)
 {
@@ -561,12 +442,12 @@ static void on_timer(struct timer *t)
 {
 	struct upstream *u = container_of(t, struct upstream, timer);
 
-	if (u->lookup) { /* patience is over: better an old answer than none */
+	if (lookup_runs(&u->lookup)) { /* patience is over: better an old answer than none */
 		u->expired = false;
 		if (u->waiting)
 			tell_soon(u);
 	} else if (in_use(u)) {
-		lookup_begin(u);
+		lookup_begin(&u->lookup);
 	} else {
 		u->expired = true;
 	}
@@ -576,10 +457,10 @@ static void on_timer(struct timer *t)
 
 static void want_answer(struct upstream *u)
 {
-	if (u->lookup)
+	if (lookup_runs(&u->lookup))
 		return;
-	lookup_begin(u);
-	if (u->lookup && u->count > 0 && u->up->dns_keep_stale)
+	lookup_begin(&u->lookup);
+	if (lookup_runs(&u->lookup) && u->count > 0 && u->up->dns_keep_stale)
 		timer_start(u->ctx, &u->timer, PATIENCE);
 }
 
@@ -635,7 +516,7 @@ const char *upstream_target(struct upstream *u, struct endpoint **first)
 	upstream_wanted(u);
 	if (u->expired || u->count == 0) {
 		u->waiting = true;
-		if (!u->lookup) /* it failed, and is asked again later */
+		if (!lookup_runs(&u->lookup)) /* it failed, and is asked again later */
 			tell_soon(u);
 		return NULL;
 	}
@@ -683,7 +564,7 @@ void upstream_gave_up(struct endpoint *first)
 
 const char *upstream_awaited(const struct upstream *u)
 {
-	if (!u->lookup || u->count > 0)
+	if (!lookup_runs(&u->lookup) || u->count > 0)
 		return NULL;
 	return *u->up->srv ? u->up->srv : u->up->host;
 }
@@ -762,6 +643,9 @@ int upstream_new(struct cc_ctx *ctx, const struct conf_upstream *up, const struc
 		return CC_ENOMEM;
 	u->ctx = ctx;
 	u->up = up;
+	u->lookup.ctx = ctx;
+	u->lookup.up = up;
+	u->lookup.done = lookup_done;
 	u->ops = ops;
 	u->arg = arg;
 	list_init(&u->gone);
@@ -782,7 +666,7 @@ int upstream_new(struct cc_ctx *ctx, const struct conf_upstream *up, const struc
 
 void upstream_configure(struct upstream *u, const struct conf_upstream *up)
 {
-	u->up = up;
+	u->up = u->lookup.up = up;
 	limit_ejected(u);
 }
 
@@ -790,7 +674,7 @@ void upstream_free(struct upstream *u)
 {
 	if (!u)
 		return;
-	resolve_cancel(u->lookup);
+	lookup_cancel(&u->lookup);
 	timer_stop(&u->timer);
 	turn_cancel(&u->tell);
 	for (unsigned i = 0; i < u->count; i++)

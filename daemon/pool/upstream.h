@@ -46,7 +46,9 @@ struct upstream_ops {
 	 * that gave NULL.
 	 */
 	void (*resolved)(void *arg, int err, const char *detail);
-	/* It has vanished and has connections: they drain when others are there. Before resolved. */
+	/*
+	 * It has vanished and has connections: they drain when others are there. Before resolved.
+	 */
 	void (*gone)(void *arg, struct endpoint *ep);
 };
 
@@ -90,8 +92,8 @@ uint64_t upstream_ready_at(const struct upstream *u);
  * connections should go when others are there.
  */
 bool endpoint_useless(struct endpoint *ep);      /* it closed unused: like a connect that failed */
-bool endpoint_failed(struct endpoint *ep);       /* an answer that says that nobody is behind it */
-void endpoint_succeeded(struct endpoint *ep);    /* a good answer: the row of failures is over */
+bool endpoint_failed(struct endpoint *ep);       /* a response that says that nobody is behind it */
+void endpoint_succeeded(struct endpoint *ep);    /* a good response: the row of failures is over */
 bool endpoint_is_bad(const struct endpoint *ep); /* gone, or ejected while others are well */
 /* A connection that upstream_connected counted is no more. */
 void endpoint_closed(struct endpoint *ep);

@@ -113,7 +113,7 @@ static void ping_fired(struct timer *t)
 	struct cc_conn *conn = container_of(t, struct cc_conn, ping);
 
 	if (conn->ping_sent)
-		conn_close(conn, CC_REASON_PING_TIMEOUT, CC_ETIMEOUT, "no answer to PING");
+		conn_close(conn, CC_REASON_PING_TIMEOUT, CC_ETIMEOUT, "no acknowledgement of PING");
 	else if (conn->st.active > 0 && silence(conn) < conn->set.ping_after)
 		watch(conn);
 	else if (conn->st.active > 0)

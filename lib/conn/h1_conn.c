@@ -207,7 +207,7 @@ static void finish(struct h1_conn *h)
 		conn_draining(conn, CC_REASON_NOT_REUSABLE, CC_ECLOSED,
 			h->link->in.len ? "bytes behind the response"
 			: written       ? "closed after the response"
-					: "answered before the request was complete");
+					: "response before the request was complete");
 	conn_req_end(req, 0, false, NULL, h1_parser_trailers(h->parser));
 	cc_head_free(head);
 }
@@ -371,7 +371,7 @@ static void on_eof(struct link *l, bool clean)
 	else if (h1_parser_eof(h->parser) != H1_END)
 		conn_close(h->conn, CC_REASON_EOF, CC_EEOF,
 			req->head_seen ? "the server closed in the middle of the response"
-				       : "the server closed without an answer");
+				       : "the server closed without a response");
 	else if (!clean)
 		conn_close(h->conn, CC_REASON_EOF, CC_EEOF,
 			"TLS truncation: no close_notify (RFC 9112 9.8)");

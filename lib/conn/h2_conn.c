@@ -2,7 +2,7 @@
  * h2_conn.c - the HTTP/2 client driver (RFC 9113), on nghttp2.
  *
  *   submit ─> nghttp2_submit_request2 ─> (turn) on_flush: h2_pump ─> link->out
- *   on_data ─> nghttp2_session_mem_recv2 ─> callbacks below ─> conn_req_*()
+ *   on_data ─> nghttp2_session_mem_recv2 ─> callbacks of h2_recv.c ─> conn_req_*()
  *
  * Three rules keep the engine honest. It never gets a request above the peer's
  * stream limit, because it would queue it where nobody can move it: slots are
@@ -24,74 +24,74 @@
 #include <clientconn/head.h>
 
 #include "lib/base/ctx.h"
-#include "lib/base/head_int.h"
 #include "lib/codec/h2_glue.h"
-#include "lib/conn/conn.h"
+#include "lib/conn/h2_int.h"
 #include "lib/conn/proto.h"
 #include "lib/net/link.h"
 
 #define OUT_MAX     65536u /* bytes in the link; the rest waits in the requests */
-#define STATUS_SIZE 42u    /* of ":status" alone, as RFC 9113 6.5.2 counts */
 #define LAST_STREAM 0x7fffffffu
-
-struct h2_conn {
-	struct cc_conn *conn;
-	struct link *link;
-	nghttp2_session *session;
-	nghttp2_mem mem;
-	struct cc_head *head; /* of the header block that is coming in */
-	int head_err;         /* it cannot be kept: CC_ENOMEM, CC_ETOOBIG, CC_EPROTO */
-	uint64_t written;     /* bytes the kernel ever took: tells which requests were written */
-	bool goaway;          /* the peer said so */
-	int32_t goaway_last;  /* the last stream it may have acted on */
-	int32_t peer_reset;   /* the stream whose RST_STREAM is being handled */
-	uint32_t fault;  /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
-	bool busy;       /* the session is on the stack: it must not be pumped */
-	bool leaving;    /* closed while it was: says goodbye when it has returned */
-	bool was_idle;   /* a request begins on a connection that was idle */
-	bool ping_out;   /* never two PINGs at once: servers count them */
-	bool low_memory; /* it had no memory for something that must be sent */
-	bool quiet;      /* a PING for cancelled requests was acknowledged, no answer came since */
-	struct timer settings; /* the peer's first SETTINGS must come in time */
-	struct timer confirm;  /* ... and its acknowledgement of cancelled requests */
-};
 
 static struct h2_conn *driver(struct cc_conn *conn)
 {
 	return conn->driver;
 }
 
-static bool is_closed(const struct h2_conn *h)
+/* ---- shared with h2_recv.c ----------------------------------------------- */
+
+void h2_note(struct h2_conn *h, int rv)
 {
-	return h->conn->st.state == CC_CLOSED;
+	if (rv != NGHTTP2_ERR_NOMEM)
+		return;
+	h->low_memory = true;
+	h2_flush(h);
 }
 
-static struct cc_req *req_of(nghttp2_session *session, int32_t stream)
+void h2_spare_ids(struct h2_conn *h, uint32_t next)
 {
-	return nghttp2_session_get_stream_user_data(session, stream);
+	uint32_t left = next > LAST_STREAM ? 0 : (LAST_STREAM - next) / 2 + 1;
+
+	if (left < conn_state_at_once(&h->conn->st))
+		conn_draining(h->conn, CC_REASON_STREAM_IDS, CC_ECLOSED, "stream ids used up");
 }
 
-static void forget(struct h2_conn *h, struct cc_req *req)
+enum cc_why h2_why_of(uint64_t code, bool of_goaway)
+{
+	switch (code) {
+	case NGHTTP2_NO_ERROR:
+		return of_goaway ? CC_WHY_GOAWAY : CC_WHY_OTHER;
+	case NGHTTP2_REFUSED_STREAM:
+		return CC_WHY_REFUSED;
+	case NGHTTP2_ENHANCE_YOUR_CALM:
+		return CC_WHY_CALM;
+	default:
+		return CC_WHY_OTHER;
+	}
+}
+
+void h2_req_forget(struct h2_conn *h, struct cc_req *req)
 {
 	if (req->stream > 0)
 		nghttp2_session_set_stream_user_data(h->session, (int32_t)req->stream, NULL);
 }
 
-static void flush(struct h2_conn *h)
+void h2_req_end(struct h2_conn *h, struct cc_req *req, int err, bool unprocessed, uint64_t code,
+	const struct cc_head *trailers)
 {
-	link_flush(h->link);
+	bool above = h->goaway && req->stream > h->goaway_last;
+	bool told = err == CC_ERESET || (err == CC_EREFUSED && (above || code));
+	struct conn_said said = {code, told ? h2_why_of(code, above) : CC_WHY_NONE};
+
+	h2_req_forget(h, req);
+	conn_req_end(req, err, unprocessed, &said, trailers);
 }
 
-/*
- * Something that nghttp2 was told to send is lost for want of memory: the end of
- * a request, a window. Nobody would miss it before the peer waits for ever.
- */
-static void note(struct h2_conn *h, int rv)
+void h2_req_reset(struct h2_conn *h, struct cc_req *req, uint32_t code)
 {
-	if (rv != NGHTTP2_ERR_NOMEM)
-		return;
-	h->low_memory = true;
-	flush(h);
+	if (req->stream > 0)
+		h2_note(h, nghttp2_submit_rst_stream(
+				   h->session, NGHTTP2_FLAG_NONE, (int32_t)req->stream, code));
+	h2_flush(h);
 }
 
 /* ---- requests out ------------------------------------------------------ */
@@ -105,7 +105,7 @@ static nghttp2_ssize read_body(nghttp2_session *session, int32_t stream, uint8_t
 	size_t n;
 
 	(void)buf;
-	if (req_of(session, stream) != req) /* it ended and is gone; RST_STREAM is on its way */
+	if (h2_req_of(session, stream) != req) /* it ended and is gone; RST_STREAM is on its way */
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	n = req->out.len < length ? req->out.len : length;
 	if (n == 0 && !req->out_eos)
@@ -118,7 +118,7 @@ static nghttp2_ssize read_body(nghttp2_session *session, int32_t stream, uint8_t
 			if (h2_nv_trailers(&f, h->conn->ctx, req->out_trailers) < 0)
 				return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-			note(h, nghttp2_submit_trailer(session, stream, f.nv, f.n));
+			h2_note(h, nghttp2_submit_trailer(session, stream, f.nv, f.n));
 			h2_nv_clear(&f);
 		}
 	}
@@ -149,7 +149,7 @@ static int before_frame_send(nghttp2_session *session, const nghttp2_frame *fram
 		h->fault = frame->goaway.error_code;
 	if (frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
-	req = req_of(session, frame->hd.stream_id);
+	req = h2_req_of(session, frame->hd.stream_id);
 	if (req && !req->on_wire) {
 		req->on_wire = true;
 		req->wire_at = h->written + h->link->out.len;
@@ -164,21 +164,12 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 	(void)user;
 	if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
 		return 0;
-	req = req_of(session, frame->hd.stream_id);
+	req = h2_req_of(session, frame->hd.stream_id);
 	if (!req)
 		return 0;
 	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
 		conn_req_sent(req);
 	return 0;
-}
-
-/* RFC 9113 5.1.1: ids are not used twice. It drains while all of its slots can still be served. */
-static void spare_ids(struct h2_conn *h, uint32_t next)
-{
-	uint32_t left = next > LAST_STREAM ? 0 : (LAST_STREAM - next) / 2 + 1;
-
-	if (left < conn_state_at_once(&h->conn->st))
-		conn_draining(h->conn, CC_REASON_STREAM_IDS, CC_ECLOSED, "stream ids used up");
 }
 
 /* A header block that could not be encoded: nghttp2 leaves with a GOAWAY, but memory is why. */
@@ -210,8 +201,8 @@ static int h2_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	req->stream = stream;
 	if (conn->st.active == 1) /* those that follow in this turn leave with it */
 		h->was_idle = conn->last_read != ctx_now(conn->ctx);
-	flush(h);
-	spare_ids(h, (uint32_t)stream + 2);
+	h2_flush(h);
+	h2_spare_ids(h, (uint32_t)stream + 2);
 	return 0;
 }
 
@@ -219,8 +210,8 @@ static void h2_send(struct cc_conn *conn, struct cc_req *req)
 {
 	struct h2_conn *h = driver(conn);
 
-	note(h, nghttp2_session_resume_data(h->session, (int32_t)req->stream));
-	flush(h);
+	h2_note(h, nghttp2_session_resume_data(h->session, (int32_t)req->stream));
+	h2_flush(h);
 }
 
 /*
@@ -266,11 +257,11 @@ static void on_flush(struct link *l)
 	if (h->was_idle) {
 		h->was_idle = false;
 		link_read_now(l);
-		if (is_closed(h))
+		if (h2_is_closed(h))
 			return;
 	}
 	err = pump(h);
-	if (is_closed(h))
+	if (h2_is_closed(h))
 		return;
 	if (h->low_memory)
 		err = CC_ENOMEM;
@@ -300,311 +291,7 @@ static void on_written(struct link *l, size_t n)
 			req->phase = req->out_done ? CC_PHASE_WAITING : CC_PHASE_SENDING;
 	}
 	if (nghttp2_session_want_write(h->session))
-		flush(h);
-}
-
-/* ---- answers in -------------------------------------------------------- */
-
-static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
-{
-	struct h2_conn *h = user;
-
-	(void)session, (void)frame;
-	h->head_err = 0;
-	if (!h->head)
-		h->head = cc_head_new(h->conn->ctx);
-	if (h->head)
-		cc_head_reset(h->head);
-	else
-		h->head_err = CC_ENOMEM;
-	return 0;
-}
-
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-	size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *user)
-{
-	struct h2_conn *h = user;
-
-	(void)session, (void)frame, (void)flags;
-	if (h->head_err == 0)
-		h->head_err = h2_head_field(
-			h->head, name, name_len, value, value_len, h->conn->set.max_head);
-	return 0;
-}
-
-/* NO_ERROR means something in a GOAWAY only: to reset a request without one is odd. */
-static enum cc_why why_of(uint64_t code, bool of_goaway)
-{
-	switch (code) {
-	case NGHTTP2_NO_ERROR:
-		return of_goaway ? CC_WHY_GOAWAY : CC_WHY_OTHER;
-	case NGHTTP2_REFUSED_STREAM:
-		return CC_WHY_REFUSED;
-	case NGHTTP2_ENHANCE_YOUR_CALM:
-		return CC_WHY_CALM;
-	default:
-		return CC_WHY_OTHER;
-	}
-}
-
-static void end(struct h2_conn *h, struct cc_req *req, int err, bool unprocessed, uint64_t code,
-	const struct cc_head *trailers)
-{
-	bool above = h->goaway && req->stream > h->goaway_last;
-	bool told = err == CC_ERESET || (err == CC_EREFUSED && (above || code));
-	struct conn_said said = {code, told ? why_of(code, above) : CC_WHY_NONE};
-
-	forget(h, req);
-	conn_req_end(req, err, unprocessed, &said, trailers);
-}
-
-static void reset(struct h2_conn *h, struct cc_req *req, uint32_t code)
-{
-	if (req->stream > 0)
-		note(h, nghttp2_submit_rst_stream(
-				h->session, NGHTTP2_FLAG_NONE, (int32_t)req->stream, code));
-	flush(h);
-}
-
-/* RFC 9113 8.1: a whole answer may come before the whole request went. */
-static void complete(struct h2_conn *h, struct cc_req *req, const struct cc_head *trailers)
-{
-	if (!req->out_done)
-		reset(h, req, NGHTTP2_CANCEL);
-	end(h, req, 0, false, 0, trailers);
-}
-
-static void headers_came(struct h2_conn *h, const nghttp2_frame *frame)
-{
-	struct cc_req *req = req_of(h->session, frame->hd.stream_id);
-	bool fin = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
-
-	if (!req)
-		return;
-	if (h->head_err < 0) {
-		reset(h, req, NGHTTP2_CANCEL);
-		end(h, req, h->head_err, false, 0, NULL);
-		return;
-	}
-	if (req->head_seen) { /* nghttp2 has checked that trailers end the stream */
-		complete(h, req, cc_head_count(h->head) ? h->head : NULL);
-		return;
-	}
-	if (cc_head_status(h->head) < 200 && !fin) {
-		if (conn_req_info(req, h->head, STATUS_SIZE + h->head->text_len) < 0) {
-			reset(h, req, NGHTTP2_CANCEL);
-			end(h, req, CC_ETOOBIG, false, 0, NULL);
-		}
-		return;
-	}
-	conn_req_head(req, h->head);
-	if (fin && !is_closed(h) && req_of(h->session, frame->hd.stream_id) == req)
-		complete(h, req, NULL);
-}
-
-/*
- * What follows such a GOAWAY comes from an endpoint whose own state is broken, and which has to
- * close (RFC 9113 5.4.1). A server's memory was seen in such DATA, under a frame that was whole.
- */
-static bool is_broken(uint32_t code)
-{
-	switch (code) {
-	case NGHTTP2_PROTOCOL_ERROR:
-	case NGHTTP2_INTERNAL_ERROR:
-	case NGHTTP2_FLOW_CONTROL_ERROR:
-	case NGHTTP2_STREAM_CLOSED:
-	case NGHTTP2_FRAME_SIZE_ERROR:
-	case NGHTTP2_COMPRESSION_ERROR:
-		return true;
-	default: /* NO_ERROR, ENHANCE_YOUR_CALM ...: it ends, in order */
-		return false;
-	}
-}
-
-/* Above the last stream id nothing was processed: told before the connection closes. */
-static void refuse_above(struct h2_conn *h, const nghttp2_goaway *g)
-{
-	list_each (l, tmp, &h->conn->reqs) {
-		struct cc_req *req = container_of(l, struct cc_req, link);
-
-		if (req->stream > g->last_stream_id && !req->head_seen)
-			end(h, req, CC_EREFUSED, true, g->error_code, NULL);
-	}
-}
-
-static void goaway_came(struct h2_conn *h, const nghttp2_goaway *g)
-{
-	char text[120];
-	int n = g->opaque_data_len < 64 ? (int)g->opaque_data_len : 64;
-
-	h->goaway = true;
-	h->goaway_last = g->last_stream_id;
-	h->conn->goaway = (struct conn_said){g->error_code, why_of(g->error_code, true)};
-	snprintf(text, sizeof(text), "GOAWAY %s%s%.*s", nghttp2_http2_strerror(g->error_code),
-		n ? ": " : "", n, n ? (const char *)g->opaque_data : "");
-	for (char *c = text; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	/* RFC 9113 6.8: nothing new after it; below the last stream id the answers still come. */
-	conn_draining(h->conn, CC_REASON_GOAWAY, CC_EGOAWAY, text);
-	if (is_broken(g->error_code)) {
-		refuse_above(h, g);
-		conn_close(h->conn, CC_REASON_GOAWAY, CC_EGOAWAY, NULL);
-	}
-}
-
-/*
- * The limit fell before they left: nghttp2 would hold them where nobody sees them.
- * The newest are at the end.
- */
-static void give_back_unsent(struct h2_conn *h)
-{
-	struct conn_state *st = &h->conn->st;
-	struct list *reqs = &h->conn->reqs;
-
-	while (st->active > conn_state_at_once(st) && !list_empty(reqs)) {
-		struct cc_req *req = container_of(reqs->prev, struct cc_req, link);
-
-		if (req->on_wire)
-			return;
-		reset(h, req, NGHTTP2_CANCEL); /* takes it out of the queue */
-		end(h, req, CC_EREFUSED, true, 0, NULL);
-	}
-}
-
-static void settings_came(struct h2_conn *h)
-{
-	uint32_t limit = nghttp2_session_get_remote_settings(
-		h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-
-	timer_stop(&h->settings);
-	conn_set_limit(h->conn, limit); /* untold: no limit but our own */
-	spare_ids(h, nghttp2_session_get_next_stream_id(h->session));
-	give_back_unsent(h);
-}
-
-/* It goes on sending other things, else it would have been closed: what runs may end. */
-static void confirm_late(struct timer *t)
-{
-	struct h2_conn *h = container_of(t, struct h2_conn, confirm);
-
-	conn_draining(h->conn, CC_REASON_PING_TIMEOUT, CC_ETIMEOUT,
-		"no answer to the PING behind a cancelled request");
-}
-
-/* As patient as with silence: the answer may stand behind megabytes of a body. */
-static void await_confirmation(struct h2_conn *h)
-{
-	const struct conn_settings *set = &h->conn->set;
-
-	if (!timer_running(&h->confirm))
-		timer_start(h->conn->ctx, &h->confirm, set->ping_after + set->ping_timeout);
-}
-
-static void ping_came(struct h2_conn *h)
-{
-	h->ping_out = false;
-	timer_stop(&h->confirm);
-	if (h->conn->unconfirmed == 0)
-		return;
-	h->quiet = true;
-	conn_confirmed(h->conn);
-}
-
-static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
-{
-	struct h2_conn *h = user;
-	struct cc_req *req;
-
-	if (is_closed(h))
-		return 0;
-	switch (frame->hd.type) {
-	case NGHTTP2_HEADERS:
-		h->quiet = false;
-		headers_came(h, frame);
-		break;
-	case NGHTTP2_DATA:
-		h->quiet = false;
-		req = req_of(session, frame->hd.stream_id);
-		if (req && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
-			complete(h, req, NULL);
-		break;
-	case NGHTTP2_SETTINGS:
-		if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
-			settings_came(h);
-		break;
-	case NGHTTP2_GOAWAY:
-		goaway_came(h, &frame->goaway);
-		break;
-	case NGHTTP2_PING:
-		if (frame->hd.flags & NGHTTP2_FLAG_ACK)
-			ping_came(h);
-		break;
-	case NGHTTP2_RST_STREAM: /* its on_stream_close follows */
-		h->peer_reset = frame->hd.stream_id;
-		break;
-	default:
-		break;
-	}
-	return 0;
-}
-
-static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream,
-	const uint8_t *data, size_t len, void *user)
-{
-	struct h2_conn *h = user;
-	struct cc_req *req = req_of(session, stream);
-
-	(void)flags;
-	note(h, nghttp2_session_consume_connection(session, len));
-	if (is_closed(h) || !req)
-		return 0;
-	if (buf_add_slice(&req->in, &h->link->in, (const char *)data, len) < 0) {
-		reset(h, req, NGHTTP2_INTERNAL_ERROR);
-		end(h, req, CC_ENOMEM, false, 0, NULL);
-		return 0;
-	}
-	req->received += len;
-	conn_req_body(req);
-	return 0;
-}
-
-static int on_invalid_frame(
-	nghttp2_session *session, const nghttp2_frame *frame, int code, void *user)
-{
-	struct h2_conn *h = user;
-	struct cc_req *req = req_of(session, frame->hd.stream_id);
-
-	(void)code;
-	if (req && !is_closed(h)) /* nghttp2 resets the stream by itself */
-		end(h, req, CC_EPROTO, false, NGHTTP2_PROTOCOL_ERROR, NULL);
-	return 0;
-}
-
-static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t code, void *user)
-{
-	struct h2_conn *h = user;
-	struct cc_req *req = req_of(session, stream);
-
-	if (!req || is_closed(h))
-		return 0;
-	/* RFC 9113 8.7. nghttp2 also reports it for streams above GOAWAY's last stream id. */
-	bool refused = code == NGHTTP2_REFUSED_STREAM && !req->head_seen;
-	bool by_peer = h->peer_reset == stream;
-
-	if (refused && h->goaway && stream > h->goaway_last)
-		code = (uint32_t)h->conn->goaway.code; /* after ENHANCE_YOUR_CALM nobody hurries */
-	if (by_peer &&
-		code == NGHTTP2_PROTOCOL_ERROR) /* our header compression may be out of step */
-		conn_draining(h->conn, CC_REASON_PROTOCOL, CC_EPROTO,
-			"the server reset a request with PROTOCOL_ERROR");
-	if (refused)
-		end(h, req, CC_EREFUSED, true, code, NULL);
-	else if (code == NGHTTP2_PROTOCOL_ERROR && !by_peer)
-		end(h, req, CC_EPROTO, false, code, NULL);
-	else
-		end(h, req, CC_ERESET, false, code, NULL);
-	return 0;
+		h2_flush(h);
 }
 
 static void on_data(struct link *l)
@@ -612,7 +299,7 @@ static void on_data(struct link *l)
 	struct h2_conn *h = l->owner;
 
 	conn_was_read(h->conn);
-	while (!is_closed(h)) {
+	while (!h2_is_closed(h)) {
 		size_t n;
 		const char *p = buf_first(&l->in, &n);
 		nghttp2_ssize used;
@@ -622,7 +309,7 @@ static void on_data(struct link *l)
 		h->busy = true;
 		used = nghttp2_session_mem_recv2(h->session, (const uint8_t *)p, n);
 		back(h);
-		if (is_closed(h))
+		if (h2_is_closed(h))
 			return;
 		if (used < 0) {
 			bool memory = used == NGHTTP2_ERR_NOMEM;
@@ -633,8 +320,8 @@ static void on_data(struct link *l)
 		}
 		cc_buf_drain(&l->in, n);
 	}
-	if (!is_closed(h) && nghttp2_session_want_write(h->session))
-		flush(h);
+	if (!h2_is_closed(h) && nghttp2_session_want_write(h->session))
+		h2_flush(h);
 }
 
 static void on_eof(struct link *l, bool clean)
@@ -675,6 +362,15 @@ static void settings_late(struct timer *t)
 		"the server sent no HTTP/2 SETTINGS in time");
 }
 
+/* It goes on sending other things, else it would have been closed: what runs may end. */
+static void confirm_late(struct timer *t)
+{
+	struct h2_conn *h = container_of(t, struct h2_conn, confirm);
+
+	conn_draining(h->conn, CC_REASON_PING_TIMEOUT, CC_ETIMEOUT,
+		"no acknowledgement of the PING behind a cancelled request");
+}
+
 static int make_session(struct h2_conn *h)
 {
 	nghttp2_session_callbacks *cb = NULL;
@@ -682,15 +378,10 @@ static int make_session(struct h2_conn *h)
 	int rc = NGHTTP2_ERR_NOMEM;
 
 	if (nghttp2_session_callbacks_new(&cb) == 0 && nghttp2_option_new(&opt) == 0) {
-		nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
-		nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
-		nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+		h2_recv_callbacks(cb);
 		nghttp2_session_callbacks_set_before_frame_send_callback(cb, before_frame_send);
 		nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
 		nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_frame_not_send);
-		nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
-		nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
-		nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
 		nghttp2_session_callbacks_set_send_data_callback(cb, send_data);
 		nghttp2_option_set_no_auto_window_update(opt, 1);
 		nghttp2_option_set_no_closed_streams(opt, 1);
@@ -739,7 +430,7 @@ static int h2_open(struct cc_conn *conn, const struct dialled *carrier)
 	if (make_session(h) < 0 || say_hello(h) < 0)
 		return CC_ENOMEM;
 	timer_start(conn->ctx, &h->settings, conn->set.tls_timeout);
-	flush(h);
+	h2_flush(h);
 	return 0;
 }
 
@@ -747,9 +438,18 @@ static void h2_consumed(struct cc_conn *conn, struct cc_req *req, size_t n)
 {
 	struct h2_conn *h = driver(conn);
 
-	note(h, nghttp2_session_consume_stream(h->session, (int32_t)req->stream, n));
+	h2_note(h, nghttp2_session_consume_stream(h->session, (int32_t)req->stream, n));
 	if (nghttp2_session_want_write(h->session))
-		flush(h);
+		h2_flush(h);
+}
+
+/* As patient as with silence: the answer may stand behind megabytes of a body. */
+static void await_confirmation(struct h2_conn *h)
+{
+	const struct conn_settings *set = &h->conn->set;
+
+	if (!timer_running(&h->confirm))
+		timer_start(h->conn->ctx, &h->confirm, set->ping_after + set->ping_timeout);
 }
 
 /* May a cancelled request wait for its confirmation? Never where PINGs could be called abuse. */
@@ -764,17 +464,17 @@ static void h2_cancel(struct cc_conn *conn, struct cc_req *req)
 	struct h2_conn *h = driver(conn);
 	bool unsent = !req->on_wire; /* nghttp2 drops its HEADERS from the queue */
 
-	reset(h, req, NGHTTP2_CANCEL);
+	h2_req_reset(h, req, NGHTTP2_CANCEL);
 	if (unsent) {
-		forget(h, req);
+		h2_req_forget(h, req);
 		conn_req_unsent(req);
 	} else if (confirms(h, req)) {
-		forget(h, req);
+		h2_req_forget(h, req);
 		conn_req_given_up(req);
 		conn_ping(conn);
 		await_confirmation(h);
 	} else {
-		end(h, req, CC_ECANCELED, false, 0, NULL);
+		h2_req_end(h, req, CC_ECANCELED, false, 0, NULL);
 	}
 }
 
@@ -784,7 +484,7 @@ static void h2_ping(struct cc_conn *conn)
 
 	if (!h->ping_out && nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL) == 0)
 		h->ping_out = true;
-	flush(h);
+	h2_flush(h);
 }
 
 static void h2_close(struct cc_conn *conn)

@@ -234,9 +234,10 @@ static enum proxy_talk_event feed_answer(struct proxy_talk *t, struct cc_buf *in
 		cc_buf_drain(in, used);
 		t->answered += used;
 		if (t->answered > ANSWER_MAX)
-			return fail(t, "answer larger than %u bytes", ANSWER_MAX);
+			return fail(t, "response larger than %u bytes", ANSWER_MAX);
 		if (ev == H1_ERROR)
-			return fail(t, "malformed answer: %s", h1_parser_error(t->parser)->reason);
+			return fail(
+				t, "malformed response: %s", h1_parser_error(t->parser)->reason);
 		if (ev == H1_MORE && in->len == 0)
 			return PROXY_TALK_MORE;
 		if (ev == H1_HEAD)
@@ -308,7 +309,7 @@ static enum proxy_talk_event on_method(
 	struct proxy_talk *t, const unsigned char *b, struct cc_buf *out)
 {
 	if (b[0] != SOCKS_VERSION)
-		return fail(t, "not a SOCKS5 answer");
+		return fail(t, "not a SOCKS5 reply");
 	if (b[1] == METHOD_NONE)
 		return say(t, PROXY_TALK_REPLY, add_request, out);
 	if (b[1] == METHOD_PASSWORD && t->proxy->credentials)
@@ -323,7 +324,7 @@ static enum proxy_talk_event on_auth(
 	struct proxy_talk *t, const unsigned char *b, struct cc_buf *out)
 {
 	if (b[0] != AUTH_VERSION)
-		return fail(t, "not an answer to user and password (RFC 1929)");
+		return fail(t, "not a reply to user and password (RFC 1929)");
 	if (b[1] != 0)
 		return fail(t, "user and password refused");
 	return say(t, PROXY_TALK_REPLY, add_request, out);

@@ -475,7 +475,8 @@ static bool services_begin(struct lookup *l)
 
 /*
  * How c-ares is asked for the records of a service and how it tells them, its one difference
- * between versions: from 1.28 on it reads an answer itself, and later it calls the old way obsolete.
+ * between versions: from 1.28 on it reads an answer itself, and later it calls the old way
+ * obsolete.
  */
 #if HAVE_DECL_ARES_QUERY_DNSREC
 static int read_services(struct lookup *l, const ares_dns_record_t *answer)

@@ -1,4 +1,7 @@
-/* auto_h2.c - the automatic server, HTTP/2: a server session of nghttp2, and what it would never say. */
+/*
+ * auto_h2.c - the automatic server, HTTP/2: a server session of nghttp2, and what it would never
+ * say.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

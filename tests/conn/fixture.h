@@ -71,7 +71,9 @@ int client_init(struct client *c, struct peer *peer, unsigned offer,
 	const struct cc_transport_opts *opts, unsigned long fail_at);
 int client_dial(struct client *c, const char *scheme); /* to the peer */
 int client_dial_to(struct client *c, const char *scheme, const char *address);
-/* A connection to a peer that is fresh from the dial; opts->size need not be set. NULL: defaults. */
+/*
+ * A connection to a peer that is fresh from the dial; opts->size need not be set. NULL: defaults.
+ */
 void client_open(struct client *c, struct peer *peer, const char *scheme, unsigned offer,
 	const struct cc_transport_opts *opts);
 /* Frees everything and fails the test if memory is left. */

@@ -204,8 +204,7 @@ void model_check_still(struct model *m)
 		done_sent, cancelled, (unsigned long long)m->completed);
 	carried = m->completed + cc_conn_in_flight(m->conn) - m->reserved;
 	if (m->state == CC_CLOSED && m->peer->gone)
-		ahead +=
-			cancelled; /* HEADERS that were given up between a write that failed and its news */
+		ahead += cancelled; /* given up between a write that failed and its news */
 	if (!m->peer->muted)
 		claim(m, carried >= m->peer->started && carried <= m->peer->started + ahead,
 			"C %llu F %u reserved %u, the peer saw %u begin",
@@ -222,7 +221,7 @@ void model_check_still(struct model *m)
 		m->available, cc_conn_available(m->conn));
 }
 
-/* Who was never heard may be sent again; who was heard must not be told so. */
+/* Who was never heard may be retried; who was heard must not be told so. */
 static void check_unprocessed(struct model *m, const struct want *w)
 {
 	const struct heard *h = auto_peer_find(m->peer, w->token);

@@ -376,7 +376,9 @@ static void pass(uint64_t ms)
 {
 	struct model *m = &rig.model;
 
-	/* A peer that is silent so long is given up; so is a connection on which nothing may run. */
+	/*
+	 * A peer that is silent so long is given up; so is a connection on which nothing may run.
+	 */
 	if (ms >= 1000 && (rig.auto_peer.stalled || rig.auto_peer.muted || m->state < CC_READY ||
 				  rig.auto_peer.max_streams == 0 || m->reserved > 0))
 		m->excuse = EXCUSE_DEAD;
@@ -443,7 +445,7 @@ static void op_disturb(void)
 		auto_peer_disturb(&rig.auto_peer);
 }
 
-/* ---- sequences --------------------------------------------------------------------------------- */
+/* ---- sequences ------------------------------------------------------------- */
 
 struct act_of_chance {
 	void (*run)(void);
@@ -567,8 +569,8 @@ static void tell_live(const struct model *m)
 
 		if (w->req)
 			model_tell(m,
-				"  live %08x: eos %d, head %u, heard %d, stream %d, ended %d, begun %d, "
-				"done %d, reset %d, closed %d, fault %d",
+				"  live %08x: eos %d, head %u, heard %d, stream %d, ended %d, "
+				"begun %d, done %d, reset %d, closed %d, fault %d",
 				w->token, w->eos, w->status, h != NULL, h ? h->stream : 0,
 				h && h->ended, h && h->begun, h && h->done, h && h->reset,
 				h && h->closed, h ? h->plan.fault : 0);
@@ -635,7 +637,7 @@ static void one_seed(uint64_t seed, bool h2)
 	take_leave();
 }
 
-/* ---- many seeds ------------------------------------------------------------------------------------ */
+/* ---- many seeds ------------------------------------------------------------ */
 
 static unsigned long number(const char *name, unsigned long otherwise)
 {

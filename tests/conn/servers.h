@@ -54,7 +54,9 @@ bool servers_prepare(void);
 const char *servers_dir(void);
 void servers_remove(void);
 
-/* more: lines of the configuration (nginx: of the server block), or one option for nghttpd; or "". */
+/*
+ * more: lines of the configuration (nginx: of the server block), or one option for nghttpd; or "".
+ */
 void server_start(struct server *s, const struct setup *setup, const char *more);
 void server_stop(struct server *s); /* SIGTERM, waits, and the log is whole */
 void server_kill(struct server *s); /* all its processes at once; waits */

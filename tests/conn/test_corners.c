@@ -31,7 +31,10 @@ static unsigned wakeups(struct event_base *base, unsigned ms)
 	return n;
 }
 
-/* A request body that is larger than what the kernel holds, under way to a server that stopped reading. */
+/*
+ * A request body that is larger than what the kernel holds, under way to a server that stopped
+ * reading.
+ */
 static void upload(struct client *c, struct probe *p, size_t n, bool eos)
 {
 	char *block = malloc(n + 1);
@@ -246,7 +249,10 @@ START_TEST(answer_without_a_body_is_short_whatever_length_it_names)
 }
 END_TEST
 
-/* Answered early. true: the end of the request was in the link then, neither with us nor in the kernel. */
+/*
+ * Answered early. true: the end of the request was in the link then, neither with us nor in the
+ * kernel.
+ */
 static bool answer_early(size_t n)
 {
 	struct client c;

@@ -104,7 +104,9 @@ START_TEST(frames_may_come_in_single_bytes)
 {
 	struct client c;
 	struct probe p = {0};
-	/* HEADERS with :status 200 (static table), DATA "hello" with END_STREAM, both on stream 1 */
+	/*
+	 * HEADERS with :status 200 (static table), DATA "hello" with END_STREAM, both on stream 1
+	 */
 	static const char frames[] = "\0\0\1\1\4\0\0\0\1\x88"
 				     "\0\0\5\0\1\0\0\0\1hello";
 

@@ -1,4 +1,6 @@
-/* test_options.c - structs that begin with their size: of older and newer callers, and wrong ones. */
+/*
+ * test_options.c - structs that begin with their size: of older and newer callers, and wrong ones.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -567,10 +567,10 @@ static const struct {
 	{"http", "HTTP/1.1 502 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", CC_ECONNECT,
 		"CONNECT api.example:80: 502 Bad Gateway"},
 	{"http", "SSH-2.0-OpenSSH_9.2\r\n", CC_ECONNECT,
-		"CONNECT api.example:80: malformed answer: "},
+		"CONNECT api.example:80: malformed response: "},
 	{"socks5", "SSH-2.0-OpenSSH_9.2\r\n", CC_ECONNECT,
-		"SOCKS5 api.example:80: not a SOCKS5 answer"},
-	{"socks5", "HTTP/1.1 400 Bad Request\r\n\r\n", CC_ECONNECT, "not a SOCKS5 answer"},
+		"SOCKS5 api.example:80: not a SOCKS5 reply"},
+	{"socks5", "HTTP/1.1 400 Bad Request\r\n\r\n", CC_ECONNECT, "not a SOCKS5 reply"},
 };
 
 START_TEST(misbehaving_proxy_is_quoted)
@@ -679,7 +679,7 @@ START_TEST(endless_head_ends)
 		turns(c.base, 3);
 	}
 	ck_assert_uint_lt(said, 100000);
-	wait_failed(&c, CC_ECONNECT, "CONNECT api.example:80: malformed answer: ");
+	wait_failed(&c, CC_ECONNECT, "CONNECT api.example:80: malformed response: ");
 	client_close(&c);
 }
 END_TEST

@@ -139,11 +139,14 @@ static void write_conf(const char *prefix)
 		{"tls13", "api.pem", API, "ssl_protocols TLSv1.3;"},
 		{"tls13", "www.pem", WWW, "ssl_protocols TLSv1.3;"},
 		{"ids12", "api.pem", API,
-			"ssl_protocols TLSv1.2; ssl_session_tickets off; ssl_session_cache builtin;"},
+			"ssl_protocols TLSv1.2; ssl_session_tickets off; "
+			"ssl_session_cache builtin;"},
 		{"own12", "api.pem", API,
-			"ssl_protocols TLSv1.2; ssl_verify_client on; ssl_client_certificate ca.pem;"},
+			"ssl_protocols TLSv1.2; ssl_verify_client on; "
+			"ssl_client_certificate ca.pem;"},
 		{"own13", "api.pem", API,
-			"ssl_protocols TLSv1.3; ssl_verify_client on; ssl_client_certificate ca.pem;"},
+			"ssl_protocols TLSv1.3; ssl_verify_client on; "
+			"ssl_client_certificate ca.pem;"},
 		{"expired", "expired.pem", API, ""},
 	};
 	char name[64];

@@ -632,7 +632,9 @@ static void begin(void)
 	snprintf(h.dir, sizeof(h.dir), "%s/t-XXXXXX", h.top);
 	ck_assert_ptr_nonnull(mkdtemp(h.dir));
 	signal(SIGPIPE, SIG_IGN);
-	/* Freed memory goes back soon, so that what is resident says something under ASan as well. */
+	/*
+	 * Freed memory goes back soon, so that what is resident says something under ASan as well.
+	 */
 	setenv("ASAN_OPTIONS", "quarantine_size_mb=2:thread_local_quarantine_size_kb=64", 0);
 }
 

@@ -31,8 +31,8 @@ uint64_t harness_now(void); /* ms */
 void harness_nap(void);     /* a few ms, between two looks at a condition */
 
 /*
- * From here on this thread and what it starts have a network of their own with nothing but the loopback.
- * false: they may not.
+ * From here on this thread and what it starts have a network of their own with nothing but the
+ * loopback. false: they may not.
  */
 bool harness_own_network(void);
 
@@ -86,8 +86,8 @@ unsigned daemon_logged(const char *what);                             /* how oft
 unsigned daemon_logged_lines(const char *what, const char *and_what); /* with both in them */
 unsigned long daemon_rss(void);                                       /* bytes */
 /*
- * What is counted of an upstream now (SIGUSR1), as JSON text for counted(). Fails the test if sums do
- * not agree: requests and how they ended, totals and their reasons, durations and attempts.
+ * What is counted of an upstream now (SIGUSR1), as JSON text for counted(). Fails the test if sums
+ * do not agree: requests and how they ended, totals and their reasons, durations and attempts.
  */
 const char *daemon_counters(const char *upstream);
 /* "requests", "goaway" of group "retried_by_reason", "count" of "wait"; group NULL: of no group. */

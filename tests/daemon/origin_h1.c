@@ -134,7 +134,8 @@ static bool send_head(struct origin_conn *oc, const struct h1_request *rq, const
 		!oc_say(oc, "HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n"))
 		return false;
 	snprintf(head, sizeof(head),
-		"HTTP/1.1 %u Status\r\nX-Origin: %s\r\nX-Conn: %u\r\nX-Number: %u\r\nETag: \"1\"\r\n%s%s%s\r\n",
+		"HTTP/1.1 %u Status\r\nX-Origin: %s\r\nX-Conn: %u\r\nX-Number: %u\r\n"
+		"ETag: \"1\"\r\n%s%s%s\r\n",
 		p->status, oc->origin->opts.name, oc->number, p->number, framing,
 		p->last ? "Connection: close\r\n" : "",
 		p->hop ? "Connection: x-secret, keep-alive\r\nKeep-Alive: timeout=5\r\n"

@@ -80,7 +80,9 @@ struct plan {
 void plan_make(struct plan *p, struct origin *o, const char *path);
 /* The request is complete and was taken: it is carried out. */
 void plan_execute(const struct plan *p, struct origin *o);
-/* The head and the body are complete: the text to send, owned by the caller (empty for a pattern). */
+/*
+ * The head and the body are complete: the text to send, owned by the caller (empty for a pattern).
+ */
 void plan_text(struct plan *p, const struct bytes *head, const struct bytes *body, EVP_MD_CTX *sha,
 	struct bytes *out);
 /* Takes body bytes in: into the hash, and into body if it will be sent back. */

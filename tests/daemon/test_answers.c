@@ -40,6 +40,21 @@ START_TEST(refused_connections_name_the_upstream_and_the_cause)
 }
 END_TEST
 
+START_TEST(the_access_line_tells_a_local_reply_from_a_response)
+{
+	struct answer a;
+
+	daemon_start(text("log : { access = \"all\"; };\n%s",
+		config("", text("%s,\n%s", upstream_at("nobody", false, "h1", 1, ""),
+				   upstream("origin", h1_origin(), "")))));
+	a = get_once("/good");
+	ck_assert_uint_eq(a.status, 200);
+	WAIT_FOR(daemon_logged_lines("path=\"/good\"", " end=ok ") == 1);
+	curl("-s http://nobody/bad");
+	WAIT_FOR(daemon_logged_lines("path=\"/bad\"", " end=local_reply ") == 1);
+}
+END_TEST
+
 START_TEST(own_answers_leave_the_connection_usable)
 {
 	struct client *c;
@@ -89,7 +104,9 @@ START_TEST(a_bad_request_after_head_gets_its_body)
 }
 END_TEST
 
-/* The answer is there before the body: the rest is taken or the connection closes, never mixed up. */
+/*
+ * The answer is there before the body: the rest is taken or the connection closes, never mixed up.
+ */
 START_TEST(own_answers_to_uploads_do_not_mix_with_the_body)
 {
 	struct client *c;
@@ -253,6 +270,7 @@ int main(void)
 	TCase *tc = harness_case(s, "answers");
 
 	tcase_add_test(tc, refused_connections_name_the_upstream_and_the_cause);
+	tcase_add_test(tc, the_access_line_tells_a_local_reply_from_a_response);
 	tcase_add_test(tc, own_answers_leave_the_connection_usable);
 	tcase_add_test(tc, own_answers_to_head_have_no_body);
 	tcase_add_test(tc, a_bad_request_after_head_gets_its_body);

@@ -24,8 +24,8 @@ static void assert_small(unsigned long before)
 }
 
 /*
- * Small requests for some time, and at least so many. On a machine that stands now and then a few of
- * them may be slow; neighbours that are held up would all be.
+ * Small requests for some time, and at least so many. On a machine that stands now and then a few
+ * of them may be slow; neighbours that are held up would all be.
  */
 static void small_requests(uint64_t ms, unsigned least, unsigned long before)
 {
@@ -278,7 +278,9 @@ static void ask_for_more_than_the_limit(struct client **c, size_t n)
 	}
 }
 
-/* What they do not take is more than the limit: reading from the server rests, none is cut for it. */
+/*
+ * What they do not take is more than the limit: reading from the server rests, none is cut for it.
+ */
 START_TEST(memory_limit_cuts_nobody_before_body_idle_timeout)
 {
 	struct client *c[60];
@@ -368,7 +370,7 @@ static void answer_and_take_the_rest(struct origin_conn *oc)
 	oc_wait_hangup(oc);
 }
 
-/* Nothing is sent again then: retry_buffer, as large as the memory here, does not fill. */
+/* Nothing is retried then: retry_buffer, as large as the memory here, does not fill. */
 START_TEST(what_is_uploaded_behind_the_head_of_the_answer_is_not_kept)
 {
 	static char piece[65536];

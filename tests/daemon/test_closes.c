@@ -7,7 +7,7 @@
  * of the two came first is known, whatever the machine does meanwhile:
  *
  *	daemon  ──request──┐        sees the answer      sees the close
- *	server             └> carries out, answers ... closes (N after) ─ a request that arrives now is lost
+ *	server             └> carries out, answers ... closes (N after) ─ what arrives now is lost
  */
 #include <netinet/in.h>
 #include <poll.h>
@@ -47,8 +47,7 @@ struct far_conn {
 	size_t n;
 	uint64_t answer_at; /* us: the answer reaches the daemon; NEVER */
 	uint64_t closed_at; /* us: the server closes; NEVER */
-	uint64_t
-		reset_at; /* us: its answer to a request that came too late reaches the daemon; NEVER */
+	uint64_t reset_at; /* us: its reset of a request that came late reaches the daemon; NEVER */
 };
 
 static struct {

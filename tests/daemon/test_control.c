@@ -79,7 +79,9 @@ START_TEST(reload_keeps_connections_when_only_limits_change)
 }
 END_TEST
 
-/* Whatever conf_keys.def calls NEXT_CONNECTION is like that: what is open stays as it was opened. */
+/*
+ * Whatever conf_keys.def calls NEXT_CONNECTION is like that: what is open stays as it was opened.
+ */
 START_TEST(reload_of_max_requests_is_for_connections_opened_from_then_on)
 {
 	struct origin *o = origin_of(_i);

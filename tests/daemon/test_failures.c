@@ -250,8 +250,8 @@ static void assert_fails(struct client *c, const struct failing *f, bool may_go_
 }
 
 /*
- * Two upstreams with one server: what stalls is asked of the one with short limits, so that the others
- * take as long as they take.
+ * Two upstreams with one server: what stalls is asked of the one with short limits, so that the
+ * others take as long as they take.
  */
 static void start_failing(const struct origin *o)
 {
@@ -398,7 +398,10 @@ START_TEST(answers_before_the_end_of_the_request_are_passed_on)
 }
 END_TEST
 
-/* An HTTP/1 origin that closes with our bytes unread resets: its answer may be lost, but never a hang. */
+/*
+ * An HTTP/1 origin that closes with our bytes unread resets: its answer may be lost, but never a
+ * hang.
+ */
 START_TEST(large_uploads_that_are_refused_early_end)
 {
 	const char *file = text("%s/up", harness_dir());
@@ -408,7 +411,8 @@ START_TEST(large_uploads_that_are_refused_early_end)
 	pattern_file(file, 20 * 1024 * 1024);
 	for (int i = 0; i < 5; i++) {
 		sh(&out,
-			"curl -q -s --max-time 100 --unix-socket %s -o /dev/null -w '%%{http_code}' "
+			"curl -q -s --max-time 100 --unix-socket %s -o /dev/null "
+			"-w '%%{http_code}' "
 			"--data-binary @%s http://origin/early",
 			daemon_socket(), file);
 		ck_assert_msg(
@@ -472,8 +476,8 @@ END_TEST
 static void say_bad_chunks(struct origin_conn *oc)
 {
 	if (oc_read_head(oc))
-		oc_say(oc,
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n");
+		oc_say(oc, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+			   "5\r\nhelloX\r\n0\r\n\r\n");
 	oc_wait_hangup(oc);
 }
 
@@ -608,7 +612,7 @@ START_TEST(wrong_lengths_after_goaway_leak_nothing)
 }
 END_TEST
 
-/* ---- what is sent again, and what is not ---- */
+/* ---- what is retried, and what is not ---- */
 
 START_TEST(keep_alive_connections_that_vanish_hurt_no_get)
 {

@@ -38,7 +38,10 @@ static unsigned sized(unsigned full, unsigned small)
 
 /* ---- our own origin ---- */
 
-/* If the machine stood, all ask at once and many meet a GOAWAY: what is tried here is not the budget. */
+/*
+ * If the machine stood, all ask at once and many meet a GOAWAY: what is tried here is not the
+ * budget.
+ */
 #define BUDGET "retry_budget = 100; retry_budget_min = 1000;"
 
 /* _i: 0 one GOAWAY, at once; 1 two of them; 2 HTTP/1, which closes. */
@@ -58,7 +61,9 @@ START_TEST(connections_retired_under_load_cost_no_request)
 	load_run(&l);
 	load_assert_good(how[_i], &l);
 	assert_each_once(o, l.asked);
-	/* Between two GOAWAYs as many more may come as there is time for: else nothing was tried. */
+	/*
+	 * Between two GOAWAYs as many more may come as there is time for: else nothing was tried.
+	 */
 	ck_assert_uint_ge(origin_counts(o).accepted, _i == 1 ? 3 : l.asked / opts.retire_after);
 	assert_never_more(8);
 }

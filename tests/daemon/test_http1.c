@@ -92,8 +92,8 @@ START_TEST(chunked_requests_arrive_without_their_framing)
 		"5;ext=\"a;b\"\r\nhello\r\n0001\r\n \r\nA\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n");
 	a = client_answer(c);
 	ck_assert_str_eq(a.body, "hello 0123456789");
-	client_say(c,
-		"POST /echo HTTP/1.1\r\nHost: origin\r\nTransfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n");
+	client_say(c, "POST /echo HTTP/1.1\r\nHost: origin\r\nTransfer-Encoding: CHUNKED\r\n\r\n"
+		      "0\r\n\r\n");
 	a = client_answer(c);
 	ck_assert_uint_eq(a.status, 200);
 	ck_assert_uint_eq(a.len, 0);
@@ -574,9 +574,9 @@ END_TEST
 static void set_two_cookies(struct origin_conn *oc)
 {
 	while (oc_read_head(oc))
-		if (!oc_say(oc,
-			    "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX-Between: 1\r\nSet-Cookie: b=2\r\n"
-			    "Content-Length: 0\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"))
+		if (!oc_say(oc, "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX-Between: 1\r\n"
+				"Set-Cookie: b=2\r\n"
+				"Content-Length: 0\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"))
 			return;
 }
 

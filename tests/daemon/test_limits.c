@@ -87,7 +87,9 @@ START_TEST(reload_that_does_not_fit_keeps_the_configuration)
 }
 END_TEST
 
-/* Numbers in use; false: they cannot be seen (another user's, or a process that is not dumpable). */
+/*
+ * Numbers in use; false: they cannot be seen (another user's, or a process that is not dumpable).
+ */
 static bool descriptors(bool used[1024], unsigned *count)
 {
 	DIR *d = opendir(text("/proc/%d/fd", (int)daemon_pid()));
@@ -216,9 +218,9 @@ END_TEST
 #define PATIENCE_OF_FULL 1000 /* ms, the daemon's */
 
 /*
- * There is no place, and the client waits for one: it gets the one that is left a little later. It is
- * never refused before the daemon's patience is over; after it, this machine stood meanwhile, and that
- * attempt says nothing.
+ * There is no place, and the client waits for one: it gets the one that is left a little later. It
+ * is never refused before the daemon's patience is over; after it, this machine stood meanwhile,
+ * and that attempt says nothing.
  */
 static struct client *takes_the_place_of(struct client *who)
 {
@@ -503,7 +505,9 @@ START_TEST(neighbours_of_one_that_does_not_read_are_as_fast_as_before)
 	with = p99(c, rounds);
 	printf("p99 of %u requests: %llu us, beside one that does not read %llu us\n",
 		rounds * NEIGHBOURS, (unsigned long long)without, (unsigned long long)with);
-	/* Both were measured on the machine as it was then: only if it stays so is it the daemon. */
+	/*
+	 * Both were measured on the machine as it was then: only if it stays so is it the daemon.
+	 */
 	for (int i = 0; i < 10 && with >= 2 * without + 20000; i++) {
 		client_close(stalled);
 		without = p99(c, rounds);
@@ -559,8 +563,8 @@ static bool is_refused(const struct client *c)
 }
 
 /*
- * Requests one after the other, without waiting for answers: one that came just before the limit has to.
- * Slowly as long as the limit is not reached.
+ * Requests one after the other, without waiting for answers: one that came just before the limit
+ * has to. Slowly as long as the limit is not reached.
  */
 static void probe(struct client *c[PROBES])
 {

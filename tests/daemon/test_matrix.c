@@ -449,8 +449,8 @@ static void row(int how, bool post, enum fault fault)
 }
 
 /*
- * A connection for each request, or kept ones. What stalls is asked of an upstream that soon gives up,
- * everything else of one that takes its time: then no other limit comes between.
+ * A connection for each request, or kept ones. What stalls is asked of an upstream that soon gives
+ * up, everything else of one that takes its time: then no other limit comes between.
  */
 static void start(int how)
 {

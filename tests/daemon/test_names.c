@@ -1,6 +1,6 @@
 /*
- * test_names.c - upstreams that are names: answers that change, several addresses, services (RFC 2782),
- * a name server that says nothing.
+ * test_names.c - upstreams that are names: answers that change, several addresses, services (RFC
+ * 2782), a name server that says nothing.
  *
  * The program has a network and an /etc/resolv.conf of its own, so that port 53 and all of
  * 127.0.0.0/8 are free. It is skipped where it may not have them.
@@ -371,7 +371,9 @@ START_TEST(an_address_that_never_answers_is_left_alone)
 	NAMES_ARE("127.0.0.2", "127.0.0.3");
 	daemon_for_name(origin_port(bad), false,
 		"eject_after = 3; response_timeout = \"100ms\"; retry = \"never\";");
-	/* Each needs another connection, and the bad one has none, so each would be dialled there. */
+	/*
+	 * Each needs another connection, and the bad one has none, so each would be dialled there.
+	 */
 	ck_assert_uint_le(ask_for(1500, "/close-after"), 6);
 	ck_assert_uint_le(origin_counts(bad).accepted, 8);
 	ck_assert_uint_gt(origin_counts(good).requests, 50);
@@ -604,8 +606,8 @@ END_TEST
 /* ---- a network and a resolv.conf of its own ---- */
 
 /*
- * c-ares asks again after half a second, and once. (It does not know the "timeout:" and "attempts:" of
- * resolv.conf(5).) The mount is seen by this program and its children, and ends with them.
+ * c-ares asks again after half a second, and once. (It does not know the "timeout:" and "attempts:"
+ * of resolv.conf(5).) The mount is seen by this program and its children, and ends with them.
  */
 static bool resolv_conf_of_its_own(void)
 {

@@ -10,7 +10,9 @@
 
 #include "tests/daemon/harness.h"
 
-/* So many requests at a time, each on a client connection of its own; how many were answered 200. */
+/*
+ * So many requests at a time, each on a client connection of its own; how many were answered 200.
+ */
 static unsigned burst(unsigned n, const char *path)
 {
 	struct client **c = calloc(n, sizeof(*c));
@@ -412,7 +414,10 @@ START_TEST(who_calls_pings_abuse_gets_half_as_many)
 }
 END_TEST
 
-/* Refuses the second of two requests in the words of a server to which PINGs are abuse; answers others. */
+/*
+ * Refuses the second of two requests in the words of a server to which PINGs are abuse; answers
+ * others.
+ */
 static void complain_beside_a_refusal(struct origin_conn *oc)
 {
 	static const char goaway[] = "\0\0\0\1\0\0\0\0too_many_pings"; /* NO_ERROR: no pause */

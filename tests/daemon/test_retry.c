@@ -1,6 +1,6 @@
 /*
- * test_retry.c - what is sent again and why, how often, when, and at whose expense: the origin counts what
- * reaches it, and the daemon's log and counters must say the same.
+ * test_retry.c - what is retried and why, how often, when, and at whose expense: the origin
+ * counts what reaches it, and the daemon's log and counters must say the same.
  */
 #include <signal.h>
 #include <stdatomic.h>
@@ -59,9 +59,8 @@ static void assert_retried(const char *reason, unsigned n)
 
 	ck_assert_msg(counted(c, "retried_by_reason", reason) == n, "not %u: %s", n, c);
 	ck_assert_uint_eq(counted(c, NULL, "retried"), n);
-	ck_assert_uint_eq(daemon_logged("event=\"sent again\""), n);
-	ck_assert_uint_eq(
-		daemon_logged_lines("event=\"sent again\"", text("reason=%s ", reason)), n);
+	ck_assert_uint_eq(daemon_logged("event=\"retry\""), n);
+	ck_assert_uint_eq(daemon_logged_lines("event=\"retry\"", text("reason=%s ", reason)), n);
 }
 
 /* ---- reasons ---- */
@@ -222,7 +221,7 @@ START_TEST(retry_never_means_never)
 }
 END_TEST
 
-/* What is sent again must still be held. */
+/* What is retried must still be held. */
 START_TEST(bodies_that_fit_into_retry_buffer_are_sent_again)
 {
 	static const unsigned sizes[] = {63 * 1024, 64 * 1024, 65 * 1024};
@@ -295,7 +294,7 @@ START_TEST(a_client_that_leaves_in_the_pause_is_forgotten)
 
 	start_goaway(1, 11, "");
 	c = say("POST", "/");
-	WAIT_FOR(daemon_logged("event=\"sent again\"") == 1);
+	WAIT_FOR(daemon_logged("event=\"retry\"") == 1);
 	client_close(c);
 	WAIT_FOR(counted(daemon_counters("origin"), NULL, "abandoned") == 1);
 	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "running"), 0);
@@ -364,8 +363,7 @@ START_TEST(a_total_outage_gets_no_more_than_the_budget)
 	ck_assert_uint_eq(counted(c, NULL, "attempts"), n + counted(c, NULL, "retried"));
 	ck_assert_uint_eq(counted(c, "rejected_by_reason", "unprocessed"), n - 1);
 	ck_assert_uint_gt(counted(c, NULL, "retry_denied"), 0);
-	ck_assert_uint_eq(
-		daemon_logged("event=\"sent again\""), (unsigned)counted(c, NULL, "retried"));
+	ck_assert_uint_eq(daemon_logged("event=\"retry\""), (unsigned)counted(c, NULL, "retried"));
 }
 END_TEST
 
@@ -388,8 +386,8 @@ static void ask_in_outage(unsigned nonce, char out[LOAD_REQUEST_MAX])
 }
 
 /*
- * A fifth more, the floor of ten seconds, and what each connection may be sent before the server told
- * how much it takes. Pauses between connections would hide the budget.
+ * A fifth more, the floor of ten seconds, and what each connection may be sent before the server
+ * told how much it takes. Pauses between connections would hide the budget.
  */
 START_TEST(an_outage_at_a_steady_rate_gets_little_more_than_what_is_asked)
 {
@@ -409,8 +407,7 @@ START_TEST(an_outage_at_a_steady_rate_gets_little_more_than_what_is_asked)
 	ck_assert_uint_le(origin_counts(o).requests, l.asked + l.asked / 5 + 3 * 10 + 8);
 	ck_assert_uint_gt(counted(c, NULL, "retried"), 20);
 	ck_assert_uint_gt(counted(c, NULL, "retry_denied"), 0);
-	ck_assert_uint_eq(
-		daemon_logged("event=\"sent again\""), (unsigned)counted(c, NULL, "retried"));
+	ck_assert_uint_eq(daemon_logged("event=\"retry\""), (unsigned)counted(c, NULL, "retried"));
 }
 END_TEST
 
@@ -448,10 +445,10 @@ static void assert_repeats_logged(const char *counters)
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
 		ck_assert_uint_eq(
-			daemon_logged_lines("event=\"sent again\"", text("reason=%s ", reasons[i])),
+			daemon_logged_lines("event=\"retry\"", text("reason=%s ", reasons[i])),
 			(unsigned)counted(counters, "retried_by_reason", reasons[i]));
-	ck_assert_uint_eq(daemon_logged("event=\"sent again\""),
-		(unsigned)counted(counters, NULL, "retried"));
+	ck_assert_uint_eq(
+		daemon_logged("event=\"retry\""), (unsigned)counted(counters, NULL, "retried"));
 }
 
 /* Every end that a request can have, mixed; daemon_counters looks at the sums. */

@@ -104,7 +104,10 @@ START_TEST(one_client_may_talk_to_several_upstreams)
 }
 END_TEST
 
-/* The last is not to believe the certificate, and a session of the others would say that it was seen. */
+/*
+ * The last is not to believe the certificate, and a session of the others would say that it was
+ * seen.
+ */
 static const char *three_of_one_server(const struct origin *o)
 {
 	return text("%s, %s,\n{ name = \"doubter\"; url = \"https://127.0.0.1:%u\"; "

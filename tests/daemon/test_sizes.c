@@ -1,6 +1,6 @@
 /*
- * test_sizes.c - how many connections there are: limits under full load and after all were killed, the
- * floor, the reserve, and what is idle.
+ * test_sizes.c - how many connections there are: limits under full load and after all were killed,
+ * the floor, the reserve, and what is idle.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -66,9 +66,9 @@ START_TEST(a_thousand_clients_get_no_ninth_connection)
 		.arg = &seen};
 
 	daemon_start(text("daemon : { workers = %d; };\n%s", _i & 2 ? 3 : 1,
-		config("",
-			upstream(NULL, o,
-				"max_connections = 8; max_queue = 2000; queue_timeout = \"30s\";"))));
+		config("", upstream(NULL, o,
+				   "max_connections = 8; max_queue = 2000; "
+				   "queue_timeout = \"30s\";"))));
 	load_run(&l);
 	load_assert_good("a thousand clients", &l);
 	ck_assert_uint_eq(seen.most, 8);

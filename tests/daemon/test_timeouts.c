@@ -1,6 +1,6 @@
 /*
- * test_timeouts.c - how long a request may take: in the queue, to its answer, between two pieces of a
- * body, and in all; each without the others. Index: HTTP/1, HTTP/2.
+ * test_timeouts.c - how long a request may take: in the queue, to its answer, between two pieces of
+ * a body, and in all; each without the others. Index: HTTP/1, HTTP/2.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +89,9 @@ START_TEST(who_waits_too_long_in_the_queue_hears_queue_timeout)
 }
 END_TEST
 
-/* It takes the connection and never greets: nothing has failed yet, and no name is being looked up. */
+/*
+ * It takes the connection and never greets: nothing has failed yet, and no name is being looked up.
+ */
 START_TEST(who_waits_for_the_first_connection_hears_that_none_came_up)
 {
 	struct origin *o = some_origin(&(struct origin_opts){.tls = true, .greet_late = 60000});

@@ -87,7 +87,7 @@ static bool is_memory_error(const struct run *r, int err)
 	case CC_ETLS:  /* in the middle of a handshake OpenSSL does not always name it, */
 	case CC_ECERT: /* nor when it cannot read a certificate */
 		return tls_memory.fail_at > 0 && r->origin.requests == 0;
-	case CC_EREFUSED: /* the scenario's own, or never sent: nghttp2 had no memory to encode it */
+	case CC_EREFUSED: /* the scenario's own, or nghttp2 had no memory to encode it */
 	case CC_EGOAWAY:
 	case CC_ERESET:
 		return r->s->h2;

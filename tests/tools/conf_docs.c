@@ -114,8 +114,8 @@ static void put_reload(FILE *out, const struct row *r)
 		{"NEXT_CONNECTION", " A reload changes it for connections opened from then on."},
 		{"NEW_POOL", " When a reload changes it, new connections replace all there are."},
 		{"NEW_POOL_DERIVED",
-			" When a reload changes what it stands for, new connections replace all there "
-			"are."},
+			" When a reload changes what it stands for, new connections replace all "
+			"there are."},
 		{"RESTART", " It cannot be changed by a reload."},
 	};
 

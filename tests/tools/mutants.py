@@ -30,9 +30,10 @@ import time
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BOUND = 240  # s, for one test program
 
-UNIT_LIB = "err head h1_codec mem buf timer conn_state resolve dial session tunnel".split()
-UNIT_DAEMON = ("conf log mailbox limits stats listener notify reload backoff learn pick queue spread "
-               "upstream budget retry route forward answer client_timeout worker").split()
+UNIT_LIB = "err head h1_codec mem buf timer conn_state resolve dial session proxy_talk".split()
+UNIT_DAEMON = ("caller conf log mailbox limits report stats listener notify reload backoff learn pick "
+               "queue spread upstream budget retry route headers policy local_reply "
+               "client_timeout front worker").split()
 CONN = ("h1 h2 h1_rows h2_rows goaway_rows capacity cancel hook state proxy tls corners random_h1 "
         "random_h2 threads servers").split()
 FAULT = "short_io socket_errors peer_breaks oom fd_limit".split()
@@ -47,7 +48,7 @@ FIRST = (
     ("lib/net/link.c", "c:h1 c:h2 c:tls f:short_io f:socket_errors f:peer_breaks c:h1_rows"),
     ("lib/net/resolve.c", "u:resolve u:dial"),
     ("lib/net/session.c", "u:session c:tls"),
-    ("lib/net/", "u:dial u:resolve u:tunnel c:proxy f:socket_errors"),
+    ("lib/net/", "u:dial u:resolve u:proxy_talk c:proxy f:socket_errors"),
     ("lib/conn/h1_", "c:h1 c:h1_rows c:cancel c:random_h1 f:peer_breaks"),
     ("lib/conn/h2_", "c:h2 c:h2_rows c:goaway_rows c:capacity c:random_h2"),
     ("lib/conn/", "u:conn_state c:h1 c:h2 c:h1_rows c:h2_rows c:hook c:cancel c:state c:capacity"),
@@ -59,8 +60,8 @@ FIRST = (
     ("daemon/pool/learn.c", "u:learn d:idle"),
     ("daemon/pool/queue.c", "u:queue d:pool d:timeouts"),
     ("daemon/pool/", "u:pick u:spread u:upstream u:budget d:pool d:sizes d:failures d:names"),
-    ("daemon/exchange/", "u:answer u:client_timeout u:forward u:retry u:route d:forward d:retry "
-                         "d:timeouts d:answers d:http1"),
+    ("daemon/exchange/", "u:local_reply u:client_timeout u:headers u:policy u:retry u:route "
+                         "d:forward d:retry d:timeouts d:answers d:http1"),
     ("daemon/front/", "u:listener d:http1 d:answers d:backpressure d:smuggling d:limits"),
     ("daemon/control/", "u:notify u:reload d:control"),
     ("daemon/", "u:worker d:control d:workers d:routing"),

@@ -25,8 +25,9 @@ static inline int run_suite(Suite *s)
 }
 
 /*
- * All tests in this process, for those that leave nothing of it changed: LeakSanitizer looks once, at the
- * end, where it costs more than the test does after each. CK_FORK=yes shows which test leaks.
+ * All tests in this process, for those that leave nothing of it changed: LeakSanitizer looks once,
+ * at the end, where it costs more than the test does after each. CK_FORK=yes shows which test
+ * leaks.
  */
 static inline int run_suite_together(Suite *s)
 {

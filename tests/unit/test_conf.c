@@ -919,7 +919,8 @@ START_TEST(failures_are_handled_as_written)
 	ck_assert_uint_eq(up(0)->backoff_min, 30000);
 	ck_assert_uint_eq(up(0)->eject_after, 0);
 	refused(ONE "defaults : {\nbackoff_min = \"31s\"; };",
-		":3: defaults.backoff_min: is more than backoff_max: lower it or raise backoff_max");
+		":3: defaults.backoff_min: is more than backoff_max: lower it or raise "
+		"backoff_max");
 	refused("upstreams = ( { " URL "\nbackoff_max = \"500ms\"; } );",
 		":2: upstreams[0].backoff_max: is less than backoff_min: raise it or lower "
 		"backoff_min");
@@ -942,7 +943,8 @@ START_TEST(names_and_addresses_are_treated_as_written)
 	ck_assert_uint_eq(up(0)->dns_ttl_min, 0);
 	ck_assert(!up(0)->spread);
 	refused(ONE "defaults : { dns_ttl_min = \"10m\"; };",
-		":2: defaults.dns_ttl_min: is more than dns_ttl_max: lower it or raise dns_ttl_max");
+		":2: defaults.dns_ttl_min: is more than dns_ttl_max: lower it or raise "
+		"dns_ttl_max");
 }
 END_TEST
 
@@ -1056,7 +1058,8 @@ END_TEST
 START_TEST(memory_must_suffice_for_each_worker)
 {
 	refused("upstreams = ( { " URL " } );\ndaemon : { workers = 4; memory_limit = \"3MiB\"; };",
-		"daemon.memory_limit: 3072 KiB are less than 1 MiB for each of 4 workers: raise it");
+		"daemon.memory_limit: 3072 KiB are less than 1 MiB for each of 4 workers: raise "
+		"it");
 }
 END_TEST
 
@@ -1594,8 +1597,8 @@ static Suite *suite(void)
 int main(void)
 {
 	/*
-	 * The system's store is nobody's concern here, and reading it takes most of the time: a hundred
-	 * certificates, again for each configuration with an upstream over TLS.
+	 * The system's store is nobody's concern here, and reading it takes most of the time: a
+	 * hundred certificates, again for each configuration with an upstream over TLS.
 	 */
 	setenv("SSL_CERT_FILE", "/dev/null", 1);
 	setenv("SSL_CERT_DIR", "/dev/null", 1);

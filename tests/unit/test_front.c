@@ -1,6 +1,6 @@
 /*
- * test_front.c - a client over a socket pair, a listener, and a service that the test plays: no pool,
- * no server, and a clock that the test sets.
+ * test_front.c - a client over a socket pair, a listener, and a service that the test plays: no
+ * pool, no server, and a clock that the test sets.
  */
 #include <check.h>
 #include <stdio.h>
@@ -683,6 +683,18 @@ START_TEST(a_client_without_a_place_that_does_not_ask_is_closed)
 }
 END_TEST
 
+/* Its second runs from when it came; header_timeout would be ten. */
+START_TEST(a_client_without_a_place_has_a_second_for_all_of_its_head)
+{
+	ck_assert(front_refuse(&fl, new_pair(), FRONT_MAX_CLIENTS));
+	later(900);
+	say("GET / HTTP/1.1\r\nHo");
+	ck_assert_str_eq(hear(), "");
+	later(200);
+	assert_starts(hear_last(), "HTTP/1.1 408 ");
+}
+END_TEST
+
 START_TEST(bytes_that_are_no_request_are_answered_and_reach_no_service)
 {
 	static const char *const bad[] = {
@@ -803,6 +815,7 @@ static void add_ends(Suite *s)
 	tcase_add_test(t, who_has_just_connected_and_does_not_ask_is_closed_by_a_drain);
 	tcase_add_loop_test(t, a_client_without_a_place_gets_503_for_its_request, 0, 2);
 	tcase_add_test(t, a_client_without_a_place_that_does_not_ask_is_closed);
+	tcase_add_test(t, a_client_without_a_place_has_a_second_for_all_of_its_head);
 	tcase_add_loop_test(t, bytes_that_are_no_request_are_answered_and_reach_no_service, 0, 3);
 	tcase_add_test(t, a_body_that_breaks_stops_its_request_and_is_answered);
 	suite_add_tcase(s, t);

@@ -1,4 +1,4 @@
-/* test_local_reply.c - the daemon's own answers: JSON, Proxy-Status, and what each error becomes. */
+/* test_local_reply.c - local reply: JSON, Proxy-Status, and what each error becomes. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +55,7 @@ static json_t *parsed(void)
 
 START_TEST(an_answer_names_cause_upstream_and_limit)
 {
-	struct answer a = {
+	struct local_reply a = {
 		.status = 503,
 		.error = "connection_limit_reached",
 		.detail = "nothing \"free\"",
@@ -67,7 +67,7 @@ START_TEST(an_answer_names_cause_upstream_and_limit)
 	char length[20];
 	json_t *j;
 
-	ck_assert_int_eq(answer_build(&a, h, &body), 0);
+	ck_assert_int_eq(local_reply_build(&a, h, &body), 0);
 	ck_assert_uint_eq(cc_head_status(h), 503);
 	ck_assert_str_eq(field("content-type"), "application/problem+json");
 	ck_assert_str_eq(field("proxy-status"),
@@ -90,7 +90,7 @@ START_TEST(an_unknown_name_gets_the_list_of_names)
 {
 	struct conf_upstream ups[] = {{.name = "github"}, {.name = "stripe"}};
 	struct conf conf = {.upstreams = ups, .upstream_count = 2};
-	struct answer a = {
+	struct local_reply a = {
 		.status = 404,
 		.error = "destination_not_found",
 		.detail = "?",
@@ -98,7 +98,7 @@ START_TEST(an_unknown_name_gets_the_list_of_names)
 	};
 	json_t *j;
 
-	ck_assert_int_eq(answer_build(&a, h, &body), 0);
+	ck_assert_int_eq(local_reply_build(&a, h, &body), 0);
 	j = parsed();
 	ck_assert_uint_eq(json_array_size(json_object_get(j, "upstreams")), 2);
 	ck_assert_str_eq(
@@ -109,14 +109,14 @@ END_TEST
 
 START_TEST(what_an_upstream_says_cannot_break_out_of_the_fields)
 {
-	struct answer a = {
+	struct local_reply a = {
 		.status = 502,
 		.error = "http_protocol_error",
 		.detail = "bad\r\nSet-Cookie: x=1\"\\ \x01 \xff end",
 	};
 	const char *value;
 
-	ck_assert_int_eq(answer_build(&a, h, &body), 0);
+	ck_assert_int_eq(local_reply_build(&a, h, &body), 0);
 	value = field("proxy-status");
 	for (const char *c = value; *c; c++)
 		ck_assert_msg(*c >= ' ' && *c <= '~', "byte %d in %s", *c, value);
@@ -127,29 +127,29 @@ END_TEST
 
 START_TEST(timeouts_are_504_and_the_rest_502)
 {
-	struct answer a = {0};
+	struct local_reply a = {0};
 
-	answer_from_error(&a, CC_ETIMEOUT, CC_PHASE_WAITING);
+	local_reply_from_error(&a, CC_ETIMEOUT, CC_PHASE_WAITING);
 	ck_assert_uint_eq(a.status, 504);
 	ck_assert_str_eq(a.error, "http_response_timeout");
-	answer_from_error(&a, CC_ETIMEOUT, CC_PHASE_QUEUED);
+	local_reply_from_error(&a, CC_ETIMEOUT, CC_PHASE_QUEUED);
 	ck_assert_str_eq(a.error, "connection_timeout");
-	answer_from_error(&a, CC_ECONNECT, CC_PHASE_QUEUED);
+	local_reply_from_error(&a, CC_ECONNECT, CC_PHASE_QUEUED);
 	ck_assert_uint_eq(a.status, 502);
 	ck_assert_str_eq(a.error, "connection_refused");
 	ck_assert_ptr_null(a.limit);
-	answer_from_error(&a, CC_ERESOLVE, CC_PHASE_QUEUED);
+	local_reply_from_error(&a, CC_ERESOLVE, CC_PHASE_QUEUED);
 	ck_assert_str_eq(a.error, "dns_error");
-	answer_from_error(&a, CC_EEOF, CC_PHASE_WAITING);
+	local_reply_from_error(&a, CC_EEOF, CC_PHASE_WAITING);
 	ck_assert_str_eq(a.error, "connection_terminated");
 }
 END_TEST
 
 START_TEST(lack_of_descriptors_is_a_limit_of_ours)
 {
-	struct answer a = {0};
+	struct local_reply a = {0};
 
-	answer_from_error(&a, CC_EMFILE, CC_PHASE_QUEUED);
+	local_reply_from_error(&a, CC_EMFILE, CC_PHASE_QUEUED);
 	ck_assert_uint_eq(a.status, 503);
 	ck_assert_str_eq(a.error, "proxy_internal_limit");
 	ck_assert_str_eq(a.limit, "LimitNOFILE");
@@ -158,8 +158,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("answer");
-	TCase *t = tcase_create("answer");
+	Suite *s = suite_create("local_reply");
+	TCase *t = tcase_create("local_reply");
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, an_answer_names_cause_upstream_and_limit);

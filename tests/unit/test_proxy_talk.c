@@ -277,7 +277,7 @@ START_TEST(any_other_answer_fails)
 			ck_assert_str_eq(proxy_talk_detail(talk), detail);
 		else
 			ck_assert_ptr_nonnull(
-				strstr(proxy_talk_detail(talk), "malformed answer: "));
+				strstr(proxy_talk_detail(talk), "malformed response: "));
 		end();
 	}
 }
@@ -309,7 +309,7 @@ START_TEST(answer_is_bounded)
 	end();
 	begin("http://proxy", "h", 1);
 	ck_assert_uint_lt(endless("HTTP/1.1 100 Continue\r\n\r\n"), 66000);
-	ck_assert_str_eq(proxy_talk_detail(talk), "answer larger than 65536 bytes");
+	ck_assert_str_eq(proxy_talk_detail(talk), "response larger than 65536 bytes");
 }
 END_TEST
 
@@ -440,10 +440,10 @@ static const struct {
 	{"socks5://a:b@proxy", "\5\xff", 2, "it takes no password (no acceptable method)"},
 	{"socks5://proxy", "\5\2", 2, "it chose method 2, which was not offered"},
 	{"socks5://proxy", "\5\1", 2, "it chose method 1, which was not offered"},
-	{"socks5://proxy", "\4\0", 2, "not a SOCKS5 answer"},
-	{"socks5://proxy", "HTTP/1.1 400 Bad Request\r\n\r\n", 28, "not a SOCKS5 answer"},
+	{"socks5://proxy", "\4\0", 2, "not a SOCKS5 reply"},
+	{"socks5://proxy", "HTTP/1.1 400 Bad Request\r\n\r\n", 28, "not a SOCKS5 reply"},
 	{"socks5://a:b@proxy", "\5\2\1\1", 4, "user and password refused"},
-	{"socks5://a:b@proxy", "\5\2\5\0", 4, "not an answer to user and password (RFC 1929)"},
+	{"socks5://a:b@proxy", "\5\2\5\0", 4, "not a reply to user and password (RFC 1929)"},
 	{"socks5://proxy", "\5\0\4\0", 4, "not a SOCKS5 reply"},
 	{"socks5://proxy", "\5\0\5\0\0\2\0", 7, "a reply with an address of type 2"},
 	{"socks5://proxy", "\5\0\5\xff", 4, "unknown (reply 255)"},

@@ -136,7 +136,7 @@ const struct listener_fd *notify_sockets(const struct notify *n, unsigned *count
 	return NULL;
 }
 
-/* ---- fixture ------------------------------------------------------------------------------------ */
+/* ---- fixture --------------------------------------------------------------- */
 
 static struct worker *const workers[WORKERS] = {&w.worker[0], &w.worker[1]};
 
@@ -203,7 +203,7 @@ static void unchanged(void)
 	ck_assert_ptr_eq(strstr(w.said[1], "READY Reload failed"), w.said[1]);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------- */
 
 START_TEST(ready_is_said_when_the_last_worker_has_it)
 {

@@ -84,7 +84,9 @@ static void ctx_shut(void)
 
 static void setup(void)
 {
-	/* How long c-ares waits for a server: before 1.34 in the first words, then in the others. */
+	/*
+	 * How long c-ares waits for a server: before 1.34 in the first words, then in the others.
+	 */
 	setenv("RES_OPTIONS", "retrans:100 retry:1 timeout:1 attempts:1", 1);
 	base = event_base_new();
 	allocs = fail_at = live = 0;

@@ -1,4 +1,4 @@
-/* test_retry.c - what may be sent again: rule by rule, and as doc/errors.md publishes it. */
+/* test_retry.c - what may be retried: rule by rule, and as doc/errors.md publishes it. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ START_TEST(nothing_is_sent_again_once_the_client_saw_the_answer)
 {
 	struct retry_facts f = unsent_post;
 
-	f.answered = true;
+	f.response_begun = true;
 	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_IDEMPOTENT, 2), RETRY_NO);
 }
 END_TEST
@@ -113,7 +113,7 @@ START_TEST(what_may_have_been_processed_is_repeated_once)
 {
 	struct retry_facts f = stale_get;
 
-	f.doubtful = true;
+	f.maybe_processed = true;
 	f.attempts = 2;
 	ck_assert_int_eq(safe(&f), RETRY_NO);
 	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_IDEMPOTENT, 2), RETRY_NO);
@@ -275,14 +275,14 @@ static void set_end(struct retry_facts *f, const char *ended)
 		{"goaway with an error", RETRY_END_GOAWAY},
 		{"silent", RETRY_END_SILENT},
 		{"otherwise", RETRY_END_OTHER},
-		{"answered", RETRY_END_SILENT},
+		{"response begun", RETRY_END_SILENT},
 	};
 	size_t i = 0;
 
 	while (strcmp(words[i].word, ended) != 0)
 		ck_assert_msg(++i < sizeof(words) / sizeof(*words), "unknown: %s", ended);
 	f->end = words[i].end;
-	f->answered = strcmp(ended, "answered") == 0;
+	f->response_begun = strcmp(ended, "response begun") == 0;
 	f->why = f->end == RETRY_END_REFUSED ? CC_WHY_REFUSED
 	         : strstr(ended, "error")    ? CC_WHY_CALM
 	                                     : CC_WHY_GOAWAY;
@@ -291,15 +291,15 @@ static void set_end(struct retry_facts *f, const char *ended)
 /* Is a connection of these facts meant by the words? */
 static bool connection_fits(const struct retry_facts *f, const char *words)
 {
-	if (strcmp(words, "settled") == 0)
-		return !f->guessed;
-	if (strcmp(words, "unsettled") == 0)
-		return f->guessed;
+	if (strcmp(words, "after SETTINGS") == 0)
+		return !f->before_settings;
+	if (strcmp(words, "before SETTINGS") == 0)
+		return f->before_settings;
 	if (strcmp(words, "fresh") == 0)
 		return !f->reused;
 	if (strcmp(words, "any") == 0)
 		return true;
-	ck_assert_msg(strncmp(words, "answered before", 15) == 0, "unknown: %s", words);
+	ck_assert_msg(strncmp(words, "reused", 6) == 0, "unknown: %s", words);
 	if (strstr(words, "HTTP/"))
 		return f->reused && f->multiplexed == (strstr(words, "HTTP/2") != NULL);
 	return f->reused;
@@ -324,7 +324,7 @@ static void assert_policy(const struct retry_facts *f, enum conf_retry policy, c
 	struct retry_facts again = *f;
 
 	ck_assert_msg((retry_verdict(f, policy, 2) != RETRY_NO) == repeats(cell), "%s", cell);
-	again.doubtful = true;
+	again.maybe_processed = true;
 	ck_assert_msg((retry_verdict(&again, policy, 2) != RETRY_NO) == (strcmp(cell, "yes") == 0),
 		"%s, a second time", cell);
 }
@@ -332,7 +332,7 @@ static void assert_policy(const struct retry_facts *f, enum conf_retry policy, c
 /* One case of a row: the code decides as it is written. */
 static void assert_case(const struct retry_facts *f, char cell[COLUMNS + 1][CELL])
 {
-	bool unprocessed = f->end >= RETRY_END_UNSENT && !f->answered;
+	bool unprocessed = f->end >= RETRY_END_UNSENT && !f->response_begun;
 
 	assert_policy(f, CONF_RETRY_NEVER, cell[NEVER]);
 	assert_policy(f, CONF_RETRY_SAFE, cell[SAFE]);
@@ -358,7 +358,7 @@ static void assert_row(char cell[COLUMNS + 1][CELL], unsigned seen[CONNECTIONS][
 	for (unsigned c = 0; c < CONNECTIONS; c++) {
 		f.reused = c & 1;
 		f.multiplexed = c & 2;
-		f.guessed = c & 4;
+		f.before_settings = c & 4;
 		if (!connection_fits(&f, cell[CONNECTION]))
 			continue;
 		for (size_t m = 0; m < METHODS; m++) {

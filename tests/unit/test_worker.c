@@ -1,5 +1,6 @@
 /*
- * test_worker.c - two workers under this test's commands, which may come to one long before the other.
+ * test_worker.c - two workers under this test's commands, which may come to one long before the
+ * other.
  *
  * The test is the control thread. Real clients, a real server; memory fails when the test says so.
  */
@@ -96,7 +97,7 @@ int __wrap_pool_reconfigure(struct pool *pool, struct conf *conf, const struct c
 	return __real_pool_reconfigure(pool, conf, up);
 }
 
-/* ---- the control thread ------------------------------------------------------------------------ */
+/* ---- the control thread ---------------------------------------------------- */
 
 static void on_configured(bool complete, void *arg)
 {
@@ -231,7 +232,7 @@ static char *upstreams(const struct origin *o, const char *more)
 	return text("%s, %s", upstream(homes[0], o, more), upstream(homes[1], o, more));
 }
 
-/* ---- clients ----------------------------------------------------------------------------------- */
+/* ---- clients --------------------------------------------------------------- */
 
 static struct client *asks(const char *path, const char *host)
 {
@@ -303,7 +304,7 @@ static char *two_listeners(const char *upstreams)
 		daemon_socket(), second_socket(), upstreams);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------- */
 
 START_TEST(no_command_is_lost_for_want_of_memory)
 {
@@ -431,7 +432,7 @@ START_TEST(drain_overtakes_a_reload_that_only_one_has_heard_of)
 }
 END_TEST
 
-/* ---- reloads that memory is missing for --------------------------------------------------------- */
+/* ---- reloads that memory is missing for ------------------------------------ */
 
 #define SHORT "response_timeout = \"20ms\"; retry = \"never\";"
 
@@ -489,7 +490,7 @@ START_TEST(pool_that_there_is_no_memory_to_change_serves_as_before)
 }
 END_TEST
 
-/* ---- signs of life ------------------------------------------------------------------------------- */
+/* ---- signs of life --------------------------------------------------------- */
 
 /* All that this worker was asked for before has been answered: mailboxes keep the order. */
 static void let_answer(unsigned i)

@@ -1,9 +1,9 @@
-/* test_forward.c - what changes in a request's head on its way through. */
+/* test_headers.c - what changes in a head on its way through. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/exchange/forward.h"
+#include "daemon/exchange/headers.h"
 #include "tests/unit/ctx_fixture.h"
 #include "tests/unit/run.h"
 
@@ -58,7 +58,7 @@ static void check_str(struct cc_str got, const char *want)
 START_TEST(scheme_and_authority_become_the_upstreams)
 {
 	request("GET", "/zen?x=1");
-	ck_assert_int_eq(forward_request(h, &api), 0);
+	ck_assert_int_eq(headers_request(h, &api), 0);
 	check_str(cc_head_method(h), "GET");
 	check_str(cc_head_scheme(h), "https");
 	check_str(cc_head_authority(h), "api.example:8443");
@@ -69,7 +69,7 @@ END_TEST
 START_TEST(the_urls_path_goes_in_front)
 {
 	request("GET", "/zen");
-	ck_assert_int_eq(forward_request(h, &based), 0);
+	ck_assert_int_eq(headers_request(h, &based), 0);
 	check_str(cc_head_path(h), "/v2/zen");
 	check_str(cc_head_scheme(h), "http");
 }
@@ -78,7 +78,7 @@ END_TEST
 START_TEST(options_of_the_whole_server_stays_one)
 {
 	request("OPTIONS", "*");
-	ck_assert_int_eq(forward_request(h, &api), 0);
+	ck_assert_int_eq(headers_request(h, &api), 0);
 	check_str(cc_head_path(h), "*");
 }
 END_TEST
@@ -93,7 +93,7 @@ START_TEST(hop_by_hop_fields_and_those_connection_names_are_removed)
 	add("Upgrade", "websocket");
 	add("Proxy-Connection", "close");
 	add("Accept", "text/html");
-	ck_assert_int_eq(forward_request(h, &api), 0);
+	ck_assert_int_eq(headers_request(h, &api), 0);
 	ck_assert_uint_eq(cc_head_count(h), 1);
 	check_str(cc_head_name(h, 0), "accept");
 }
@@ -120,7 +120,7 @@ START_TEST(of_te_exactly_the_word_trailers_goes_on)
 		add("TE", cases[i].te);
 		add("Connection", "TE");
 		for (int again = 0; again < 2; again++) { /* a reload may send it elsewhere */
-			ck_assert_int_eq(forward_request(h, &api), 0);
+			ck_assert_int_eq(headers_request(h, &api), 0);
 			ck_assert_uint_eq(cc_head_count(h), cases[i].goes);
 		}
 		if (!cases[i].goes)
@@ -131,29 +131,62 @@ START_TEST(of_te_exactly_the_word_trailers_goes_on)
 }
 END_TEST
 
-START_TEST(tunnels_traces_and_unknown_expectations_are_refused)
-{
-	const char *why = NULL;
+/* ---- responses ---- */
 
-	request("CONNECT", "api:443");
-	ck_assert_uint_eq(forward_refuse(h, &why), 501);
-	ck_assert_ptr_nonnull(why);
-	request("TRACE", "/");
-	ck_assert_uint_eq(forward_refuse(h, &why), 501);
-	request("POST", "/");
-	add("Expect", "200-maybe");
-	ck_assert_uint_eq(forward_refuse(h, &why), 417);
+static void response(void)
+{
 	cc_head_reset(h);
-	request("POST", "/");
-	add("Expect", "100-Continue");
-	ck_assert_uint_eq(forward_refuse(h, &why), 0);
+	ck_assert_int_eq(cc_head_set_status(h, 200), 0);
+}
+
+START_TEST(what_belongs_to_the_upstreams_connection_stays_there)
+{
+	const struct cc_head *clean;
+
+	response();
+	add("Connection", "keep-alive, X-Hop");
+	add("X-Hop", "1");
+	add("Content-Length", "7");
+	add("Keep-Alive", "timeout=5");
+	add("Transfer-Encoding", "chunked");
+	add("Proxy-Connection", "close");
+	add("Upgrade", "h2c");
+	add("Server", "x");
+	clean = headers_response(h);
+	ck_assert_uint_eq(cc_head_status(clean), 200);
+	ck_assert_uint_eq(cc_head_count(clean), 2);
+	check_str(cc_head_name(clean, 0), "content-length");
+	check_str(cc_head_name(clean, 1), "server");
+}
+END_TEST
+
+START_TEST(a_response_without_such_fields_is_passed_as_it_is)
+{
+	response();
+	add("Server", "x");
+	add("Set-Cookie", "a=b");
+	add("Set-Cookie", "c=d");
+	ck_assert_ptr_eq(headers_response(h), h);
+	ck_assert_uint_eq(cc_head_count(h), 3);
+	check_str(cc_head_value(h, 2), "c=d");
+}
+END_TEST
+
+/* RFC 9110 7.6.1: else a server could unframe its own message. */
+START_TEST(connection_cannot_name_the_length_of_a_response)
+{
+	response();
+	add("Connection", "content-length");
+	add("Content-Length", "7");
+	ck_assert_uint_eq(cc_head_count(headers_response(h)), 1);
+	check_str(cc_head_value(h, 0), "7");
 }
 END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("forward");
-	TCase *t = tcase_create("request");
+	Suite *s = suite_create("headers");
+	TCase *t = tcase_create("headers");
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, scheme_and_authority_become_the_upstreams);
@@ -161,7 +194,9 @@ int main(void)
 	tcase_add_test(t, options_of_the_whole_server_stays_one);
 	tcase_add_test(t, hop_by_hop_fields_and_those_connection_names_are_removed);
 	tcase_add_test(t, of_te_exactly_the_word_trailers_goes_on);
-	tcase_add_test(t, tunnels_traces_and_unknown_expectations_are_refused);
+	tcase_add_test(t, what_belongs_to_the_upstreams_connection_stays_there);
+	tcase_add_test(t, a_response_without_such_fields_is_passed_as_it_is);
+	tcase_add_test(t, connection_cannot_name_the_length_of_a_response);
 	suite_add_tcase(s, t);
 	return run_suite_together(s);
 }
