@@ -10,6 +10,7 @@ options=$(./config.status --config)
 mkdir -p "$folder"
 cd "$folder"
 if [ ! -f config.status ] || [ -n "$(find "$src/configure" -newer config.status)" ]; then
+	export CONFIG_SHELL=/bin/sh # libtool's, too: half the time of bash for each link
 	# What config.status prints is quoted for a shell.
 	eval 'exec "$src/configure"' "$options" '"$@"'
 fi
