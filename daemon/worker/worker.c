@@ -44,10 +44,11 @@ struct worker {
 	struct timer drain_timer;
 };
 
-static void stop_if_empty(struct worker *w)
+/* It stays until all are: their clients may still ask for upstreams that have their home here. */
+static void say_if_empty(struct worker *w)
 {
 	if (w->draining && acceptors_are_empty(&w->acceptors))
-		event_base_loopexit(w->base, NULL);
+		commands_empty(w->commands);
 }
 
 /* ---- what acceptors ask ------------------------------------------------- */
@@ -82,7 +83,7 @@ static bool hand_over(int listener, unsigned worker, int fd, const struct cc_buf
 
 static void on_left(void *arg)
 {
-	stop_if_empty(arg);
+	say_if_empty(arg);
 }
 
 static const struct acceptor_ops acceptor_ops = {all_clients, home_of, hand_over, on_left};
@@ -140,8 +141,10 @@ static void drain_over(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, drain_timer);
 
-	log_line(w->env.log, LOG_LEVEL_WARNING, "drain timed out",
-		"worker=%u clients=%u requests=%u", w->index, w->acceptors.clients, w->env.running);
+	if (!acceptors_are_empty(&w->acceptors)) /* else it is others that were waited for */
+		log_line(w->env.log, LOG_LEVEL_WARNING, "drain timed out",
+			"worker=%u clients=%u requests=%u", w->index, w->acceptors.clients,
+			w->env.running);
 	event_base_loopexit(w->base, NULL);
 }
 
@@ -160,7 +163,7 @@ static void on_commit(void *arg)
 	struct worker *w = arg;
 
 	acceptors_commit(&w->acceptors);
-	stop_if_empty(w);
+	say_if_empty(w);
 }
 
 static void on_stop(void *arg)
@@ -233,7 +236,6 @@ bool worker_ask(struct worker *w)
 static void worker_free(struct worker *w)
 {
 	if (w->env.ctx) {
-		acceptors_close_clients(&w->acceptors);
 		turn_run_reap(w->env.ctx);
 		acceptors_clear(&w->acceptors);
 		pools_clear(&w->pools);
@@ -254,6 +256,8 @@ static void *run(void *arg)
 	struct worker *w = arg;
 
 	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	/* What is told to other workers is told before any of them is freed: when all have ended. */
+	acceptors_close_clients(&w->acceptors);
 	commands_end(w->commands);
 	return NULL;
 }
