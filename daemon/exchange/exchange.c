@@ -678,7 +678,7 @@ static bool prepare(struct exchange *ex)
 }
 
 /* Goes on with the request, or answers it. */
-static void start(struct exchange *ex, const struct conf_upstream *up)
+static void start(struct exchange *ex, const struct service_request *r)
 {
 	const char *why = "";
 	struct answer a;
@@ -698,11 +698,11 @@ static void start(struct exchange *ex, const struct conf_upstream *up)
 		exchange_answer(ex, &a);
 		return;
 	}
-	if (!up) {
+	if (!r->up && !r->removed) {
 		refuse_unrouted(ex);
 		return;
 	}
-	pool = pool_of(ex->env, up);
+	pool = r->up ? pool_of(ex->env, r->up) : NULL;
 	if (!pool) {
 		a = exchange_about(ex, REJECT_REMOVED, 503, "destination_unavailable",
 			"the upstream was removed from the configuration");
@@ -728,7 +728,7 @@ static void *exchange_begin(
 	ex->expects = r->expects;
 	ex->replayable = true;
 	ex->waiter.uid = r->caller->uid;
-	start(ex, r->up);
+	start(ex, r);
 	return ex;
 }
 

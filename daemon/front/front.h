@@ -29,8 +29,11 @@ struct worker_stats;
 /* Where a request is answered. */
 struct front_home {
 	const struct conf_upstream *up; /* NULL: it is for none, which the service tells */
-	bool here;                      /* in this worker; else: */
+	bool here;                      /* in this worker; else the client moves, if it can: */
 	unsigned worker;
+	/* Who answers a client that stays, and its first argument; NULL: the listener's service. */
+	const struct service *service;
+	void *server;
 };
 
 /* Whom the listener belongs to. */
