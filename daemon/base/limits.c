@@ -6,7 +6,11 @@
 
 /* Standard streams, loop, signals, log, wake-ups: 9; files and sockets of a reload. */
 #define OWN_PROCESS 16u
-/* Loop, its pipe, wake-up: 4; sockets of the resolver. */
+/*
+ * Loop, its pipe, wake-up: 4; sockets of the resolver. Workers answer each other's requests by
+ * messages, and only one has a pool of an upstream, so max_connections counts once whatever their
+ * number.
+ */
 #define OWN_WORKER 8u
 
 void limits_add_pool(struct limits_needs *n, unsigned max_connections, unsigned max_connecting)

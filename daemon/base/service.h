@@ -24,6 +24,7 @@ struct service_request {
 	struct cc_head *head; /* taken over by begin, in every case */
 	const struct conf_upstream
 		*up;                 /* that it is for, of the configuration of now; NULL: none */
+	bool removed;                /* up is NULL, but there was one until a moment ago */
 	const struct caller *caller; /* lives as long as the stream */
 	bool end_stream;             /* no body follows */
 	bool expects;                /* the client waits for 100 (Continue) */

@@ -574,15 +574,15 @@ static void refuse(struct exchange *ex, const struct policy_refusal *no)
 	exchange_reply(ex, &a);
 }
 
-/* Goes on with the request, or answers it. up: NULL: none was found. */
-static void start(struct exchange *ex, const struct conf_upstream *up)
+/* Goes on with the request, or answers it. */
+static void start(struct exchange *ex, const struct service_request *r)
 {
-	struct pool *pool = up ? pool_of(ex->env, up) : NULL;
+	struct pool *pool = r->up ? pool_of(ex->env, r->up) : NULL;
 	struct policy_refusal no;
 	struct policy_facts facts = {
 		.head = ex->head,
 		.pressure = slabs_pressure(&ex->env->ctx->slabs),
-		.routed = up != NULL,
+		.routed = r->up || r->removed,
 		.served = pool != NULL,
 	};
 
@@ -609,7 +609,7 @@ static void *exchange_begin(
 	ex->expects = r->expects;
 	ex->replayable = true;
 	ex->waiter.uid = r->caller->uid;
-	start(ex, r->up);
+	start(ex, r);
 	return ex;
 }
 

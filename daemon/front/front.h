@@ -27,22 +27,17 @@ struct service;
 struct worker_stats;
 
 /*
- * Where a request is answered. A client that cannot move (its worker drains; later, an HTTP/2
- * client whose other streams run) is served here, by a pool that is not at home: today that dials
- * the server itself, beyond max_connections. To keep the limits exact it has to dial the home
- * worker instead, and a client of this kind is then an ordinary one there:
- *
- *	pool (not home) ── dial(up, caller): socketpair ──> one end is its connection, h1 or h2c
- *	other end ── front_accept_with(internal listener, bound to up; caller given) ──> home
- *
- * What that wants: a transport that takes a descriptor, an internal front_listener of each upstream
- * in its home worker (single upstream, no limit of clients, heads as they are), and a caller that
- * comes along instead of SO_PEERCRED, which names the daemon.
+ * Where a request is answered. A client whose upstream has its home in another worker moves there.
+ * One that cannot (its worker drains; an HTTP/2 client whose other streams run) stays, and service
+ * and server take its request to the home (relay.h): limits hold for the whole daemon.
  */
 struct front_home {
 	const struct conf_upstream *up; /* NULL: it is for none, which the service tells */
-	bool here;                      /* in this worker; else: */
+	bool here;                      /* in this worker; else the client moves, if it can: */
 	unsigned worker;
+	/* Who answers a client that stays, and its first argument; NULL: the listener's service. */
+	const struct service *service;
+	void *server;
 };
 
 /* Whom the listener belongs to. */

@@ -6,8 +6,8 @@
  *
  * With several workers an upstream has one as its home, so that its limits stay
  * exact. A client whose request is for an upstream of another home goes there
- * whole. One that cannot move (its other requests run, or this worker drains) is
- * served by the pool that stands here, though its home is not.
+ * whole. One that cannot move (its other requests run, or this worker drains)
+ * stays, and its owner names the service that asks the home in its place.
  *
  * LINGER: the response is out and the write side shut, but the client may still
  * be sending. Closing now could reset the connection under the response, so what
@@ -172,6 +172,10 @@ struct front_home front_home_of(struct front_conn *fc, const struct cc_head *hea
 		return home;
 	home = fc->fl->owner->home_of(fc->fl, head);
 	home.here = home.here || fc->fl->draining;
+	if (!home.service) {
+		home.service = fc->fl->service;
+		home.server = fc->fl->server;
+	}
 	return home;
 }
 

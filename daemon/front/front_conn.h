@@ -117,7 +117,7 @@ void front_hold(struct front_conn *fc);
 void front_go_on(struct front_conn *fc);
 /* Is the request at hand the last one, for reasons of our own or of the client's FIN? */
 bool front_is_last(const struct front_conn *fc);
-/* Asked once a request. here is true for those who cannot move. */
+/* Asked once a request. here is true for those who cannot move; service is who answers them. */
 struct front_home front_home_of(struct front_conn *fc, const struct cc_head *head);
 
 /* ---- local replies of the front: ops->head, body and end of the stream, at once ---- */

@@ -31,12 +31,13 @@ enum h1_response { RESPONSE_NONE, RESPONSE_BODY, RESPONSE_DONE };
 
 struct front_h1 {
 	struct front_conn *fc;
-	struct h1_parser *parser; /* NULL: no request was begun */
-	struct cc_buf raw;        /* the head's bytes so far, unless there is one worker */
-	struct cc_head *head;     /* being built; then the service's */
-	void *call;               /* of the service, until its response is complete */
-	size_t owed;              /* response body bytes in link->out not yet told to the service */
-	enum h1_request request;  /* how far it was parsed */
+	struct h1_parser *parser;      /* NULL: no request was begun */
+	struct cc_buf raw;             /* the head's bytes so far, unless there is one worker */
+	struct cc_head *head;          /* being built; then the service's */
+	const struct service *service; /* who answers the request */
+	void *call;                    /* of the service, until its response is complete */
+	size_t owed;             /* response body bytes in link->out not yet told to the service */
+	enum h1_request request; /* how far it was parsed */
 	enum h1_response response;
 	enum h1_framing framing; /* of the response */
 	bool head_method;        /* the request was HEAD */
@@ -49,7 +50,7 @@ static void parse(struct front_h1 *h);
 static void call_gone(struct front_h1 *h)
 {
 	if (h->call)
-		h->fc->fl->service->gone(h->call);
+		h->service->gone(h->call);
 	h->call = NULL;
 }
 
@@ -224,18 +225,19 @@ static bool begin_request(struct front_h1 *h)
 	return true;
 }
 
-static void begin_call(struct front_h1 *h, const struct conf_upstream *up)
+static void begin_call(struct front_h1 *h, const struct front_home *home)
 {
 	struct service_request r = {
 		.head = h->head,
-		.up = up,
+		.up = home->up,
 		.caller = &h->fc->caller,
 		.end_stream = !h1_parser_has_body(h->parser),
 		.expects = h1_parser_expects_continue(h->parser),
 	};
 
 	h->head = NULL;
-	h->call = h->fc->fl->service->begin(h->fc->fl->server, &r, &stream_ops, h);
+	h->service = home->service;
+	h->call = h->service->begin(home->server, &r, &stream_ops, h);
 	if (!h->call)
 		front_close(h->fc);
 }
@@ -260,7 +262,7 @@ static void head_came(struct front_h1 *h)
 	if (h->fc->refused)
 		refuse_for_room(h);
 	else
-		begin_call(h, home.up);
+		begin_call(h, &home);
 }
 
 static void body_came(struct front_h1 *h, const char *data, size_t len)
@@ -274,7 +276,7 @@ static void body_came(struct front_h1 *h, const char *data, size_t len)
 		front_close(h->fc);
 		return;
 	}
-	h->fc->fl->service->body(h->call, &part, false);
+	h->service->body(h->call, &part, false);
 	cc_buf_clear(&part);
 }
 
@@ -292,11 +294,11 @@ static void request_came(struct front_h1 *h)
 	if (!h1_parser_has_body(h->parser))
 		return;
 	if (trailers) {
-		h->fc->fl->service->trailers(h->call, trailers);
+		h->service->trailers(h->call, trailers);
 		return;
 	}
 	cc_buf_init(&none, h->fc->ctx);
-	h->fc->fl->service->body(h->call, &none, true);
+	h->service->body(h->call, &none, true);
 }
 
 /* Bad bytes: a response if none began, else the connection breaks off. */
@@ -325,7 +327,7 @@ static bool wants_bytes(struct front_h1 *h)
 	case REQUEST_HEAD:
 		return true;
 	case REQUEST_BODY:
-		if (!h->call || fc->fl->service->room(h->call) > 0)
+		if (!h->call || h->service->room(h->call) > 0)
 			return true;
 		front_hold(fc);
 		return false;
@@ -442,7 +444,7 @@ static void h1_written(struct front_conn *fc)
 		size_t gone = h->owed - left;
 
 		h->owed = left;
-		fc->fl->service->sent(h->call, gone);
+		h->service->sent(h->call, gone);
 	}
 }
 

@@ -55,7 +55,7 @@ struct pool {
 	struct conf *conf; /* counted: up lies in it */
 	const struct conf_upstream *up;
 	const struct pool_owner *owner;
-	bool home; /* else it is for clients that cannot move to the home any more */
+	bool home; /* else it stays empty */
 	struct cc_transport *transport;
 	struct upstream *upstream; /* its addresses */
 	unsigned address_lost;     /* connections to addresses that have vanished */

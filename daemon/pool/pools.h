@@ -3,8 +3,9 @@
  *
  *   pools ─owns─> pool (one an upstream of the configuration), old pools that still drain
  *
- * Every worker has a pool for every upstream, but one of them is the upstream's home, whose pool
- * opens connections; clients go there. The others are for clients that cannot move any more.
+ * One worker is the home of an upstream, and its pool opens connections; clients go there, or the
+ * worker that they cannot leave asks it. The pools of the others are never asked for a slot. They
+ * stand so that a configuration for which a pool cannot be made comes into force nowhere.
  */
 #ifndef POOLS_H
 #define POOLS_H

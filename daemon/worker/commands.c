@@ -14,6 +14,8 @@ enum command_kind {
 	COMMAND_STOP,
 	COMMAND_REPORT,
 	COMMAND_ASK,
+	COMMAND_EMPTY,
+	COMMAND_LEAVE,
 	COMMANDS
 };
 
@@ -42,11 +44,13 @@ struct commands {
 	uint64_t timeout;
 	unsigned told; /* to prepare */
 	unsigned done; /* of those: prepared */
+	bool empty;    /* has said so */
 	enum { REPORT_NONE, REPORT_ASKED, REPORT_AGAIN } reporting;
 	bool asked; /* and no answer has come */
 
 	/* The worker's. */
 	bool complete; /* the answer to COMMAND_CONFIGURE */
+	bool said_empty;
 	bool over;
 	struct worker_report *report; /* the answer to COMMAND_REPORT */
 };
@@ -95,6 +99,11 @@ static bool all_are_prepared(const struct commands *c, const struct commands *fi
 	return true;
 }
 
+static void obey_stop(struct commands *c)
+{
+	c->ops->stop(c->arg);
+}
+
 static void count_prepared(struct commands *c)
 {
 	c->done++;
@@ -124,6 +133,25 @@ static void deliver_stopped(struct message *m, void *arg)
 
 	(void)arg;
 	c->owner.stopped(c->index, c->owner.arg);
+}
+
+static bool all_are_empty(const struct commands *c)
+{
+	for (unsigned i = 0; i < c->count; i++)
+		if (!c->ops->of(c->workers, i)->empty)
+			return false;
+	return true;
+}
+
+static void deliver_empty(struct message *m, void *arg)
+{
+	struct commands *c = ((struct command *)m)->c;
+
+	(void)arg;
+	c->empty = true;
+	if (all_are_empty(c))
+		for (unsigned i = 0; i < c->count; i++)
+			send(c->ops->of(c->workers, i), COMMAND_LEAVE, obey_stop);
 }
 
 static void deliver_reported(struct message *m, void *arg)
@@ -173,11 +201,6 @@ static void obey_drain(struct commands *c)
 	answer(c, &c->slots[COMMAND_DRAIN], deliver_prepared);
 }
 
-static void obey_stop(struct commands *c)
-{
-	c->ops->stop(c->arg);
-}
-
 static void obey_report(struct commands *c)
 {
 	c->report = c->ops->report(c->arg);
@@ -187,6 +210,15 @@ static void obey_report(struct commands *c)
 static void obey_ask(struct commands *c)
 {
 	answer(c, &c->slots[COMMAND_ASK], deliver_sign);
+}
+
+void commands_empty(struct commands *c)
+{
+	if (c->said_empty || c->over)
+		return;
+	c->said_empty = true;
+	c->slots[COMMAND_EMPTY].c = c;
+	answer(c, &c->slots[COMMAND_EMPTY], deliver_empty);
 }
 
 void commands_end(struct commands *c)

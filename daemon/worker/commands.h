@@ -3,12 +3,14 @@
  *
  *   control thread ── prepare: workers, configure, drain ──> worker ── prepared ──> control thread
  *   control thread ── commit, when all of them have prepared ──> worker
+ *   worker ── empty, when it drains ──> control thread ── leave, when all of them are ──> worker
  *   control thread ── stop, report, ask ──> worker ── stopped, the report, a sign of life ──> ...
  *
  * What changes where clients may be handed over to has two steps (acceptor.h). Each worker prepares
  * and says so; when none has anything left to prepare, all are told to commit. Mailboxes keep the
  * order of what they got, so whatever a worker handed over before it had prepared is delivered
- * before the commit. Only a stop at once and the end of drain_timeout wait for nobody.
+ * before the commit. A worker that drains stays until all are empty, as it is the home of others'
+ * requests (relay.h). Only a stop at once and the end of drain_timeout wait for nobody.
  *
  * No command is lost for want of memory: one of a kind is on its way at most, and has its place.
  */
@@ -58,6 +60,8 @@ struct commands *commands_new(unsigned index, unsigned workers, struct mailbox *
 	const struct worker_owner *owner, const struct command_ops *ops, void *arg);
 void commands_free(struct commands *c); /* after the mailbox; NULL is fine */
 
+/* The worker's thread: it drains, and no client is left nor can come. stop() when all are empty. */
+void commands_empty(struct commands *c);
 /* The worker's thread: its loop has ended. stopped() comes; what it is told now, it does not do. */
 void commands_end(struct commands *c);
 

@@ -4,6 +4,7 @@
  *   worker ─owns─> cc_ctx, acceptors, pools, mailbox
  *   worker <── commands ── control thread      what it is told: commands.c
  *   worker <── handover ── other workers       clients whose upstream lives here: handover.c
+ *   worker <── relay ── other workers          requests of those that cannot move: relay.c
  *
  * Everything below belongs to the worker's thread from worker_start on, but for the mailbox and the
  * number of clients, which the other workers use.
@@ -24,6 +25,7 @@
 #include "daemon/listen/listener.h"
 #include "daemon/pool/pools.h"
 #include "daemon/worker/handover.h"
+#include "daemon/worker/relay.h"
 #include "daemon/worker/worker.h"
 #include "lib/base/ctx.h"
 
@@ -39,15 +41,18 @@ struct worker {
 	struct acceptors acceptors;
 	struct pools pools;
 	struct handover handover;
+	struct relay relay;
+	struct relay_way *ways;        /* to each of the workers */
 	struct worker *const *workers; /* NULL until they are introduced */
 	bool draining;
 	struct timer drain_timer;
 };
 
-static void stop_if_empty(struct worker *w)
+/* It stays until all are: their clients may still ask for upstreams that have their home here. */
+static void say_if_empty(struct worker *w)
 {
 	if (w->draining && acceptors_are_empty(&w->acceptors))
-		event_base_loopexit(w->base, NULL);
+		commands_empty(w->commands);
 }
 
 /* ---- what acceptors ask ------------------------------------------------- */
@@ -70,7 +75,10 @@ static struct front_home home_of(
 	const struct conf_upstream *up = route_find(w->env.conf, l, cc_head_authority(head));
 	unsigned home = up && w->count > 1 ? pools_home(up, w->count) : w->index;
 
-	return (struct front_home){.up = up, .here = home == w->index, .worker = home};
+	if (home == w->index)
+		return (struct front_home){.up = up, .here = true, .worker = home};
+	return (struct front_home){
+		.up = up, .worker = home, .service = &relay_service, .server = &w->ways[home]};
 }
 
 static bool hand_over(int listener, unsigned worker, int fd, const struct cc_buf *bytes, void *arg)
@@ -80,9 +88,16 @@ static bool hand_over(int listener, unsigned worker, int fd, const struct cc_buf
 	return handover_send(&w->workers[worker]->handover, listener, fd, bytes);
 }
 
+static const struct conf_upstream *find_upstream(const char *name, void *arg)
+{
+	const struct worker *w = arg;
+
+	return conf_find_upstream(w->env.conf, name, strlen(name));
+}
+
 static void on_left(void *arg)
 {
-	stop_if_empty(arg);
+	say_if_empty(arg);
 }
 
 static const struct acceptor_ops acceptor_ops = {all_clients, home_of, hand_over, on_left};
@@ -131,6 +146,8 @@ static void on_workers(const void *workers, void *arg)
 	struct worker *w = arg;
 
 	w->workers = workers;
+	for (unsigned i = 0; i < w->count; i++)
+		w->ways[i] = (struct relay_way){&w->relay, &w->workers[i]->relay};
 	if (!acceptors_configure(&w->acceptors, w->listeners))
 		log_line(w->env.log, LOG_LEVEL_ERROR, "cannot accept",
 			"worker=%u reason=\"out of memory or descriptors\"", w->index);
@@ -140,8 +157,10 @@ static void drain_over(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, drain_timer);
 
-	log_line(w->env.log, LOG_LEVEL_WARNING, "drain timed out",
-		"worker=%u clients=%u requests=%u", w->index, w->acceptors.clients, w->env.running);
+	if (!acceptors_are_empty(&w->acceptors)) /* else it is others that were waited for */
+		log_line(w->env.log, LOG_LEVEL_WARNING, "drain timed out",
+			"worker=%u clients=%u requests=%u", w->index, w->acceptors.clients,
+			w->env.running);
 	event_base_loopexit(w->base, NULL);
 }
 
@@ -160,7 +179,7 @@ static void on_commit(void *arg)
 	struct worker *w = arg;
 
 	acceptors_commit(&w->acceptors);
-	stop_if_empty(w);
+	say_if_empty(w);
 }
 
 static void on_stop(void *arg)
@@ -233,7 +252,6 @@ bool worker_ask(struct worker *w)
 static void worker_free(struct worker *w)
 {
 	if (w->env.ctx) {
-		acceptors_close_clients(&w->acceptors);
 		turn_run_reap(w->env.ctx);
 		acceptors_clear(&w->acceptors);
 		pools_clear(&w->pools);
@@ -244,6 +262,7 @@ static void worker_free(struct worker *w)
 	commands_free(w->commands);
 	cc_ctx_free(w->env.ctx);
 	listener_set_unref(w->listeners);
+	free(w->ways);
 	if (w->base)
 		event_base_free(w->base);
 	free(w);
@@ -254,6 +273,9 @@ static void *run(void *arg)
 	struct worker *w = arg;
 
 	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	/* Other workers are told before any of them is freed: when all have ended. */
+	acceptors_close_clients(&w->acceptors);
+	relay_end(&w->relay);
 	commands_end(w->commands);
 	return NULL;
 }
@@ -291,8 +313,16 @@ static bool worker_init(struct worker *w, const struct conf *conf, const struct 
 	acceptors_init(&w->acceptors);
 	w->mailbox = mailbox_new(w->base, w);
 	w->handover = (struct handover){w->mailbox, &w->acceptors};
+	w->relay = (struct relay){.mailbox = w->mailbox,
+		.ctx = w->env.ctx,
+		.service = &exchange_service,
+		.server = &w->env,
+		.find = find_upstream,
+		.arg = w};
+	list_init(&w->relay.calls);
+	w->ways = calloc(w->count, sizeof(w->ways[0]));
 	w->commands = commands_new(w->index, w->count, w->mailbox, owner, &command_ops, w);
-	return w->mailbox && w->commands;
+	return w->mailbox && w->commands && w->ways;
 }
 
 static int start_thread(struct worker *w)

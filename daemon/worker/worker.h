@@ -38,11 +38,12 @@ void worker_configure(struct worker *w, struct conf *conf, struct listener_set *
 	configured_fn *configured, void *arg);
 /*
  * Stops accepting, finishes what runs (at most timeout ms), then stopped() comes, though not before
- * all the others have been told, too: until then they may still hand clients over.
+ * all the others have been told, too, and have no client left: until then they may still hand
+ * clients over, or ask for an upstream that has its home here.
  */
 void worker_drain(struct worker *w, uint64_t timeout);
 void worker_stop(struct worker *w);   /* at once */
-void worker_join(struct worker *w);   /* after stopped(): ends the thread and frees w */
+void worker_join(struct worker *w);   /* after stopped() of all: ends the thread and frees w */
 void worker_report(struct worker *w); /* reported() comes */
 
 /* Asks for a sign of life. false: the one asked for before has not come. */

@@ -753,6 +753,25 @@ START_TEST(a_client_of_another_worker_stays_while_this_one_drains)
 }
 END_TEST
 
+/* The listener's own service, which answers what has its home here, is not asked. */
+START_TEST(a_client_that_stays_is_answered_by_the_service_of_its_home)
+{
+	fl.single_worker = false;
+	fl.service = NULL;
+	home = (struct front_home){.up = &upstream, .worker = 3, .service = &fake, .server = &fl};
+	connect_client();
+	front_drain(&fl);
+	say("POST / HTTP/1.1\r\nHost: api\r\nContent-Length: 3\r\n\r\n");
+	say("abc");
+	ck_assert_uint_eq(call.begun, 1);
+	ck_assert_str_eq(call.body, "abc");
+	ck_assert(call.body_end);
+	front_close_all(&fl);
+	ck_assert_uint_eq(call.gone, 1);
+	turns();
+}
+END_TEST
+
 /* ---- the first bytes ----------------------------------------------------------------- */
 
 START_TEST(the_protocol_is_told_by_the_first_bytes)
@@ -791,6 +810,7 @@ static void add_requests(Suite *s)
 	tcase_add_test(t, expect_continue_is_passed_on_and_its_100_comes_back);
 	tcase_add_test(t, a_client_of_another_worker_goes_there_with_all_it_has_sent);
 	tcase_add_test(t, a_client_of_another_worker_stays_while_this_one_drains);
+	tcase_add_test(t, a_client_that_stays_is_answered_by_the_service_of_its_home);
 	tcase_add_test(t, the_protocol_is_told_by_the_first_bytes);
 	suite_add_tcase(s, t);
 }

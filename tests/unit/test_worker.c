@@ -400,6 +400,27 @@ START_TEST(client_that_is_handed_to_a_worker_that_drains_is_served)
 }
 END_TEST
 
+/* The other one may have to ask it for its upstreams. */
+START_TEST(worker_without_clients_stays_until_the_other_has_none)
+{
+	struct origin *o = h1_origin();
+	struct client *c;
+
+	start_serving(config("", upstreams(o, "")));
+	c = client_open();
+	client_say(c, "GET /hold/3 HTTP/1.1\r\nHost: %s\r\n\r\n", homes[_i]);
+	WAIT_FOR(origin_counts(o).requests == WORKERS + 1);
+	for (unsigned i = 0; i < WORKERS; i++)
+		worker_drain(t.workers[i], 0);
+	hear_for(WHILE);
+	ck_assert_uint_eq(t.stopped, 0);
+	origin_release(o);
+	assert_served(c);
+	wait_for_end();
+	end();
+}
+END_TEST
+
 START_TEST(drain_timeout_and_stop_wait_for_nobody)
 {
 	start_serving(config("", upstreams(h1_origin(), "")));
@@ -602,6 +623,8 @@ int main(void)
 		commands, client_that_is_handed_to_a_removed_listener_is_served, 0, WORKERS);
 	tcase_add_loop_test(
 		commands, client_that_is_handed_to_a_worker_that_drains_is_served, 0, WORKERS);
+	tcase_add_loop_test(
+		commands, worker_without_clients_stays_until_the_other_has_none, 0, WORKERS);
 	tcase_add_loop_test(commands, drain_timeout_and_stop_wait_for_nobody, 0, WORKERS);
 	tcase_add_loop_test(
 		commands, drain_overtakes_a_reload_that_only_one_has_heard_of, 0, WORKERS);
