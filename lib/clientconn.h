@@ -363,14 +363,21 @@ struct cc_req_ops {
  * goes, and nothing else (RFC 9113 8.2.2; RFC 9110 10.1.4).
  *
  * *ret is valid until on_done or cc_req_cancel. CC_EFULL, CC_ECLOSED,
- * CC_EINVAL (no method, or CONNECT; END_STREAM with a Content-Length above 0;
- * a callback that is required is NULL; the size of ops), CC_ENOMEM: no request
- * was made, no callback comes, a reserved slot is given back.
+ * CC_EINVAL (no method, or CONNECT; a Content-Length that is there twice, is not
+ * one number, or is above 0 with END_STREAM; a callback that is required is NULL;
+ * the size of ops), CC_ENOMEM: no request was made, no callback comes, a reserved
+ * slot is given back.
  */
 int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigned flags,
 	const struct cc_req_ops *ops, void *arg, struct cc_req **ret);
 
-/* Moves all of body into the request. eos: nothing follows. */
+/*
+ * Moves all of body into the request. eos: nothing follows. CC_EINVAL (the end was sent before, or
+ * the body is not as long as Content-Length says), CC_ENOMEM: body stays the caller's.
+ *
+ * A wrong length also ends the request (RFC 9110 8.6): on_done comes later with CC_EINVAL. Over
+ * HTTP/2 its stream is reset, over HTTP/1 the connection closes; never a byte too many goes out.
+ */
 int cc_req_send(struct cc_req *req, struct cc_buf *body, bool eos);
 
 /*

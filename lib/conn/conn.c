@@ -339,15 +339,19 @@ static int admit(struct cc_conn *conn, unsigned flags)
 }
 
 /*
- * A length without the bytes would make the server take the next request for them. CONNECT
- * makes a tunnel (RFC 9110 9.3.6), whose bytes are no message.
+ * A length without the bytes would make the server take the next request for them, and two lengths
+ * or none that is a number may be understood in two ways (RFC 9110 8.6). CONNECT makes a tunnel
+ * (9.3.6), whose bytes are no message.
  */
 static bool is_sendable(const struct cc_head *head, unsigned flags)
 {
 	struct cc_str method = cc_head_method(head);
+	int64_t length = cc_head_content_length(head);
 
+	if (length < 0 && cc_head_find(head, CC_T_CONTENT_LENGTH, 0) >= 0)
+		return false;
 	return method.n > 0 && !str_is(method, "CONNECT") &&
-	       (!(flags & CC_RT_END_STREAM) || cc_head_content_length(head) <= 0);
+	       (!(flags & CC_RT_END_STREAM) || length <= 0);
 }
 
 /* What admit() decided is done. On failure the slot, if one was held, is given back. */
@@ -383,6 +387,7 @@ int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigne
 	if (req) {
 		req->bodiless = req->out_eos = flags & CC_RT_END_STREAM;
 		req->no_body = str_is(cc_head_method(head), "HEAD");
+		req->announced = cc_head_content_length(head);
 	}
 	err = req_begin(conn, req, head, go > 0, reserved);
 	conn_check(conn);

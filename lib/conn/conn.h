@@ -107,6 +107,7 @@ struct cc_req {
 	struct cc_buf out;    /* request body not yet taken by the driver */
 	struct cc_buf in;     /* response body not yet taken by the owner */
 	struct cc_head *out_trailers;
+	int64_t announced; /* bytes of Content-Length that cc_req_send has not taken; -1: no length */
 	bool on_wire;      /* it begins in what the link writes: h2 may still have it queued */
 	bool out_eos;      /* nothing follows out (and out_trailers) */
 	bool out_done;     /* the driver has sent all of it */
@@ -173,6 +174,11 @@ void conn_req_end(struct cc_req *req, int err, bool unprocessed, const struct co
 /* Cancelled, and nothing of it will leave: as if it had never begun. */
 void conn_req_unsent(struct cc_req *req);
 /* Cancelled, but its slot is held until conn_confirmed. */
+/*
+ * It cannot go on, and its owner is told later; the driver has forgotten it. Unprocessed if it is
+ * not on the wire.
+ */
+void conn_req_fail(struct cc_req *req, int err);
 void conn_req_given_up(struct cc_req *req);
 
 /* ---- between conn.c and req.c ------------------------------------------ */

@@ -33,7 +33,6 @@ struct h1_conn {
 	struct cc_head *head; /* of the answer; only while a request runs */
 	struct cc_req *req;   /* the one that runs, NULL: idle */
 	bool chunked;         /* its body goes out in chunks */
-	uint64_t left;        /* bytes of its Content-Length still to come */
 	size_t head_bytes;    /* read of the answer's head, interim ones apart */
 	bool was_idle;        /* the request begins on a connection that was idle */
 	bool reused;          /* ... and that has carried others before */
@@ -93,7 +92,6 @@ static int h1_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	h->req = req;
 	req->on_wire = true;
 	h->chunked = w.framing == H1_FRAME_CHUNKED;
-	h->left = w.length;
 	h->head_bytes = 0;
 	h->reused = conn->st.completed > 0;
 	h->was_idle = conn->last_read != ctx_now(conn->ctx);
@@ -119,11 +117,7 @@ static int fill(struct h1_conn *h)
 		return 0;
 	room = out->len < OUT_MAX ? OUT_MAX - out->len : 0;
 	n = req->out.len < room ? req->out.len : room;
-	/* RFC 9112 6.3: another length than announced would shift all that follows. */
-	if (!h->chunked && (n > h->left || (req->out_eos && req->out.len != h->left)))
-		return CC_EINVAL;
 	if (n > 0) {
-		h->left -= n;
 		cc_buf_init(&part, h->conn->ctx);
 		err = cc_buf_move(&part, &req->out, n);
 		if (err == 0)
@@ -148,6 +142,14 @@ static void h1_send(struct cc_conn *conn, struct cc_req *req)
 {
 	(void)req;
 	link_flush(driver(conn)->link);
+}
+
+/* RFC 9112 6.3: another length than announced would shift all that follows. */
+static void h1_fail(struct cc_conn *conn, struct cc_req *req, int err)
+{
+	(void)req;
+	conn_close(conn, CC_REASON_NOT_REUSABLE, err,
+		"a request body of another length than announced");
 }
 
 static void on_flush(struct link *l)
@@ -512,6 +514,7 @@ const struct cc_proto h1_proto = {
 	.open = h1_open,
 	.submit = h1_submit,
 	.send = h1_send,
+	.fail = h1_fail,
 	.consumed = h1_consumed,
 	.cancel = h1_cancel,
 	.close = h1_close,

@@ -223,7 +223,8 @@ static void leave(struct h2_conn *h)
 	bool whole = h->link->out.len == 0;
 
 	h->leaving = false;
-	cc_buf_clear(&h->link->out);
+	if (!h->said_why)
+		cc_buf_clear(&h->link->out);
 	if (whole && h->session && h->link->state == LINK_OPEN) {
 		nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
 		h2_pump(h->session, &h->link->out, OUT_MAX);
@@ -252,6 +253,7 @@ static int pump(struct h2_conn *h)
 static void on_flush(struct link *l)
 {
 	struct h2_conn *h = l->owner;
+	bool whole;
 	int err;
 
 	if (h->was_idle) {
@@ -260,9 +262,12 @@ static void on_flush(struct link *l)
 		if (h2_is_closed(h))
 			return;
 	}
+	whole = l->out.len == 0;
 	err = pump(h);
 	if (h2_is_closed(h))
 		return;
+	/* No request goes before it or behind. */
+	h->said_why = whole && h->fault != NGHTTP2_NO_ERROR;
 	if (h->low_memory)
 		err = CC_ENOMEM;
 	if (err == 0 &&
@@ -478,6 +483,15 @@ static void h2_cancel(struct cc_conn *conn, struct cc_req *req)
 	}
 }
 
+static void h2_fail(struct cc_conn *conn, struct cc_req *req, int err)
+{
+	struct h2_conn *h = driver(conn);
+
+	h2_req_reset(h, req, NGHTTP2_CANCEL);
+	h2_req_forget(h, req);
+	conn_req_fail(req, err);
+}
+
 static void h2_ping(struct cc_conn *conn)
 {
 	struct h2_conn *h = driver(conn);
@@ -522,6 +536,7 @@ const struct cc_proto h2_proto = {
 	.open = h2_open,
 	.submit = h2_submit,
 	.send = h2_send,
+	.fail = h2_fail,
 	.consumed = h2_consumed,
 	.cancel = h2_cancel,
 	.ping = h2_ping,

@@ -24,6 +24,7 @@ struct h2_conn {
 	uint32_t fault;  /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
 	bool busy;       /* the session is on the stack: it must not be pumped */
 	bool leaving;    /* closed while it was: says goodbye when it has returned */
+	bool said_why;   /* the link's out is nothing but control frames up to such a GOAWAY */
 	bool was_idle;   /* a request begins on a connection that was idle */
 	bool ping_out;   /* never two PINGs at once: servers count them */
 	bool low_memory; /* it had no memory for something that must be sent */

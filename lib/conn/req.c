@@ -82,6 +82,14 @@ struct cc_req *req_new(struct cc_conn *conn, const struct cc_req_ops *ops, void 
 
 /* ---- ends -------------------------------------------------------------- */
 
+/* us of a request until then; the clock may stand still within a turn. */
+static uint64_t after(const struct cc_req *req, bool reached, uint64_t then)
+{
+	if (!reached)
+		return 0;
+	return then > req->t_begin ? then - req->t_begin : 1;
+}
+
 static void fill_result(struct cc_req *req, int err, bool unprocessed, const struct conn_said *said)
 {
 	req->result = (struct cc_result){
@@ -92,9 +100,9 @@ static void fill_result(struct cc_req *req, int err, bool unprocessed, const str
 		.proto_error = said ? said->code : 0,
 		.sent = req->sent,
 		.received = req->received,
-		.t_sent = req->t_sent ? req->t_sent - req->t_begin : 0,
-		.t_head = req->t_head ? req->t_head - req->t_begin : 0,
-		.t_done = ctx_now_us(req->out.ctx) - req->t_begin,
+		.t_sent = after(req, req->out_done, req->t_sent),
+		.t_head = after(req, req->head_seen, req->t_head),
+		.t_done = after(req, true, ctx_now_us(req->out.ctx)),
 	};
 }
 
@@ -131,17 +139,45 @@ void req_end_later(struct cc_req *req, int err, bool unprocessed)
 
 /* ---- the owner --------------------------------------------------------- */
 
+/* RFC 9110 8.6: what follows Content-Length is as long as it says, to the byte. */
+static bool is_as_announced(const struct cc_req *req, size_t n, bool eos)
+{
+	uint64_t left = (uint64_t)req->announced;
+
+	return req->announced < 0 || (eos ? n == left : n <= left);
+}
+
+static int fail(struct cc_req *req, int err)
+{
+	struct cc_conn *conn = req->conn;
+
+	if (req->life == REQ_RUNNING) {
+		conn->proto->fail(conn, req, err);
+	} else {
+		conn_unwait(conn, req);
+		req_end_later(req, err, true);
+	}
+	conn_check(conn);
+	return err;
+}
+
 int cc_req_send(struct cc_req *req, struct cc_buf *body, bool eos)
 {
+	size_t n = body->len;
+
 	if (req->out_eos)
 		return CC_EINVAL;
 	if (req->life > REQ_RUNNING) { /* over: on_done is on its way */
 		cc_buf_clear(body);
 		return 0;
 	}
-	int err = cc_buf_move(&req->out, body, body->len);
+	if (!is_as_announced(req, n, eos))
+		return fail(req, CC_EINVAL);
+	int err = cc_buf_move(&req->out, body, n);
 	if (err < 0)
 		return err;
+	if (req->announced > 0)
+		req->announced -= (int64_t)n;
 	req->out_eos = eos;
 	if (req->life == REQ_RUNNING)
 		req->conn->proto->send(req->conn, req);
@@ -154,6 +190,8 @@ int cc_req_send_trailers(struct cc_req *req, const struct cc_head *trailers)
 		return CC_EINVAL;
 	if (req->life > REQ_RUNNING)
 		return 0;
+	if (!is_as_announced(req, 0, true))
+		return fail(req, CC_EINVAL);
 	req->out_trailers = cc_head_copy(req->out.ctx, trailers);
 	if (!req->out_trailers)
 		return CC_ENOMEM;
@@ -272,6 +310,15 @@ void conn_req_end(struct cc_req *req, int err, bool unprocessed, const struct co
 	else
 		conn_slot_ended(req->conn);
 	tell_done(req);
+}
+
+void conn_req_fail(struct cc_req *req, int err)
+{
+	if (req->on_wire)
+		conn_slot_ended(req->conn);
+	else
+		conn_slot_unused(req->conn);
+	req_end_later(req, err, !req->on_wire);
 }
 
 void conn_req_unsent(struct cc_req *req)

@@ -373,6 +373,8 @@ static void on_done(struct cc_req *req, const struct cc_result *res, void *arg)
 	p->result = *res;
 	note_fields(res->trailers, p->trailers, sizeof(p->trailers));
 	p->result.trailers = NULL;
+	ck_assert_msg((res->t_head > 0) == (p->heads > 0) && res->t_done > 0, "times: %u, %u",
+		(unsigned)res->t_head, (unsigned)res->t_done);
 	p->available = cc_conn_available(p->client->conn);
 	p->req = NULL;
 	act(p, p->on_done);

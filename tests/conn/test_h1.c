@@ -249,6 +249,69 @@ START_TEST(length_without_a_body_is_refused)
 }
 END_TEST
 
+START_TEST(length_that_can_be_understood_in_two_ways_is_refused)
+{
+	static const char *const fields[] = {"content-length: 5\ncontent-length: 5\n",
+		"content-length: 5, 5\n", "content-length: -1\n", "content-length: 0x5\n",
+		"content-length: 9223372036854775808\n"};
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		ck_assert_msg(round_trip(&c, &p, "POST", "/", fields[i], 0) == CC_EINVAL, "%s",
+			fields[i]);
+	check_counts(&c, 1, 0, 0, 1);
+	client_close(&c);
+}
+END_TEST
+
+static void check_other_length(const char *first, const char *second, bool eos)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h1(&c, NULL);
+	post(&c, &p, "/up", "content-length: 5\n");
+	ck_assert_int_eq(send_body(&p, first, false), 0);
+	expect_request(&c, "POST /up ");
+	ck_assert_int_eq(send_body(&p, second, eos), CC_EINVAL);
+	wait_done(&p);
+	ck_assert_int_eq(p.result.err, CC_EINVAL);
+	ck_assert(!p.result.unprocessed);
+	ck_assert_uint_eq(p.result.sent, strlen(first));
+	check_closed(&c, 1);
+	ck_assert_ptr_null(strstr(c.peer->in, "xyz"));
+	client_close(&c);
+}
+
+/* The bytes that follow would be taken for the next request, or be missing from this one. */
+START_TEST(body_of_another_length_than_announced_ends_the_connection)
+{
+	check_other_length("abc", "xyz", true);
+	check_other_length("abc", "xyz", false);
+	check_other_length("abc", "x", true);
+	check_other_length("abcde", "xyz", false);
+}
+END_TEST
+
+START_TEST(waiting_body_of_another_length_than_announced_ends_its_request_alone)
+{
+	struct client c;
+	struct probe a = {0}, b = {0};
+
+	open_h1_running(&c, &a, NULL);
+	post(&c, &b, "/up", "content-length: 5\n");
+	ck_assert_int_eq(send_body(&b, "abc", true), CC_EINVAL);
+	wait_done(&b);
+	ck_assert_int_eq(b.result.err, CC_EINVAL);
+	ck_assert(b.result.unprocessed);
+	finish_request(&c, &a);
+	check_nothing_sent(&c);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(round_trip_while_connecting_goes_when_connected)
 {
 	struct client c;
@@ -848,6 +911,9 @@ int main(void)
 		waiting_round_trip_can_be_cancelled,
 		released_reservation_wakes_who_waits,
 		length_without_a_body_is_refused,
+		length_that_can_be_understood_in_two_ways_is_refused,
+		body_of_another_length_than_announced_ends_the_connection,
+		waiting_body_of_another_length_than_announced_ends_its_request_alone,
 		round_trip_while_connecting_goes_when_connected,
 		request_that_waited_has_its_body,
 		failed_dial_ends_waiting_round_trips_as_unprocessed,

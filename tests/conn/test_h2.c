@@ -175,6 +175,76 @@ START_TEST(request_body_is_followed_by_its_trailers)
 }
 END_TEST
 
+static int send_end(struct probe *p, const char *text, bool trailers)
+{
+	struct cc_head *head;
+	int err;
+
+	if (!trailers)
+		return send_body(p, text, true);
+	head = cc_head_new(p->client->ctx);
+	ck_assert_int_eq(cc_head_add(head, CC_STR("x-sum"), CC_STR("5")), 0);
+	err = cc_req_send_trailers(p->req, head);
+	cc_head_free(head);
+	return err;
+}
+
+static void check_other_length(const char *first, const char *second, bool trailers)
+{
+	struct client c;
+	struct probe p[2] = {{0}};
+
+	open_h2(&c, 10, NULL);
+	post(&c, &p[0], "/up", "content-length: 5\n");
+	get(&c, &p[1], "/");
+	ck_assert_int_eq(send_body(&p[0], first, false), 0);
+	h2_wait(c.peer, H2_DATA);
+	ck_assert_str_eq((char *)c.peer->frame.payload, first);
+	ck_assert_int_eq(send_end(&p[0], second, trailers), CC_EINVAL);
+	h2_wait(c.peer, H2_RST_STREAM); /* no other frame of this stream is skipped: see below */
+	ck_assert_uint_eq(c.peer->frame.stream, 1);
+	ck_assert_uint_eq(h2_u32(c.peer, 0), H2_CANCEL);
+	ck_assert_ptr_null(memmem(c.peer->in, c.peer->in_len, "xyz", 3));
+	wait_done(&p[0]);
+	ck_assert_int_eq(p[0].result.err, CC_EINVAL);
+	ck_assert(!p[0].result.unprocessed);
+	ck_assert_uint_eq(p[0].result.sent, strlen(first));
+	check_counts(&c, 11, 1, 1, 9);
+	h2_answer(c.peer, 3, 200, "ok");
+	check_answered(&p[1], "ok");
+	ck_assert_int_eq(cc_conn_state(c.conn), CC_READY);
+	client_close(&c);
+}
+
+/* RFC 9113 8.1.1: a server calls it a protocol error, which would end the neighbours, too. */
+START_TEST(body_of_another_length_than_announced_resets_its_stream_alone)
+{
+	check_other_length("abc", "xyz", false);
+	check_other_length("abc", "x", false);
+	check_other_length("abc", "", true);
+	check_other_length("abcde", "xyz", false);
+}
+END_TEST
+
+START_TEST(body_of_the_length_announced_may_come_in_pieces_and_have_trailers)
+{
+	struct client c;
+	struct probe p = {0};
+
+	open_h2(&c, 10, NULL);
+	post(&c, &p, "/up", "content-length: 5\n");
+	ck_assert_int_eq(send_body(&p, "abc", false), 0);
+	ck_assert_int_eq(send_body(&p, "de", false), 0);
+	send_trailer(&p, "x-sum", "5");
+	ck_assert_uint_eq(h2_request(c.peer), 1);
+	h2_wait(c.peer, H2_HEADERS);
+	ck_assert_str_eq(c.peer->fields, "x-sum: 5\n");
+	h2_answer(c.peer, 1, 200, "ok");
+	check_answered(&p, "ok");
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(request_body_ends_its_stream)
 {
 	struct client c;
@@ -857,6 +927,8 @@ int main(void)
 		frames_may_come_in_single_bytes,
 		answers_interleave,
 		request_body_is_followed_by_its_trailers,
+		body_of_another_length_than_announced_resets_its_stream_alone,
+		body_of_the_length_announced_may_come_in_pieces_and_have_trailers,
 		request_body_ends_its_stream,
 		request_that_waited_has_its_body_and_trailers,
 		slot_is_told_even_without_a_body,

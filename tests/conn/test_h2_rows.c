@@ -399,6 +399,43 @@ START_TEST(push_is_an_error_of_the_connection)
 }
 END_TEST
 
+/* RFC 9113 5.4.1: whoever ends a connection for an error says which. */
+START_TEST(what_breaks_http_2_is_answered_by_a_goaway_that_names_it)
+{
+	static const char large[16385], no_frames[] = {0, 5, 0, 0, 0, 0};
+	static const struct {
+		enum h2_type type;
+		uint32_t stream;
+		const char *payload;
+		size_t n;
+		enum h2_error code;
+	} broken[] = {
+		{H2_PUSH_PROMISE, 1, "\0\0\0\2\x82", 5, H2_PROTOCOL_ERROR},
+		{H2_SETTINGS, 0, no_frames, sizeof(no_frames), H2_PROTOCOL_ERROR},
+		{H2_DATA, 1, large, sizeof(large), H2_FRAME_SIZE_ERROR},
+		{H2_WINDOW_UPDATE, 0, "\0\0\0\0", 4, H2_PROTOCOL_ERROR},
+		{H2_WINDOW_UPDATE, 0, "\x7f\xff\xff\xff", 4, H2_FLOW_CONTROL_ERROR},
+		{H2_HEADERS, 1, "\xff\xff\xff\xff\xff", 5, H2_COMPRESSION_ERROR},
+	};
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		struct client c;
+		struct probe p = {0};
+
+		open_h2_running(&c, &p, 1);
+		h2_send(c.peer, broken[i].type, H2_END_HEADERS, broken[i].stream, broken[i].payload,
+			broken[i].n);
+		h2_wait(c.peer, H2_GOAWAY);
+		ck_assert_msg(
+			h2_u32(c.peer, 4) == broken[i].code, "%zu: code %u", i, h2_u32(c.peer, 4));
+		wait_done(&p);
+		ck_assert_int_eq(p.result.err, CC_EPROTO);
+		check_closed(&c, 1);
+		client_close(&c);
+	}
+}
+END_TEST
+
 /* RFC 9113 8.4: the server may not know yet that we want none. */
 START_TEST(push_before_our_settings_are_acknowledged_is_refused)
 {
@@ -769,6 +806,7 @@ int main(void)
 		end_under_requests_is_one_call_of_the_hook,
 		end_under_half_a_request_says_nothing_about_it,
 		push_is_an_error_of_the_connection,
+		what_breaks_http_2_is_answered_by_a_goaway_that_names_it,
 		push_before_our_settings_are_acknowledged_is_refused,
 		error_of_the_server_is_named_while_we_drain,
 		we_say_that_we_want_no_push,
