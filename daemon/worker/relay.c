@@ -90,19 +90,19 @@ static void tally_add(
 }
 
 /* A piece of a body, or a head. */
-struct parcel {
+struct piece {
 	struct message m;
 	struct call *call;
-	void (*unpack)(struct call *c, struct parcel *p);
+	void (*unpack)(struct call *c, struct piece *p);
 	struct flat_head *head;
 	bool eos;
 	size_t n;
 	char bytes[];
 };
 
-static void parcel_came(struct message *m, void *arg)
+static void piece_came(struct message *m, void *arg)
 {
-	struct parcel *p = container_of(m, struct parcel, m);
+	struct piece *p = container_of(m, struct piece, m);
 	struct call *c = p->call;
 
 	(void)arg;
@@ -112,13 +112,13 @@ static void parcel_came(struct message *m, void *arg)
 	call_unref(c);
 }
 
-typedef void unpack_fn(struct call *c, struct parcel *p);
+typedef void unpack_fn(struct call *c, struct piece *p);
 
 static bool send_head(
 	struct call *c, const struct relay *to, const struct cc_head *head, unpack_fn *unpack)
 {
 	struct flat_head *flat = flat_head_of(head);
-	struct parcel *p = flat ? calloc(1, sizeof(*p)) : NULL;
+	struct piece *p = flat ? calloc(1, sizeof(*p)) : NULL;
 
 	if (!p) {
 		free(flat);
@@ -127,7 +127,7 @@ static bool send_head(
 	p->call = c;
 	p->unpack = unpack;
 	p->head = flat;
-	post(c, to, &p->m, parcel_came);
+	post(c, to, &p->m, piece_came);
 	return true;
 }
 
@@ -135,14 +135,14 @@ static bool send_head(
 static bool send_body(
 	struct call *c, const struct relay *to, struct cc_buf *body, bool eos, unpack_fn *unpack)
 {
-	struct parcel *p = malloc(sizeof(*p) + body->len);
+	struct piece *p = malloc(sizeof(*p) + body->len);
 
 	if (!p)
 		return false;
-	*p = (struct parcel){.call = c, .unpack = unpack, .eos = eos, .n = body->len};
+	*p = (struct piece){.call = c, .unpack = unpack, .eos = eos, .n = body->len};
 	cc_buf_peek(body, p->bytes, body->len);
 	cc_buf_clear(body);
-	post(c, to, &p->m, parcel_came);
+	post(c, to, &p->m, piece_came);
 	return true;
 }
 
@@ -260,7 +260,7 @@ static void begin_came(struct message *m, void *arg)
 	call_unref(c);
 }
 
-static void body_came(struct call *c, struct parcel *p)
+static void body_came(struct call *c, struct piece *p)
 {
 	const struct service *service = c->home->service;
 	struct cc_buf body;
@@ -279,7 +279,7 @@ static void body_came(struct call *c, struct parcel *p)
 		home_room(c);
 }
 
-static void trailers_came(struct call *c, struct parcel *p)
+static void trailers_came(struct call *c, struct piece *p)
 {
 	struct cc_head *trailers;
 
@@ -350,7 +350,7 @@ static void client_break(struct call *c)
 }
 
 static void head_for(
-	struct call *c, struct parcel *p, void (*tell)(void *stream, const struct cc_head *head))
+	struct call *c, struct piece *p, void (*tell)(void *stream, const struct cc_head *head))
 {
 	struct cc_head *head = flat_head_build(c->here->ctx, p->head);
 
@@ -361,19 +361,19 @@ static void head_for(
 	cc_head_free(head);
 }
 
-static void info_came(struct call *c, struct parcel *p)
+static void info_came(struct call *c, struct piece *p)
 {
 	if (c->ops)
 		head_for(c, p, c->ops->info);
 }
 
-static void head_came(struct call *c, struct parcel *p)
+static void head_came(struct call *c, struct piece *p)
 {
 	if (c->ops)
 		head_for(c, p, c->ops->head);
 }
 
-static void response_came(struct call *c, struct parcel *p)
+static void response_came(struct call *c, struct piece *p)
 {
 	struct cc_buf body;
 

@@ -62,15 +62,15 @@ const char *cc_reason_name(enum cc_reason reason)
 	case CC_REASON_REQUESTS:
 		return "requests";
 	case CC_REASON_STREAM_IDS:
-		return "stream-ids";
+		return "stream_ids";
 	case CC_REASON_GOAWAY:
 		return "goaway";
 	case CC_REASON_CONNECTION_CLOSE:
-		return "connection-close";
+		return "connection_close";
 	case CC_REASON_NOT_REUSABLE:
-		return "not-reusable";
+		return "not_reusable";
 	case CC_REASON_PEER_IDLE:
-		return "peer-idle";
+		return "peer_idle";
 	case CC_REASON_EOF:
 		return "eof";
 	case CC_REASON_RESET:
@@ -80,9 +80,9 @@ const char *cc_reason_name(enum cc_reason reason)
 	case CC_REASON_PROTOCOL:
 		return "protocol";
 	case CC_REASON_PING_TIMEOUT:
-		return "ping-timeout";
+		return "ping_timeout";
 	case CC_REASON_SETTINGS_TIMEOUT:
-		return "settings-timeout";
+		return "settings_timeout";
 	case CC_REASON_MEMORY:
 		return "memory";
 	}

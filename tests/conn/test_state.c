@@ -370,6 +370,8 @@ START_TEST(reasons_have_names_of_their_own)
 {
 	for (int a = CC_REASON_NONE; a <= CC_REASON_MEMORY; a++) {
 		ck_assert_uint_gt(strlen(cc_reason_name(a)), 0);
+		ck_assert_uint_eq(strspn(cc_reason_name(a), "abcdefghijklmnopqrstuvwxyz_"),
+			strlen(cc_reason_name(a)));
 		for (int b = CC_REASON_NONE; b < a; b++)
 			ck_assert_str_ne(cc_reason_name(a), cc_reason_name(b));
 	}
