@@ -132,7 +132,7 @@ void req_end_later(struct cc_req *req, int err, bool unprocessed)
 	req->life = REQ_ENDING;
 	list_add_tail(&req->conn->ending, &req->link);
 	fill_result(req, err, unprocessed,
-		req->conn->reason == CC_REASON_GOAWAY ? &req->conn->goaway : NULL);
+		req->conn->goaway.why != CC_WHY_NONE ? &req->conn->goaway : NULL);
 	req->end.run = end_run;
 	turn_add(req->out.ctx, TURN_NOTIFY, &req->end);
 }

@@ -285,18 +285,20 @@ START_TEST(what_a_goaway_said_stays_known_at_the_end_of_the_connection)
 	static const enum h2_error codes[] = {
 		H2_NO_ERROR, H2_REFUSED_STREAM, H2_CANCEL, H2_ENHANCE_YOUR_CALM};
 
-	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+	for (size_t i = 0; i < 2 * sizeof(codes) / sizeof(codes[0]); i++) {
 		struct client c;
 		struct probe p = {0};
 
 		open_h2_running(&c, &p, 1);
-		goaway(&c, 1, codes[i]);
+		if (i % 2) /* the first cause is another one */
+			cc_conn_drain(c.conn);
+		goaway(&c, 1, codes[i / 2]);
 		peer_cut(c.peer);
 		wait_done(&p);
 		ck_assert_int_eq(p.result.err, CC_EGOAWAY);
 		ck_assert(!p.result.unprocessed);
-		ck_assert_uint_eq(p.result.proto_error, codes[i]);
-		ck_assert_int_eq(p.result.why, why_of(codes[i]));
+		ck_assert_uint_eq(p.result.proto_error, codes[i / 2]);
+		ck_assert_int_eq(p.result.why, why_of(codes[i / 2]));
 		client_close(&c);
 	}
 }
