@@ -144,6 +144,7 @@ static struct retry_facts facts_of(const struct exchange *ex, const struct cc_re
 		.why = res->why,
 		.response_begun = ex->state == EX_RESPONDING,
 		.reused = ex->reused,
+		.answered = ex->pc && pool_answered(ex->pc),
 		.multiplexed = ex->multiplexed,
 		.before_settings = ex->before_settings,
 		.maybe_processed = ex->maybe_processed,

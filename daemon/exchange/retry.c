@@ -51,7 +51,7 @@ static bool leaves_in_order(enum cc_why why)
 /* The connection had answered and was retired in order; the server did not see the request. */
 static bool met_a_retirement(const struct retry_facts *f)
 {
-	return f->end == RETRY_END_GOAWAY && f->reused && leaves_in_order(f->why);
+	return f->end == RETRY_END_GOAWAY && f->answered && leaves_in_order(f->why);
 }
 
 /*

@@ -25,6 +25,7 @@ struct retry_facts {
 	enum cc_why why;      /* what the upstream said */
 	bool response_begun;  /* the client saw a byte of it */
 	bool reused;          /* the connection had carried requests before */
+	bool answered;        /* a response to any request had come on it when this one failed */
 	bool multiplexed;     /* it carries several at once */
 	bool before_settings; /* sent before the peer told its limits */
 	bool maybe_processed; /* an earlier attempt may have been processed */

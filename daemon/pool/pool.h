@@ -121,6 +121,8 @@ void pool_view(const struct pool *pool, struct pool_view *ret);
 struct pool_stats *pool_stats(struct pool *pool);
 
 struct cc_conn *pool_conn_cc(const struct pool_conn *pc);
+/* Has a response come on it? */
+bool pool_answered(const struct pool_conn *pc);
 /* Nothing was sent on it yet, and it came up a moment ago: the server cannot have given it up. */
 bool pool_is_fresh(const struct pool_conn *pc);
 uint64_t pool_random(struct pool *pool);

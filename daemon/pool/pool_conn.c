@@ -219,11 +219,16 @@ static bool is_gateway_failure(unsigned status)
 	return status >= 502 && status <= 504;
 }
 
+bool pool_answered(const struct pool_conn *pc)
+{
+	return pc->answered;
+}
+
 void pool_response_began(struct pool_conn *pc, unsigned status)
 {
 	struct pool *pool = pc->pool;
 
-	pc->useful = true;
+	pc->answered = true;
 	if (!is_gateway_failure(status))
 		endpoint_succeeded(pc->endpoint);
 	else if (endpoint_failed(pc->endpoint))
@@ -316,7 +321,7 @@ static bool was_closed_early(const struct pool_conn *pc)
 {
 	enum cc_reason reason = cc_conn_reason(pc->cc);
 
-	return pc->ready && !pc->useful &&
+	return pc->ready && !pc->answered &&
 	       (reason == CC_REASON_EOF || reason == CC_REASON_RESET || reason == CC_REASON_TLS ||
 		       reason == CC_REASON_PROTOCOL || reason == CC_REASON_GOAWAY) &&
 	       ctx_now(pc->pool->ctx) - pc->opened_at < USELESS_AGE;

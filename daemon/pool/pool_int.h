@@ -43,7 +43,7 @@ struct pool_conn {
 	uint64_t completed;           /* requests, when it was idle last */
 	enum close_cause retired_for; /* what the pool drained it for; NONE: it did not */
 	bool ready;                   /* it came up: logged */
-	bool useful;                  /* a response came */
+	bool answered;                /* a response came */
 	bool limits_known;            /* its limits are known */
 	bool address_lost;            /* its address has vanished: it goes when another is up */
 	bool watched; /* carries no more requests: how long does the server keep it? */

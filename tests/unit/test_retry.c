@@ -124,7 +124,7 @@ START_TEST(connections_that_retire_in_order_may_be_met_more_often)
 {
 	struct retry_facts f = {.end = RETRY_END_GOAWAY,
 		.why = CC_WHY_GOAWAY,
-		.reused = true,
+		.answered = true,
 		.replayable = true,
 		.attempts = 22};
 
@@ -136,7 +136,7 @@ START_TEST(connections_that_retire_in_order_may_be_met_more_often)
 	f.why = CC_WHY_CALM;
 	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_SAFE, 2), RETRY_NO);
 	f.why = CC_WHY_GOAWAY;
-	f.reused = false;
+	f.answered = false;
 	ck_assert_int_eq(retry_verdict(&f, CONF_RETRY_SAFE, 2), RETRY_NO);
 }
 END_TEST
@@ -295,6 +295,10 @@ static bool connection_fits(const struct retry_facts *f, const char *words)
 		return !f->before_settings;
 	if (strcmp(words, "before SETTINGS") == 0)
 		return f->before_settings;
+	if (strcmp(words, "answered") == 0)
+		return f->answered;
+	if (strcmp(words, "never answered") == 0)
+		return !f->answered;
 	if (strcmp(words, "fresh") == 0)
 		return !f->reused;
 	if (strcmp(words, "any") == 0)
@@ -347,7 +351,7 @@ static const char *const methods[] = {
 	"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "POST", "PATCH", "LINK"};
 
 #define METHODS     (sizeof(methods) / sizeof(*methods))
-#define CONNECTIONS 8u
+#define CONNECTIONS 16u
 
 /* All connections and methods that a row is about; seen: once each, of each end. */
 static void assert_row(char cell[COLUMNS + 1][CELL], unsigned seen[CONNECTIONS][METHODS])
@@ -359,6 +363,7 @@ static void assert_row(char cell[COLUMNS + 1][CELL], unsigned seen[CONNECTIONS][
 		f.reused = c & 1;
 		f.multiplexed = c & 2;
 		f.before_settings = c & 4;
+		f.answered = c & 8;
 		if (!connection_fits(&f, cell[CONNECTION]))
 			continue;
 		for (size_t m = 0; m < METHODS; m++) {
