@@ -107,7 +107,7 @@ struct cc_req {
 	struct cc_buf out;    /* request body not yet taken by the driver */
 	struct cc_buf in;     /* response body not yet taken by the owner */
 	struct cc_head *out_trailers;
-	int64_t announced; /* bytes of Content-Length that cc_req_send has not taken; -1: no length */
+	int64_t announced; /* bytes of Content-Length still to be given; -1: no length */
 	bool on_wire;      /* it begins in what the link writes: h2 may still have it queued */
 	bool out_eos;      /* nothing follows out (and out_trailers) */
 	bool out_done;     /* the driver has sent all of it */

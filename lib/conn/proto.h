@@ -36,8 +36,8 @@ struct cc_proto {
 	/* The request's out buffer, its end or its trailers changed. */
 	void (*send)(struct cc_conn *conn, struct cc_req *req);
 	/*
-	 * Its body is not what its head announced: it goes no further, and nobody may take it for whole.
-	 * Ends it with err, which is told from the turn.
+	 * Its body is not what its head announced: it goes no further, and nobody may take it for
+	 * whole. Ends it with err, which is told from the turn.
 	 */
 	void (*fail)(struct cc_conn *conn, struct cc_req *req, int err);
 	/* n response bytes left the process: widen the window. */
