@@ -319,8 +319,8 @@ static void gone_came(struct message *m, void *arg)
 void relay_end(struct relay *r)
 {
 	r->over = true;
-	list_each (l, tmp, &r->calls)
-		home_break(container_of(l, struct call, link));
+	while (!list_empty(&r->calls)) /* one that ends may end another */
+		home_break(container_of(r->calls.next, struct call, link));
 }
 
 /* ---- the client's side ------------------------------------------------------- */

@@ -132,6 +132,7 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
 	struct cc_req *req = source->ptr;
 
 	(void)session, (void)frame;
+	h->has_requests = true;
 	if (h2_send_data(&h->link->out, framehd, &req->out, length) < 0)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	if (length > 0)
@@ -145,10 +146,13 @@ static int before_frame_send(nghttp2_session *session, const nghttp2_frame *fram
 	struct h2_conn *h = user;
 	struct cc_req *req;
 
-	if (frame->hd.type == NGHTTP2_GOAWAY)
+	if (frame->hd.type == NGHTTP2_GOAWAY) {
 		h->fault = frame->goaway.error_code;
+		h->said_why = h->fault != NGHTTP2_NO_ERROR && !h->has_requests;
+	}
 	if (frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
+	h->has_requests = true;
 	req = h2_req_of(session, frame->hd.stream_id);
 	if (req && !req->on_wire) {
 		req->on_wire = true;
@@ -253,7 +257,6 @@ static int pump(struct h2_conn *h)
 static void on_flush(struct link *l)
 {
 	struct h2_conn *h = l->owner;
-	bool whole;
 	int err;
 
 	if (h->was_idle) {
@@ -262,12 +265,10 @@ static void on_flush(struct link *l)
 		if (h2_is_closed(h))
 			return;
 	}
-	whole = l->out.len == 0;
+	h->has_requests = l->out.len > 0;
 	err = pump(h);
 	if (h2_is_closed(h))
 		return;
-	/* No request goes before it or behind. */
-	h->said_why = whole && h->fault != NGHTTP2_NO_ERROR;
 	if (h->low_memory)
 		err = CC_ENOMEM;
 	if (err == 0 &&

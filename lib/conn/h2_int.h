@@ -21,14 +21,15 @@ struct h2_conn {
 	bool goaway;          /* the peer said so */
 	int32_t goaway_last;  /* the last stream it may have acted on */
 	int32_t peer_reset;   /* the stream whose RST_STREAM is being handled */
-	uint32_t fault;  /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
-	bool busy;       /* the session is on the stack: it must not be pumped */
-	bool leaving;    /* closed while it was: says goodbye when it has returned */
-	bool said_why;   /* the link's out is nothing but control frames up to such a GOAWAY */
-	bool was_idle;   /* a request begins on a connection that was idle */
-	bool ping_out;   /* never two PINGs at once: servers count them */
-	bool low_memory; /* it had no memory for something that must be sent */
-	bool quiet;      /* a PING for cancelled requests was acknowledged, no answer came since */
+	uint32_t fault; /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
+	bool busy;      /* the session is on the stack: it must not be pumped */
+	bool leaving;   /* closed while it was: says goodbye when it has returned */
+	bool said_why; /* the link's out ends with such a GOAWAY, and nothing of a request is in it */
+	bool has_requests; /* something of a request may be in it */
+	bool was_idle;     /* a request begins on a connection that was idle */
+	bool ping_out;     /* never two PINGs at once: servers count them */
+	bool low_memory;   /* it had no memory for something that must be sent */
+	bool quiet; /* a PING for cancelled requests was acknowledged, no answer came since */
 	struct timer settings; /* the peer's first SETTINGS must come in time */
 	struct timer confirm;  /* ... and its acknowledgement of cancelled requests */
 };

@@ -98,15 +98,27 @@ static bool is_broken(uint32_t code)
 	}
 }
 
-/* Above the last stream id nothing was processed: told before the connection closes. */
-static void refuse_above(struct h2_conn *h, const nghttp2_goaway *g)
+static struct cc_req *first_above(struct h2_conn *h, int32_t last_stream)
 {
 	list_each (l, tmp, &h->conn->reqs) {
 		struct cc_req *req = container_of(l, struct cc_req, link);
 
-		if (req->stream > g->last_stream_id && !req->head_seen)
-			h2_req_end(h, req, CC_EREFUSED, true, g->error_code, NULL);
+		if (req->stream > last_stream && !req->head_seen)
+			return req;
 	}
+	return NULL;
+}
+
+/*
+ * Above the last stream id nothing was processed: told before the connection closes. Each of those
+ * who are told may end any other.
+ */
+static void refuse_above(struct h2_conn *h, const nghttp2_goaway *g)
+{
+	struct cc_req *req;
+
+	while ((req = first_above(h, g->last_stream_id)))
+		h2_req_end(h, req, CC_EREFUSED, true, g->error_code, NULL);
 }
 
 static void goaway_came(struct h2_conn *h, const nghttp2_goaway *g)

@@ -304,6 +304,46 @@ START_TEST(what_a_goaway_said_stays_known_at_the_end_of_the_connection)
 }
 END_TEST
 
+static void cancel_the_next(struct cc_req *req, const struct cc_result *res, void *arg)
+{
+	struct probe *p = arg, *next = p + 1;
+
+	probe_ops.on_done(req, res, arg);
+	if (next->req) {
+		cc_req_cancel(next->req);
+		next->req = NULL;
+	}
+}
+
+/* Whoever is told first may take back the others. */
+START_TEST(refused_request_may_cancel_others_that_are_to_be_refused)
+{
+	struct cc_req_ops ops = probe_ops;
+	struct client c;
+	struct probe p[5] = {{0}};
+
+	ops.on_done = cancel_the_next;
+	open_h2(&c, 10, NULL);
+	for (unsigned i = 0; i < 4; i++) {
+		struct cc_head *head = head_for(&c, "GET", "/", NULL);
+
+		p[i].client = &c;
+		ck_assert_int_eq(
+			cc_conn_round_trip(c.conn, head, CC_RT_END_STREAM, &ops, &p[i], &p[i].req),
+			0);
+		cc_head_free(head);
+		ck_assert_uint_eq(h2_request(c.peer), 2 * i + 1);
+	}
+	goaway(&c, 1, H2_INTERNAL_ERROR);
+	wait_done(&p[0]);
+	ck_assert_int_eq(p[0].result.err, CC_EGOAWAY);
+	ck_assert_int_eq(p[1].result.err, CC_EREFUSED);
+	ck_assert_uint_eq(p[2].done, 0);
+	ck_assert_int_eq(p[3].result.err, CC_EREFUSED);
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(goaway_for_another_reason_lets_the_answers_come)
 {
 	static const enum h2_error codes[] = {
@@ -452,6 +492,7 @@ int main(void)
 		end_after_goaway_says_goaway,
 		nothing_behind_the_goaway_of_a_broken_server_is_believed,
 		what_a_goaway_said_stays_known_at_the_end_of_the_connection,
+		refused_request_may_cancel_others_that_are_to_be_refused,
 		goaway_for_another_reason_lets_the_answers_come,
 		goaway_and_an_answer_in_one_read_both_count,
 		goaway_is_read_although_writing_fails,
