@@ -24,7 +24,7 @@ struct h2_conn {
 	uint32_t fault; /* why nghttp2 ends the session with a GOAWAY of its own; 0: it does not */
 	bool busy;      /* the session is on the stack: it must not be pumped */
 	bool leaving;   /* closed while it was: says goodbye when it has returned */
-	bool said_why; /* the link's out ends with such a GOAWAY, and nothing of a request is in it */
+	bool said_why;  /* the link's out ends with such a GOAWAY and has nothing of a request */
 	bool has_requests; /* something of a request may be in it */
 	bool was_idle;     /* a request begins on a connection that was idle */
 	bool ping_out;     /* never two PINGs at once: servers count them */

@@ -26,8 +26,10 @@ static unsigned wakeups(struct event_base *base, unsigned ms)
 	unsigned n = 0;
 
 	event_base_once(base, -1, EV_TIMEOUT, expire, &over, &tv);
-	for (; !over; n++)
+	while (!over) {
 		event_base_loop(base, EVLOOP_ONCE);
+		n++;
+	}
 	return n;
 }
 
