@@ -79,10 +79,6 @@ static void greet_late(struct origin_conn *oc)
 
 	if (!o->opts.greet_late)
 		return;
-	pthread_mutex_lock(&o->lock);
-	if (++o->counts.ungreeted > o->counts.ungreeted_peak)
-		o->counts.ungreeted_peak = o->counts.ungreeted;
-	pthread_mutex_unlock(&o->lock);
 	oc_wait(oc, o->opts.greet_late);
 	pthread_mutex_lock(&o->lock);
 	o->counts.ungreeted--;
@@ -135,6 +131,9 @@ static void take(struct origin *o, int fd)
 	o->counts.open++;
 	if (o->counts.open > o->counts.peak)
 		o->counts.peak = o->counts.open;
+	o->counts.ungreeted += o->opts.greet_late > 0;
+	if (o->counts.ungreeted > o->counts.ungreeted_peak)
+		o->counts.ungreeted_peak = o->counts.ungreeted;
 	MUST(pthread_create(&oc->thread, NULL, conn_main, oc) == 0);
 	pthread_mutex_unlock(&o->lock);
 }

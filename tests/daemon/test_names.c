@@ -611,7 +611,7 @@ END_TEST
  */
 static bool resolv_conf_of_its_own(void)
 {
-	/* c-ares of before 1.31 reads the first two (ms); later ones read all four, the last count (s). */
+	/* c-ares reads the first two, in ms; from 1.31 on all four, in s, and the last count. */
 	static const char words[] = "nameserver 127.0.0.1\n"
 				    "options retrans:500 retry:2 timeout:1 attempts:2\n";
 	char path[] = "/tmp/resolv.conf-XXXXXX";
