@@ -145,6 +145,8 @@ struct client *client_open(void); /* to daemon_socket() */
 struct client *client_open_at(const char *path);
 void client_write(struct client *c, const void *data, size_t n); /* failing is fine */
 void client_say(struct client *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Sends until nothing is taken for a second, 200 MiB at most; how many bytes were. */
+uint64_t client_push(struct client *c);
 /* The next answer, 1xx included; status 0: the connection ended before a head. */
 struct answer client_next(struct client *c, bool to_head);
 struct answer client_answer(struct client *c);    /* the next final one */

@@ -422,6 +422,12 @@ void oc_wait_hangup(struct origin_conn *oc)
 	poll(p, 2, -1);
 }
 
+void oc_ignore_body(struct origin_conn *oc)
+{
+	if (oc_read_head(oc))
+		oc_wait_hangup(oc);
+}
+
 void oc_reset(struct origin_conn *oc)
 {
 	struct sockaddr nobody = {.sa_family = AF_UNSPEC};

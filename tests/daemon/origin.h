@@ -107,6 +107,7 @@ bool oc_read_head(struct origin_conn *oc);         /* up to the empty line; fals
 bool oc_await(struct origin_conn *oc);             /* bytes came; they are left where they are */
 bool oc_wait(struct origin_conn *oc, unsigned ms); /* false: the origin is being stopped */
 void oc_wait_hangup(struct origin_conn *oc); /* until the peer closes or the origin is stopped */
+void oc_ignore_body(struct origin_conn *oc); /* as serve: one head, then oc_wait_hangup */
 void oc_reset(struct origin_conn *oc);       /* a TCP RST, now */
 void oc_shut(struct origin_conn *oc);        /* says its end, can still read; in clear */
 void oc_vanish(struct origin_conn *oc);      /* the close will be without TLS's close_notify */

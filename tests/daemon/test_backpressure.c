@@ -101,32 +101,9 @@ START_TEST(clients_that_do_not_read_are_held_in_little_memory)
 }
 END_TEST
 
-static void never_read_the_body(struct origin_conn *oc)
-{
-	if (oc_read_head(oc))
-		oc_wait_hangup(oc);
-}
-
-/* Sends until the daemon takes no more for a while; how much it took. */
-static uint64_t push(struct client *c)
-{
-	static char piece[65536];
-	struct pollfd p = {.fd = c->fd, .events = POLLOUT};
-	uint64_t sent = 0;
-
-	while (sent < 200 * MIB && poll(&p, 1, 1000) == 1) {
-		ssize_t n = send(c->fd, piece, sizeof(piece), MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (n <= 0)
-			break;
-		sent += (uint64_t)n;
-	}
-	return sent;
-}
-
 START_TEST(upload_to_an_origin_that_does_not_read_stops)
 {
-	struct origin *o = some_origin(&(struct origin_opts){.serve = never_read_the_body});
+	struct origin *o = some_origin(&(struct origin_opts){.serve = oc_ignore_body});
 	struct client *c;
 	unsigned long before;
 
@@ -135,7 +112,7 @@ START_TEST(upload_to_an_origin_that_does_not_read_stops)
 	c = client_open();
 	client_say(c, "PUT /x HTTP/1.1\r\nHost: origin\r\nContent-Length: 300000000\r\n\r\n");
 	/* Socket buffers of the kernel on both sides, and the daemon's own. */
-	ck_assert_uint_lt(push(c), 32 * MIB);
+	ck_assert_uint_lt(client_push(c), 32 * MIB);
 	assert_small(before);
 	/* Its going is noticed although nothing is read from it. */
 	client_close(c);
@@ -153,7 +130,7 @@ START_TEST(upload_of_a_request_that_waits_stops)
 	WAIT_FOR(origin_counts(o).requests == 1);
 	c = client_open();
 	client_say(c, "PUT /x HTTP/1.1\r\nHost: origin\r\nContent-Length: 300000000\r\n\r\n");
-	ck_assert_uint_lt(push(c), 32 * MIB);
+	ck_assert_uint_lt(client_push(c), 32 * MIB);
 	ck_assert_uint_eq(counted(daemon_counters("origin"), NULL, "requests"), 2);
 	client_close(c);
 	client_close(running);

@@ -5,13 +5,11 @@
  * for "away" stands there. Its next request, for "home", is half there when a reload closes its
  * listener; from then on the client cannot move, and the rest of the request comes.
  */
-#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "tests/daemon/harness.h"
@@ -402,37 +400,14 @@ END_TEST
 
 /* ---- slow ones --------------------------------------------------------------------- */
 
-static void never_read_the_body(struct origin_conn *oc)
-{
-	if (oc_read_head(oc))
-		oc_wait_hangup(oc);
-}
-
-/* Sends until nothing is taken for a while; how much was. */
-static uint64_t push(struct client *c)
-{
-	static char piece[65536];
-	struct pollfd p = {.fd = c->fd, .events = POLLOUT};
-	uint64_t sent = 0;
-
-	while (sent < 200 * MIB && poll(&p, 1, 1000) == 1) {
-		ssize_t n = send(c->fd, piece, sizeof(piece), MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (n <= 0)
-			break;
-		sent += (uint64_t)n;
-	}
-	return sent;
-}
-
 START_TEST(upload_to_a_server_that_does_not_read_stops)
 {
 	struct client *c;
 
-	start_with(some_origin(&(struct origin_opts){.serve = never_read_the_body}), "");
+	start_with(some_origin(&(struct origin_opts){.serve = oc_ignore_body}), "");
 	c = come_alone("PUT /x");
 	client_say(c, "Content-Length: 300000000\r\n\r\n");
-	ck_assert_uint_lt(push(c), 32 * MIB);
+	ck_assert_uint_lt(client_push(c), 32 * MIB);
 	WAIT_FOR(origin_counts(home).open == 1);
 	client_close(c);
 	WAIT_FOR(origin_counts(home).open == 0);
