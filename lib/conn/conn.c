@@ -343,10 +343,9 @@ static int admit(struct cc_conn *conn, unsigned flags)
  * or none that is a number may be understood in two ways (RFC 9110 8.6). CONNECT makes a tunnel
  * (9.3.6), whose bytes are no message.
  */
-static bool is_sendable(const struct cc_head *head, unsigned flags)
+static bool is_sendable(const struct cc_head *head, int64_t length, unsigned flags)
 {
 	struct cc_str method = cc_head_method(head);
-	int64_t length = cc_head_content_length(head);
 
 	if (length < 0 && cc_head_find(head, CC_T_CONTENT_LENGTH, 0) >= 0)
 		return false;
@@ -373,7 +372,8 @@ int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigne
 	const struct cc_req_ops *ops, void *arg, struct cc_req **ret)
 {
 	bool reserved = flags & CC_RT_RESERVED;
-	bool valid = req_ops_ok(ops) && is_sendable(head, flags);
+	int64_t length = cc_head_content_length(head);
+	bool valid = req_ops_ok(ops) && is_sendable(head, length, flags);
 	int go = valid ? admit(conn, flags) : CC_EINVAL;
 	struct cc_req *req;
 	int err;
@@ -387,7 +387,7 @@ int cc_conn_round_trip(struct cc_conn *conn, const struct cc_head *head, unsigne
 	if (req) {
 		req->bodiless = req->out_eos = flags & CC_RT_END_STREAM;
 		req->no_body = str_is(cc_head_method(head), "HEAD");
-		req->announced = cc_head_content_length(head);
+		req->announced = length;
 	}
 	err = req_begin(conn, req, head, go > 0, reserved);
 	conn_check(conn);
