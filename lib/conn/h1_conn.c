@@ -104,7 +104,7 @@ static int h1_submit(struct cc_conn *conn, struct cc_req *req, const struct cc_h
 	return 0;
 }
 
-/* Moves body bytes to the link as far as it has room. */
+/* Moves body bytes to the link as far as it has room. 0 or CC_ENOMEM. */
 static int fill(struct h1_conn *h)
 {
 	struct cc_req *req = h->req;
@@ -155,7 +155,6 @@ static void h1_fail(struct cc_conn *conn, struct cc_req *req, int err)
 static void on_flush(struct link *l)
 {
 	struct h1_conn *h = l->owner;
-	int err;
 
 	if (h->req && h->req->phase == CC_PHASE_QUEUED && (h->was_idle || link_unread(l))) {
 		h->was_idle = false;
@@ -163,10 +162,8 @@ static void on_flush(struct link *l)
 		if (is_closed(h))
 			return;
 	}
-	err = fill(h);
-	if (err < 0)
-		conn_close(h->conn, err == CC_ENOMEM ? CC_REASON_MEMORY : CC_REASON_NOT_REUSABLE,
-			err, "sending the request body");
+	if (fill(h) < 0)
+		conn_close(h->conn, CC_REASON_MEMORY, CC_ENOMEM, "sending the request body");
 }
 
 static void on_written(struct link *l, size_t n)
